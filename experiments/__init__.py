@@ -1,0 +1,1 @@
+"""Studies of the paper and benchmarks of speed: thin scripts over ltr and pytracking."""

@@ -1,0 +1,1 @@
+"""Offline learning: networks, energy-based regression, data and training."""

@@ -1,0 +1,1 @@
+"""Energy-based regression, knowing nothing of tracking."""

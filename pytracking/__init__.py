@@ -1,0 +1,1 @@
+"""Online tracking: trackers, parameters, evaluation data sets, results and analysis."""
