@@ -1,7 +1,8 @@
-"""The interface that every tracker offers, and what it says of one frame."""
+"""The interface that every tracker offers, what it says of one frame, and the check of its first box."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -41,3 +42,36 @@ class Tracker(Protocol):
     def track(self, image: np.ndarray) -> TrackResult:
         """Track the target in the next frame. Raises `RuntimeError` when called before `initialize`."""
         ...
+
+
+def check_first_box(box: Sequence[float], image: np.ndarray) -> Box:
+    """Check the box that a tracker starts on; every tracker's `initialize` calls this before anything else.
+
+    Args:
+        box: (x, y, w, h) in pixels of the image, 0-based; it may reach beyond the image but must overlap it.
+        image: the first frame, uint8 RGB [H, W, 3].
+
+    Returns:
+        The box as four Python floats, unchanged.
+
+    Raises:
+        ValueError: the image is not uint8 [H, W, 3], or the box has not four numbers, one of them is not finite,
+            its width or height is not positive, or it lies wholly outside the image.
+    """
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        got = f"{image.dtype} {list(image.shape)}" if isinstance(image, np.ndarray) else type(image).__name__
+        raise ValueError(f"image must be a uint8 RGB array of shape [H, W, 3], got {got}")
+    values = [float(value) for value in box]
+    if len(values) != 4:
+        raise ValueError(f"first box must be four numbers (x, y, w, h), got {len(values)}: {values}")
+    x, y, w, h = values
+    if not all(math.isfinite(value) for value in values):
+        raise ValueError(f"first box is not finite: (x, y, w, h) = ({x:g}, {y:g}, {w:g}, {h:g})")
+    if w <= 0 or h <= 0:
+        raise ValueError(f"first box is empty: width {w:g}, height {h:g} must be positive")
+    height, width = image.shape[:2]
+    if x >= width or y >= height or x + w <= 0 or y + h <= 0:
+        raise ValueError(
+            f"first box (x, y, w, h) = ({x:g}, {y:g}, {w:g}, {h:g}) lies outside the image of {width} x {height} pixels"
+        )
+    return x, y, w, h
