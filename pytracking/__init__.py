@@ -1,1 +1,43 @@
-"""Online tracking: trackers, parameters, evaluation data sets, results and analysis."""
+"""Online tracking: trackers, parameters, evaluation data sets, results and analysis.
+
+    from pytracking import load_tracker
+
+    tracker = load_tracker("dimp_nceplus_lite")
+    tracker.initialize(first_image, (x, y, w, h))
+    for image in images:
+        print(tracker.track(image).box)
+
+Images are uint8 RGB arrays [H, W, 3]; boxes are (x, y, w, h) in pixels.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pytracking.evaluation.datasets import get_dataset
+    from pytracking.evaluation.tracker import trackerlist
+    from pytracking.registry import list_trackers, load_tracker
+    from pytracking.tracker.base import TrackResult
+
+__all__ = ["TrackResult", "get_dataset", "list_trackers", "load_tracker", "trackerlist"]
+
+# Imported on first use, so that `import pytracking` loads neither torch nor OpenCV.
+_HOME = {
+    "TrackResult": "pytracking.tracker.base",
+    "get_dataset": "pytracking.evaluation.datasets",
+    "list_trackers": "pytracking.registry",
+    "load_tracker": "pytracking.registry",
+    "trackerlist": "pytracking.evaluation.tracker",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'pytracking' has no attribute '{name}'")
+    return getattr(importlib.import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,104 @@
+"""Trackers by name: finds a parameter file, applies overrides and creates the tracker.
+
+A parameter file is `pytracking/parameter/<tracker>/<parameter>.py` with a function `parameters()` that returns a frozen
+dataclass; a tracker package is `pytracking/tracker/<tracker>/` with a function `create(params)`. Nothing is registered
+by hand, and nothing is imported before it is asked for.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import importlib
+import pkgutil
+from typing import TYPE_CHECKING, Any
+
+from pytracking.errors import UserError, unknown_name
+
+if TYPE_CHECKING:
+    from pytracking.tracker.base import Tracker
+
+
+def list_trackers() -> dict[str, list[str]]:
+    """All tracker names, each with its parameter names, both in alphabetical order.
+
+    >>> list_trackers()["opencv"]
+    ['csrt', 'kcf']
+    """
+    package = importlib.import_module("pytracking.parameter")
+    trackers = {}
+    for folder in pkgutil.iter_modules(package.__path__):
+        if folder.ispkg:
+            files = pkgutil.iter_modules([f"{path}/{folder.name}" for path in package.__path__])
+            names = [file.name for file in files if not file.ispkg and not file.name.startswith("_")]
+            if names:
+                trackers[folder.name] = sorted(names)
+    return dict(sorted(trackers.items()))
+
+
+def find_tracker(parameter: str, tracker: str | None = None) -> tuple[str, str]:
+    """The (tracker, parameter) pair that a name stands for.
+
+    Args:
+        parameter: a parameter name, such as 'dimp_nceplus_lite'.
+        tracker: the tracker's name; found by searching the parameter folders when left out.
+
+    Raises:
+        UserError: no such tracker or parameter (the nearest is named), or several trackers have this parameter.
+    """
+    trackers = list_trackers()
+    if tracker is not None:
+        if tracker not in trackers:
+            raise unknown_name("tracker", tracker, trackers)
+        if parameter not in trackers[tracker]:
+            raise unknown_name(f"parameter of tracker '{tracker}'", parameter, trackers[tracker])
+        return tracker, parameter
+    owners = [name for name, parameters in trackers.items() if parameter in parameters]
+    if not owners:
+        raise unknown_name("parameter", parameter, [name for names in trackers.values() for name in names])
+    if len(owners) > 1:
+        raise UserError(f"parameter '{parameter}' exists for the trackers {', '.join(owners)}; name one of them")
+    return owners[0], parameter
+
+
+def load_parameters(parameter: str, tracker: str | None = None, **overrides: Any) -> Any:
+    """The parameters of a tracker, a frozen dataclass, with some fields replaced.
+
+    Raises:
+        UserError: unknown tracker or parameter, or an override that is not a field (the nearest is named).
+    """
+    tracker, parameter = find_tracker(parameter, tracker)
+    params = importlib.import_module(f"pytracking.parameter.{tracker}.{parameter}").parameters()
+    fields = [field.name for field in dataclasses.fields(params)]
+    for key in overrides:
+        if key not in fields:
+            near = difflib.get_close_matches(key, fields, n=1, cutoff=0.5)
+            hint = f"did you mean '{near[0]}'?" if near else f"its fields are {', '.join(fields) or 'none'}"
+            raise UserError(f"{tracker}/{parameter} has no parameter '{key}'; {hint}")
+    return dataclasses.replace(params, **overrides)
+
+
+def create_tracker(tracker: str, params: Any) -> Tracker:
+    """Create a tracker from its parameters (see `load_parameters`)."""
+    created: Tracker = importlib.import_module(f"pytracking.tracker.{tracker}").create(params)
+    return created
+
+
+def load_tracker(parameter: str, tracker: str | None = None, **overrides: Any) -> Tracker:
+    """Create a tracker by name.
+
+    Args:
+        parameter: a parameter name, such as 'dimp_nceplus_lite' or 'kcf'.
+        tracker: the tracker's name, needed only where two trackers have a parameter of that name.
+        overrides: fields of the parameters to replace.
+
+    Raises:
+        UserError: unknown tracker, parameter or override (the nearest is named), or an ambiguous parameter.
+
+    >>> import numpy as np
+    >>> kcf = load_tracker("kcf")
+    >>> kcf.initialize(np.zeros((120, 160, 3), np.uint8), (40, 30, 50, 40)).box
+    (40.0, 30.0, 50.0, 40.0)
+    """
+    tracker, parameter = find_tracker(parameter, tracker)
+    return create_tracker(tracker, load_parameters(parameter, tracker, **overrides))
