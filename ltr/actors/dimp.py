@@ -1,0 +1,158 @@
+"""One batch -> loss and statistics, for DiMP networks whose box head is an energy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ltr.ebm.methods import create_method
+from ltr.ebm.objectives import lb_hinge
+from ltr.models.tracking.dimpnet import BOX_LAYERS, CLASSIFICATION_LAYER, DiMPNet
+from ltr.ops.boxes import from_relative, to_relative
+from ltr.ops.labels import gaussian_label
+from ltr.train_settings.recipe import BoxSettings, ClassifierSettings
+
+Batch = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class StepOutput:
+    """A step's loss (a scalar with its graph) and its statistics (detached scalars by name)."""
+
+    loss: Tensor
+    statistics: dict[str, Tensor]
+
+
+class BoxEnergy:
+    """The energy f(x, y) of test images as a function of y in the space of the densities (paper, section 3).
+
+    y = [cx / sw, cy / sh, log w, log h] with (sw, sh) the annotated size, so that every density is in parts of the box.
+
+    Args:
+        net: gives the box head.
+        modulation, features: of N test images, from the box head.
+        annotation: [N, 4] (x, y, w, h) in crop pixels.
+    """
+
+    def __init__(
+        self, net: DiMPNet, modulation: tuple[Tensor, Tensor], features: tuple[Tensor, Tensor], annotation: Tensor
+    ) -> None:
+        self.head = net.bb_regressor
+        self.modulation = modulation
+        self.features = features
+        self.size = annotation[:, 2:]
+        self.annotation = to_relative(annotation, self.size)
+
+    def __call__(self, points: Tensor) -> Tensor:
+        """Scores [N, M] of points [N, M, 4]."""
+        boxes = from_relative(points, self.size.unsqueeze(1))
+        return self.head.predict_iou(self.modulation, self.features, boxes)
+
+
+class DiMPActor:
+    """Computes the training loss of a DiMP network: classifier hinge loss plus the box head's objective.
+
+    Args:
+        net: on its device, in the mode wanted.
+        box, classifier: the recipe's settings.
+        backbone_precision: 'fp32' or 'bf16'.
+        generator: noise of the box samples, on the network's device.
+    """
+
+    def __init__(
+        self,
+        net: DiMPNet,
+        box: BoxSettings,
+        classifier: ClassifierSettings,
+        backbone_precision: str = "fp32",
+        generator: torch.Generator | None = None,
+    ) -> None:
+        if backbone_precision not in ("fp32", "bf16"):
+            raise ValueError(f"backbone_precision must be 'fp32' or 'bf16', not '{backbone_precision}'")
+        self.net = net
+        self.box = box
+        self.classifier = classifier
+        self.precision = backbone_precision
+        self.generator = generator
+        self.method = create_method(box.objective, **box.arguments)
+
+    def __call__(self, batch: Batch) -> StepOutput:
+        """Loss of a batch.
+
+        Args:
+            batch: `train_images`, `test_images` [n, S, 3, H, W] uint8 RGB; `train_boxes`, `test_boxes` [n, S, 4]
+                (x, y, w, h) in crop pixels; all on the network's device.
+        """
+        train, test = self.features(batch["train_images"], batch["test_images"])
+        size = batch["test_images"].shape[-1]
+        clf_loss, statistics = self.classifier_loss(train, test, batch["train_boxes"], batch["test_boxes"], size)
+        box_loss, box_statistics = self.box_loss(train, test, batch["train_boxes"], batch["test_boxes"])
+        statistics.update({f"box/{name}": value for name, value in box_statistics.items()})
+        loss = clf_loss + self.box.weight * box_loss
+        statistics.update({"loss": loss.detach(), "loss/classifier": clf_loss.detach(), "loss/box": box_loss.detach()})
+        return StepOutput(loss, statistics)
+
+    def features(self, train_images: Tensor, test_images: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Backbone features of train and test frames, [n, S, C, h, w] by layer, in one pass."""
+        sequences = train_images.shape[1]
+        images = torch.cat((train_images.flatten(0, 1), test_images.flatten(0, 1)))
+        with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
+            inputs = self.net.normalise(images).contiguous(memory_format=torch.channels_last)
+            extracted = self.net.extract_backbone_features(inputs)
+        count = len(train_images) * sequences
+        train: dict[str, Tensor] = {}
+        test: dict[str, Tensor] = {}
+        for name, feature in extracted.items():
+            full = feature.float()
+            train[name] = full[:count].unflatten(0, (-1, sequences))
+            test[name] = full[count:].unflatten(0, (-1, sequences))
+        return train, test
+
+    def classifier_loss(
+        self, train: dict[str, Tensor], test: dict[str, Tensor], train_boxes: Tensor, test_boxes: Tensor, size: int
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Hinge losses of the score maps of all filter iterates (SPEC section 3); `size` is the crop's side."""
+        settings = self.classifier
+        maps = self.net.classifier(train[CLASSIFICATION_LAYER], test[CLASSIFICATION_LAYER], train_boxes)
+        label = gaussian_label(
+            test_boxes,
+            image_size=size,
+            feature_size=size // self.net.feature_stride,
+            filter_size=self.net.classifier.filter_size,
+            sigma_factor=settings.label_sigma_factor,
+        )
+        losses = [lb_hinge(scores, label, settings.hinge_threshold).mean() for scores in maps]
+        loss = settings.final_weight * losses[-1] + settings.initial_weight * losses[0]
+        if len(losses) > 2:
+            loss = loss + settings.iteration_weight * torch.stack(losses[1:-1]).mean()
+        with torch.no_grad():
+            peaks = maps[-1].flatten(-2).argmax(-1)
+            hits = label.flatten(-2).gather(-1, peaks.unsqueeze(-1)) > 0.5
+            statistics = {
+                "classifier/initial": losses[0].detach(),
+                "classifier/final": losses[-1].detach(),
+                "classifier/peak_hits": hits.float().mean(),
+            }
+        return loss, statistics
+
+    def energy(
+        self, train: dict[str, Tensor], test: dict[str, Tensor], train_boxes: Tensor, test_boxes: Tensor
+    ) -> BoxEnergy:
+        """The energies of all test frames, the target taken from the first train frame."""
+        frames = len(test_boxes)
+        head = self.net.bb_regressor
+        modulation = head.get_modulation([train[name][0] for name in BOX_LAYERS], train_boxes[0])
+        features = head.get_iou_feat([test[name].flatten(0, 1) for name in BOX_LAYERS])
+        repeated = (modulation[0].repeat(frames, 1), modulation[1].repeat(frames, 1))
+        return BoxEnergy(self.net, repeated, features, test_boxes.flatten(0, 1))
+
+    def box_loss(
+        self, train: dict[str, Tensor], test: dict[str, Tensor], train_boxes: Tensor, test_boxes: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The objective of the box head: samples and their log densities are drawn here, on the device."""
+        energy = self.energy(train, test, train_boxes, test_boxes)
+        output = self.method.loss(energy, energy.annotation, generator=self.generator)
+        return output.loss.mean(), output.statistics

@@ -1,0 +1,45 @@
+"""The networks that may be built by name: an allow-list, so that a checkpoint can name a network but not run code."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import nn
+
+from ltr.admin.names import unknown_name
+from ltr.models.tracking import dimpnet
+
+CONSTRUCTORS: dict[str, Callable[..., nn.Module]] = {
+    "dimpnet18": dimpnet.dimpnet18,
+    "dimpnet50": dimpnet.dimpnet50,
+    "klcedimpnet18": dimpnet.klcedimpnet18,
+    "klcedimpnet50": dimpnet.klcedimpnet50,
+    "dimpnet_lite0": dimpnet.dimpnet_lite0,
+}
+
+
+@dataclass(frozen=True)
+class NetworkConstructor:
+    """Which network to build: a name of `CONSTRUCTORS` and its keyword arguments (plain JSON values)."""
+
+    name: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+    def build(self, **changes: Any) -> nn.Module:
+        """Build the network, with `changes` over the stored arguments.
+
+        Raises:
+            ValueError: for a name that is not in the allow-list or an argument that the constructor does not take.
+        """
+        if self.name not in CONSTRUCTORS:
+            raise ValueError(unknown_name("network constructor", self.name, CONSTRUCTORS))
+        function = CONSTRUCTORS[self.name]
+        arguments = {**self.arguments, **changes}
+        try:
+            inspect.signature(function).bind(**arguments)
+            return function(**arguments)
+        except TypeError as error:
+            raise ValueError(f"network '{self.name}' cannot be built: {error}") from error

@@ -1,0 +1,46 @@
+"""Where data sets lie on this machine: environment variables first, then one TOML file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+try:
+    import tomllib
+except ModuleNotFoundError:  # Python 3.10
+    import tomli as tomllib
+
+
+def paths_file() -> Path:
+    """The TOML file with a `[paths]` table; EBM_TRACKING_PATHS overrides its place."""
+    given = os.environ.get("EBM_TRACKING_PATHS")
+    if given:
+        return Path(given)
+    return Path(os.environ.get("XDG_CONFIG_HOME", Path.home() / ".config")) / "ebm-tracking" / "paths.toml"
+
+
+def dataset_path(name: str) -> Path:
+    """The folder of a data set: `EBM_TRACKING_<NAME>` or the key `<name>` of `[paths]` in the TOML file.
+
+    Raises:
+        FileNotFoundError: neither names it, or the folder is not there; the message says what to write where.
+    """
+    variable = f"EBM_TRACKING_{name.upper()}"
+    given = os.environ.get(variable)
+    source = f"the environment variable {variable}"
+    if given is None and paths_file().is_file():
+        try:
+            table = tomllib.loads(paths_file().read_text(encoding="utf-8")).get("paths", {})
+        except tomllib.TOMLDecodeError as error:
+            raise FileNotFoundError(f"{paths_file()} is not valid TOML: {error}") from error
+        given = table.get(name)
+        source = f"{paths_file()}, [paths] {name}"
+    if given is None:
+        raise FileNotFoundError(
+            f"where is the data set '{name}'? Set {variable}=/its/folder or write `{name} = \"/its/folder\"` under "
+            f"[paths] in {paths_file()}"
+        )
+    folder = Path(given).expanduser()
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}, given for data set '{name}' by {source}, is not a folder")
+    return folder

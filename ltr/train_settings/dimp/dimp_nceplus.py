@@ -1,0 +1,19 @@
+"""DiMP-NCE+: SuperDiMP with the box head trained by NCE+, the paper's method."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ltr.train_settings.dimp import super_dimp
+from ltr.train_settings.recipe import BoxSettings, Recipe
+from ltr.trainers.loop import RunSettings, train
+
+
+def recipe() -> Recipe:
+    """The recipe."""
+    return replace(super_dimp.recipe(), name="dimp_nceplus", box=BoxSettings("nceplus", {"beta": 0.1}, weight=0.01))
+
+
+def run(settings: RunSettings) -> None:
+    """Train it."""
+    train(recipe(), settings)

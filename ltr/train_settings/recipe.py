@@ -1,0 +1,172 @@
+"""What a training recipe says: typed settings, read from top to bottom. A recipe file names what differs from a base."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
+
+from ltr.admin.model_constructor import NetworkConstructor
+from ltr.admin.names import replace_fields, unknown_name
+from ltr.data.processing import CropSettings
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """A data set of the registry in `ltr.train_settings.sources`, and its share of the samples."""
+
+    name: str
+    split: str
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """What is sampled.
+
+    Attributes:
+        train, validation: the data sets.
+        samples_per_epoch, validation_samples: sequences drawn an epoch.
+        max_gap: frames between the frames of a sample, before it grows for want of visible ones.
+        train_frames, test_frames: frames of a sample that the filter learns from and is judged on.
+    """
+
+    train: tuple[DataSource, ...]
+    validation: tuple[DataSource, ...]
+    samples_per_epoch: int = 26000
+    validation_samples: int = 5000
+    max_gap: int = 30
+    train_frames: int = 3
+    test_frames: int = 3
+
+
+@dataclass(frozen=True)
+class BoxSettings:
+    """How the box head is trained.
+
+    Attributes:
+        objective: a name of `ltr.ebm.methods.METHODS`.
+        arguments: settings of that method that differ from its defaults.
+        weight: factor of the box loss in the total.
+    """
+
+    objective: str = "nceplus"
+    arguments: dict[str, Any] = field(default_factory=dict)
+    weight: float = 0.01
+
+
+@dataclass(frozen=True)
+class ClassifierSettings:
+    """How the target classifier is trained (hinge loss on Gaussian labels, SPEC section 3).
+
+    Attributes:
+        label_sigma_factor: sigma of the label in crops' sides, (1/4) / search area factor.
+        hinge_threshold: below this label, only positive scores cost.
+        final_weight, initial_weight, iteration_weight: factors of the last filter's loss, the initial filter's, and
+            the mean over those between.
+    """
+
+    label_sigma_factor: float
+    hinge_threshold: float = 0.05
+    final_weight: float = 100.0
+    initial_weight: float = 100.0
+    iteration_weight: float = 400.0
+
+
+@dataclass(frozen=True)
+class OptimiserSettings:
+    """Adam.
+
+    Attributes:
+        learning_rates: parameter-name prefix -> rate; the longest prefix decides, a parameter without one is frozen.
+        schedule: 'step' (x `decay` every `decay_epochs` epochs) or 'cosine' (to zero over all steps, with a warm-up).
+        warmup_steps: linear warm-up, 'cosine' only.
+        max_gradient_norm: clip the gradient's norm; 0 does not.
+    """
+
+    learning_rates: dict[str, float]
+    schedule: str = "step"
+    decay: float = 0.2
+    decay_epochs: int = 15
+    warmup_steps: int = 0
+    max_gradient_norm: float = 0.0
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides the weights that come out, the data's folder excepted.
+
+    Attributes:
+        backbone_precision: 'fp32' or 'bf16' (autocast of the backbone only; the heads and losses stay float32).
+        validation_interval: epochs between validations.
+        seed: of weights, data order, crops and box samples.
+    """
+
+    name: str
+    network: NetworkConstructor
+    data: DataSettings
+    crop: CropSettings
+    box: BoxSettings
+    classifier: ClassifierSettings
+    optimiser: OptimiserSettings
+    epochs: int = 50
+    batch_size: int = 20
+    backbone_precision: str = "fp32"
+    validation_interval: int = 1
+    seed: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """The whole recipe as plain JSON values."""
+        return dataclasses.asdict(self)
+
+
+def with_changes(settings: Any, assignments: list[str]) -> Any:
+    """Apply `key.sub=value` assignments, as the command line's `--set` gives them.
+
+    Args:
+        settings: a `Recipe`, or any dataclass.
+        assignments: such as `box.weight=0.1`, `epochs=2`; values are Python literals, else strings.
+
+    Raises:
+        ValueError: for a malformed assignment or an unknown key (the nearest is named).
+    """
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        if not equals or not key.strip():
+            raise ValueError(f"'{assignment}' is not of the form key=value")
+        try:
+            value = ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            value = text
+        settings = _assign(settings, key.strip().split("."), value)
+    return settings
+
+
+def _assign(settings: Any, keys: list[str], value: Any) -> Any:
+    head, rest = keys[0], keys[1:]
+    if isinstance(settings, dict):
+        # Keys of learning_rates have dots of their own.
+        name = ".".join(keys)
+        return {**settings, name: value}
+    fields = {item.name for item in dataclasses.fields(settings)}
+    if head not in fields:
+        raise ValueError(unknown_name(f"setting of {type(settings).__name__}", head, fields))
+    old = getattr(settings, head)
+    if rest:
+        if not (dataclasses.is_dataclass(old) or isinstance(old, dict)):
+            raise ValueError(f"'{head}' of {type(settings).__name__} is a plain value and has no '{'.'.join(rest)}'")
+        return replace_fields(settings, {head: _assign(old, rest, value)})
+    if dataclasses.is_dataclass(old) or isinstance(old, dict):
+        raise ValueError(f"'{head}' of {type(settings).__name__} is a group of settings: name one of them")
+    return replace_fields(settings, {head: _checked(head, old, value)})
+
+
+def _checked(name: str, old: Any, value: Any) -> Any:
+    if isinstance(old, bool) or old is None:
+        return value
+    if isinstance(old, float) and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, type(old)):
+        raise ValueError(f"'{name}' wants a {type(old).__name__} such as {old!r}, not {value!r}")
+    return value

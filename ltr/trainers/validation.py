@@ -1,0 +1,110 @@
+"""What a training run is judged by between epochs: losses on held-out crops, and the IoU that refinement reaches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ltr.actors.dimp import Batch, DiMPActor
+from ltr.ebm.ascent import gradient_ascent
+from ltr.ops.boxes import iou
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """How boxes are refined: the tracker's own rule on validation crops (SPEC section 4).
+
+    Attributes:
+        steps, step_length, decay, space: of the gradient ascent.
+        starts: jittered boxes a test frame.
+        centre_jitter, size_jitter: standard deviations of the starts, in parts of the box.
+        top_k: the answer is the mean of the best-scored boxes.
+    """
+
+    steps: int = 10
+    step_length: float | tuple[float, float] = 2.5e-3
+    decay: float = 1.0
+    space: str = "relative"
+    starts: int = 10
+    centre_jitter: float = 0.1
+    size_jitter: float = 0.2
+    top_k: int = 3
+
+
+def jittered_boxes(boxes: Tensor, refinement: Refinement, generator: torch.Generator) -> Tensor:
+    """Starts of the refinement. boxes: [N, 4] (x, y, w, h) -> [N, starts, 4], around one shifted start a box."""
+    count, size = len(boxes), boxes[:, None, 2:]
+    shape = (count, refinement.starts, 2)
+    device = boxes.device
+    common = torch.randn((count, 1, 2), generator=generator, device=device)
+    centre = boxes[:, None, :2] + size / 2 + refinement.centre_jitter * size * common
+    centre = centre + 0.5 * refinement.centre_jitter * size * torch.randn(shape, generator=generator, device=device)
+    shared = torch.randn((count, 1, 2), generator=generator, device=device)
+    own = 0.5 * torch.randn(shape, generator=generator, device=device)
+    jittered = size * torch.exp(refinement.size_jitter * (shared + own))
+    return torch.cat((centre - jittered / 2, jittered), dim=-1)
+
+
+def refine(actor: DiMPActor, batch: Batch, refinement: Refinement, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """IoU with the annotation before and after refinement.
+
+    Args:
+        batch: as for `DiMPActor`.
+
+    Returns:
+        Two tensors [n * S]: the mean IoU of the starts, and the IoU of the mean of the `top_k` refined boxes.
+    """
+    with torch.no_grad():
+        train, test = actor.features(batch["train_images"], batch["test_images"])
+        energy = actor.energy(train, test, batch["train_boxes"], batch["test_boxes"])
+        boxes = batch["test_boxes"].flatten(0, 1)
+        starts = jittered_boxes(boxes, refinement, generator)
+        head = actor.net.bb_regressor
+
+        def score(candidates: Tensor) -> Tensor:
+            return head.predict_iou(energy.modulation, energy.features, candidates)
+
+        refined, scores = gradient_ascent(
+            score,
+            starts,
+            space=refinement.space,
+            steps=refinement.steps,
+            step_length=refinement.step_length,
+            decay=refinement.decay,
+        )
+        best = scores.topk(refinement.top_k, dim=1).indices
+        answer = refined.gather(1, best.unsqueeze(-1).expand(-1, -1, 4)).mean(dim=1)
+        return iou(starts, boxes.unsqueeze(1)).mean(dim=1), iou(answer, boxes)
+
+
+def validate(actor: DiMPActor, batches: Iterable[Batch], refinement: Refinement, seed: int) -> dict[str, float]:
+    """Means over the validation batches: every statistic of the actor, and `iou/start`, `iou/refined`.
+
+    The network is put into eval mode and back. The box samples come from `seed`, so that epochs compare.
+    """
+    was_training, training_generator = actor.net.training, actor.generator
+    actor.net.eval()
+    device = next(actor.net.parameters()).device
+    actor.generator = torch.Generator(device).manual_seed(seed)
+    starts = torch.Generator(device).manual_seed(seed + 1)
+    sums: dict[str, float] = {}
+    count = 0
+    try:
+        for batch in batches:
+            moved = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in batch.items()}
+            with torch.no_grad():
+                values = dict(actor(moved).statistics)
+            before, after = refine(actor, moved, refinement, starts)
+            values.update({"iou/start": before.mean(), "iou/refined": after.mean()})
+            for name, value in values.items():
+                sums[name] = sums.get(name, 0.0) + float(value)
+            count += 1
+    finally:
+        actor.generator = training_generator
+        actor.net.train(was_training)
+    if count == 0:
+        raise ValueError("there is no validation batch: fewer validation samples than the batch size")
+    return {name: total / count for name, total in sums.items()}
