@@ -1,0 +1,9 @@
+"""Data sets, running trackers on them, and results on disk."""
+
+from __future__ import annotations
+
+from pytracking.evaluation.data import Sequence
+from pytracking.evaluation.datasets import get_dataset
+from pytracking.evaluation.tracker import TrackerRun, trackerlist
+
+__all__ = ["Sequence", "TrackerRun", "get_dataset", "trackerlist"]

@@ -1,0 +1,60 @@
+"""The noun of evaluation: a sequence of frames with the annotated boxes of one target."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from pytracking.evaluation.images import read_image
+
+
+@dataclass(frozen=True, eq=False)
+class Sequence:
+    """Frames and the annotated boxes of one target.
+
+    Attributes:
+        name: unique within its data set; names the result file.
+        frames: paths of the frames, in order.
+        dataset: name of the data set, which decides how a protocol treats absent frames.
+        ground_truth_rect: [T, 4] float64 (x, y, w, h) in pixels, the annotation file's own values (so 1-based for
+            OTB); T is the number of frames, or 1 where only the first box is public.
+        annotation_path: the file that the boxes came from.
+        target_visible: [T] bool, False where the target is absent or fully occluded; None where nothing is known.
+        object_class: what the target is, if known.
+    """
+
+    name: str
+    frames: list[Path]
+    dataset: str
+    ground_truth_rect: np.ndarray
+    annotation_path: Path
+    target_visible: np.ndarray | None = None
+    object_class: str | None = None
+
+    def __post_init__(self) -> None:
+        rows = len(self.ground_truth_rect)
+        if self.ground_truth_rect.shape != (rows, 4) or rows not in (1, len(self.frames)):
+            raise ValueError(f"{self.name}: {len(self.frames)} frames, boxes {list(self.ground_truth_rect.shape)}")
+        if self.target_visible is not None and self.target_visible.shape != (rows,):
+            raise ValueError(f"{self.name}: {rows} boxes, visibility {list(self.target_visible.shape)}")
+
+    def __repr__(self) -> str:
+        return f"Sequence({self.dataset}/{self.name}, {len(self.frames)} frames)"
+
+    @property
+    def has_ground_truth(self) -> bool:
+        """Whether every frame is annotated, not only the first."""
+        return len(self.ground_truth_rect) == len(self.frames)
+
+    @cached_property
+    def image_size(self) -> tuple[int, int]:
+        """(width, height) in pixels, from the first frame."""
+        height, width = read_image(self.frames[0]).shape[:2]
+        return width, height
+
+    def init_info(self) -> dict[str, list[float]]:
+        """What a tracker may know: `{"init_bbox": [x, y, w, h]}` of the first frame."""
+        return {"init_bbox": self.ground_truth_rect[0].tolist()}

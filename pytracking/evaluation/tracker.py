@@ -1,0 +1,55 @@
+"""A tracker as evaluation knows it: a name, a parameter name and a run, which say where its results are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class TrackerRun:
+    """One run of a tracker with one set of parameters.
+
+    Attributes:
+        name: the tracker, such as 'dimp'.
+        parameter_name: its parameters, such as 'dimp_nceplus_lite'.
+        run_id: number of the run where a tracker is run several times, else None.
+        display_name: what plots and tables call it; `label` falls back on the other three.
+    """
+
+    name: str
+    parameter_name: str
+    run_id: int | None = None
+    display_name: str | None = None
+
+    @property
+    def label(self) -> str:
+        """The name to show."""
+        if self.display_name is not None:
+            return self.display_name
+        run = "" if self.run_id is None else f"_{self.run_id:03d}"
+        return f"{self.name}/{self.parameter_name}{run}"
+
+    def result_folder(self, results_root: Path) -> Path:
+        """`<results>/<tracker>/<parameters>[_<run id, 3 digits>]`."""
+        run = "" if self.run_id is None else f"_{self.run_id:03d}"
+        return results_root / self.name / f"{self.parameter_name}{run}"
+
+
+def trackerlist(
+    name: str, parameter_name: str, run_ids: int | Iterable[int] | None = None, display_name: str | None = None
+) -> list[TrackerRun]:
+    """The runs of one tracker, to hand to `plot_results` and `print_results`.
+
+    Args:
+        name: the tracker, such as 'dimp'.
+        parameter_name: its parameters, such as 'dimp_nceplus'.
+        run_ids: numbers of the runs; None for a single run without a number.
+        display_name: what plots and tables call it.
+
+    >>> [str(run.result_folder(Path("r"))) for run in trackerlist("dimp", "dimp50", range(2))]
+    ['r/dimp/dimp50_000', 'r/dimp/dimp50_001']
+    """
+    ids = [run_ids] if run_ids is None or isinstance(run_ids, int) else list(run_ids)
+    return [TrackerRun(name, parameter_name, run_id, display_name) for run_id in ids]
