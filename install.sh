@@ -126,6 +126,7 @@ install_cpu_torch() {
 install_torch() {
   local gpus version spec
   local advice="choose a build with TORCH_SPEC, for example: TORCH_SPEC='torch==2.6.0' ./install.sh $command"
+  local any="take any build with: TORCH_SPEC='$torch_range' ./install.sh $command"
   gpus=$(nvidia-smi -L 2>/dev/null) || gpus=''
   case $gpus in GPU*) ;; *) gpus='' ;; esac
   if [ -n "${TORCH_SPEC:-}" ]; then
@@ -138,7 +139,7 @@ install_torch() {
     step "Installing $torch_range" pip_install "$torch_range" || die_with_log "torch could not be installed; $advice"
   elif [ "$(uname -s)" = Linux ]; then
     step "No NVIDIA driver found: installing torch $cpu_torch for the CPU" install_cpu_torch ||
-      die_with_log "no CPU build of torch $cpu_torch for this machine; $advice"
+      die_with_log "no CPU build of torch $cpu_torch for this machine; $any"
   else
     step "Installing $torch_range" pip_install "$torch_range" || die_with_log "torch could not be installed; $advice"
   fi
