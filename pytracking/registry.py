@@ -7,12 +7,11 @@ by hand, and nothing is imported before it is asked for.
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
 import importlib
 import pkgutil
 from typing import TYPE_CHECKING, Any
 
+from ltr.admin.names import replace_fields
 from pytracking.errors import UserError, unknown_name
 
 if TYPE_CHECKING:
@@ -69,13 +68,10 @@ def load_parameters(parameter: str, tracker: str | None = None, **overrides: Any
     """
     tracker, parameter = find_tracker(parameter, tracker)
     params = importlib.import_module(f"pytracking.parameter.{tracker}.{parameter}").parameters()
-    fields = [field.name for field in dataclasses.fields(params)]
-    for key in overrides:
-        if key not in fields:
-            near = difflib.get_close_matches(key, fields, n=1, cutoff=0.5)
-            hint = f"did you mean '{near[0]}'?" if near else f"its fields are {', '.join(fields) or 'none'}"
-            raise UserError(f"{tracker}/{parameter} has no parameter '{key}'; {hint}")
-    return dataclasses.replace(params, **overrides)
+    try:
+        return replace_fields(params, overrides)
+    except ValueError as error:
+        raise UserError(f"{tracker}/{parameter}: {error}") from None
 
 
 def create_tracker(tracker: str, params: Any) -> Tracker:

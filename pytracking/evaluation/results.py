@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from ltr.admin.files import write_json, write_text
 from pytracking.errors import UserError
 from pytracking.evaluation.boxfile import format_boxes, format_times, read_boxes, read_rows
 from pytracking.evaluation.data import Sequence
 from pytracking.evaluation.tracker import TrackerRun
-from pytracking.files import write_text_whole
 
 _FORMAT = 1
 _RECORDED = ("numpy", "torch", "opencv-contrib-python-headless", "opencv-contrib-python")
@@ -74,10 +74,10 @@ def save_result(folder: Path, result: RawResult, description: dict[str, Any]) ->
     boxes = format_boxes(result.boxes)
     (folder / f"{name}.json").unlink(missing_ok=True)
     if result.times is not None:
-        write_text_whole(folder / f"{name}_time.txt", format_times(result.times))
-    write_text_whole(folder / f"{name}.txt", boxes)
+        write_text(folder / f"{name}_time.txt", format_times(result.times))
+    write_text(folder / f"{name}.txt", boxes)
     manifest = {**description, "boxes_sha256": hashlib.sha256(boxes.encode()).hexdigest()}
-    write_text_whole(folder / f"{name}.json", json.dumps(manifest, indent=1) + "\n")
+    write_json(folder / f"{name}.json", manifest)
 
 
 def why_redo(folder: Path, description: dict[str, Any]) -> str | None:

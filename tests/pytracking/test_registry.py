@@ -57,7 +57,7 @@ def test_overrides_replace_fields_and_unknown_keys_are_named(monkeypatch: pytest
     monkeypatch.setattr(registry, "find_tracker", lambda parameter, tracker: ("t", parameter))
     monkeypatch.setattr(registry.importlib, "import_module", lambda name: module)
     assert registry.load_parameters("p", image_size=288) == Parameters(image_size=288)
-    with pytest.raises(UserError, match="t/p has no parameter 'search_area'; did you mean 'search_area_scale'"):
+    with pytest.raises(UserError, match=r"t/p: .*'search_area'; did you mean 'search_area_scale'"):
         registry.load_parameters("p", search_area=5)
 
 
