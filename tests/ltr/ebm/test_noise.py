@@ -29,12 +29,12 @@ def test_log_prob_equals_golden(boxes: str, sigma: str, density: str) -> None:
     pairs = [(float(centre), float(extent)) for centre, extent in GOLDEN[sigma].reshape(-1, 2)]
     found = GaussianMixture.from_centre_size(pairs, torch.float64).log_prob(offsets)
     expected = GOLDEN[density].double()
-    solid = expected > 1e-30
-    assert solid.sum() > 20
-    # The golden densities are float32, computed from float32 boxes.
-    torch.testing.assert_close(found.exp()[solid], expected[solid], rtol=5e-4, atol=2e-5)
+    # Far out, float32 rounding of the golden boxes is magnified: 2e-5 of the greatest density there.
+    near = expected > 1e-4
+    assert near.sum() > 20
+    torch.testing.assert_close(found.exp()[near], expected[near], rtol=2e-5, atol=0)
     assert found.isfinite().all()
-    assert (found.exp()[~solid] < 1e-25).all()
+    assert (found.exp()[~near] < 2e-4).all()
 
 
 def test_one_component_is_a_normal_density() -> None:
