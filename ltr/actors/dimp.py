@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ltr.ebm.methods import create_method
 from ltr.ebm.objectives import lb_hinge
+from ltr.models.bbreg.box_head import BoxHead, Modulation
 from ltr.models.tracking.dimpnet import BOX_LAYERS, CLASSIFICATION_LAYER, DiMPNet
 from ltr.ops.boxes import from_relative, to_relative
 from ltr.ops.labels import gaussian_label
@@ -26,21 +27,27 @@ class StepOutput:
     statistics: dict[str, Tensor]
 
 
+def _precision(device: torch.device, precision: str) -> torch.autocast:
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
+
+
 class BoxEnergy:
     """The energy f(x, y) of test images as a function of y in the space of the densities (paper, section 3).
 
     y = [cx / sw, cy / sh, log w, log h] with (sw, sh) the annotated size, so that every density is in parts of the box.
 
     Args:
-        net: gives the box head.
+        head: the box head.
         modulation, features: of N test images, from the box head.
         annotation: [N, 4] (x, y, w, h) in crop pixels.
+        precision: 'fp32' or 'bf16' for the head's arithmetic; scores are float32.
     """
 
     def __init__(
-        self, net: DiMPNet, modulation: tuple[Tensor, Tensor], features: tuple[Tensor, Tensor], annotation: Tensor
+        self, head: BoxHead, modulation: Modulation, features: Modulation, annotation: Tensor, precision: str = "fp32"
     ) -> None:
-        self.head = net.bb_regressor
+        self.head = head
+        self.precision = precision
         self.modulation = modulation
         self.features = features
         self.size = annotation[:, 2:]
@@ -48,8 +55,12 @@ class BoxEnergy:
 
     def __call__(self, points: Tensor) -> Tensor:
         """Scores [N, M] of points [N, M, 4]."""
-        boxes = from_relative(points, self.size.unsqueeze(1))
-        return self.head.predict_iou(self.modulation, self.features, boxes)
+        return self.score_boxes(from_relative(points, self.size.unsqueeze(1)))
+
+    def score_boxes(self, boxes: Tensor) -> Tensor:
+        """Scores [N, M] of boxes [N, M, 4] (x, y, w, h) in crop pixels."""
+        with _precision(boxes.device, self.precision):
+            return self.head.predict_iou(self.modulation, self.features, boxes).float()
 
 
 class DiMPActor:
@@ -58,7 +69,7 @@ class DiMPActor:
     Args:
         net: on its device, in the mode wanted.
         box, classifier: the recipe's settings.
-        backbone_precision: 'fp32' or 'bf16'.
+        precision: 'fp32' or 'bf16', of the backbone and the box head.
         generator: noise of the box samples, on the network's device.
     """
 
@@ -67,15 +78,15 @@ class DiMPActor:
         net: DiMPNet,
         box: BoxSettings,
         classifier: ClassifierSettings,
-        backbone_precision: str = "fp32",
+        precision: str = "fp32",
         generator: torch.Generator | None = None,
     ) -> None:
-        if backbone_precision not in ("fp32", "bf16"):
-            raise ValueError(f"backbone_precision must be 'fp32' or 'bf16', not '{backbone_precision}'")
+        if precision not in ("fp32", "bf16"):
+            raise ValueError(f"precision must be 'fp32' or 'bf16', not '{precision}'")
         self.net = net
         self.box = box
         self.classifier = classifier
-        self.precision = backbone_precision
+        self.precision = precision
         self.generator = generator
         self.method = create_method(box.objective, **box.arguments)
 
@@ -99,7 +110,7 @@ class DiMPActor:
         """Backbone features of train and test frames, [n, S, C, h, w] by layer, in one pass."""
         sequences = train_images.shape[1]
         images = torch.cat((train_images.flatten(0, 1), test_images.flatten(0, 1)))
-        with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
+        with _precision(images.device, self.precision):
             inputs = self.net.normalise(images).contiguous(memory_format=torch.channels_last)
             extracted = self.net.extract_backbone_features(inputs)
         count = len(train_images) * sequences
@@ -144,10 +155,11 @@ class DiMPActor:
         """The energies of all test frames, the target taken from the first train frame."""
         frames = len(test_boxes)
         head = self.net.bb_regressor
-        modulation = head.get_modulation([train[name][0] for name in BOX_LAYERS], train_boxes[0])
-        features = head.get_iou_feat([test[name].flatten(0, 1) for name in BOX_LAYERS])
+        with _precision(test_boxes.device, self.precision):
+            modulation = head.get_modulation([train[name][0] for name in BOX_LAYERS], train_boxes[0])
+            features = head.get_iou_feat([test[name].flatten(0, 1) for name in BOX_LAYERS])
         repeated = (modulation[0].repeat(frames, 1), modulation[1].repeat(frames, 1))
-        return BoxEnergy(self.net, repeated, features, test_boxes.flatten(0, 1))
+        return BoxEnergy(head, repeated, features, test_boxes.flatten(0, 1), self.precision)
 
     def box_loss(
         self, train: dict[str, Tensor], test: dict[str, Tensor], train_boxes: Tensor, test_boxes: Tensor

@@ -1,4 +1,4 @@
-"""What a training recipe says: typed settings, read from top to bottom. A recipe file names what differs from a base."""
+"""What a training recipe says: typed settings. A recipe file names what differs from its base."""
 
 from __future__ import annotations
 
@@ -98,7 +98,8 @@ class Recipe:
     """Everything that decides the weights that come out, the data's folder excepted.
 
     Attributes:
-        backbone_precision: 'fp32' or 'bf16' (autocast of the backbone only; the heads and losses stay float32).
+        precision: 'fp32' or 'bf16' (autocast of the backbone and the box head; the target classifier, whose steps
+            are small differences, and the losses stay float32).
         validation_interval: epochs between validations.
         seed: of weights, data order, crops and box samples.
     """
@@ -112,7 +113,7 @@ class Recipe:
     optimiser: OptimiserSettings
     epochs: int = 50
     batch_size: int = 20
-    backbone_precision: str = "fp32"
+    precision: str = "fp32"
     validation_interval: int = 1
     seed: int = 0
 

@@ -73,7 +73,7 @@ def train(recipe: Recipe, run: RunSettings) -> Path:
     torch.manual_seed(recipe.seed)
     net = cast(DiMPNet, recipe.network.build()).to(device, memory_format=torch.channels_last)
     generator = torch.Generator(device).manual_seed(recipe.seed)
-    actor = DiMPActor(net, recipe.box, recipe.classifier, recipe.backbone_precision, generator)
+    actor = DiMPActor(net, recipe.box, recipe.classifier, recipe.precision, generator)
     optimiser = make_optimiser(net, recipe.optimiser)
     sampler, validation = _samplers(recipe)
     steps_per_epoch = len(sampler) // recipe.batch_size
@@ -144,7 +144,8 @@ def train_epoch(
     device = next(net.parameters()).device
     trained = [parameter for group in optimiser.param_groups for parameter in group["params"]]
     bar = tqdm(loader, desc=f"epoch {epoch + 1}", unit="step", leave=False)
-    waited, asked = 0.0, time.perf_counter()
+    began = asked = time.perf_counter()
+    waited = 0.0
     for index, batch in enumerate(bar):
         waited += time.perf_counter() - asked
         moved = {k: v.to(device, non_blocking=True) if isinstance(v, Tensor) else v for k, v in batch.items()}
@@ -160,16 +161,13 @@ def train_epoch(
         optimiser.step()
         schedule.step()
         if index % log_interval == 0:
-            now = time.perf_counter()
             record = {name: float(value) for name, value in output.statistics.items()}
             record["gradient_norm"] = float(norm)
-            record["waiting_share"] = waited / max(now - began, 1e-9) if index else 0.0
+            record["waiting_share"] = waited / (time.perf_counter() - began)
             record.update({f"rate/{group['name']}": group["lr"] for group in optimiser.param_groups})
             step = epoch * len(cast(Any, loader)) + index
             log.write("train", {"epoch": epoch + 1, "step": step, **record}, step)
             bar.set_postfix(loss=f"{record['loss']:.3f}", box=f"{record['loss/box']:.3f}")
-        if index == 0:
-            began, waited = time.perf_counter(), 0.0
         asked = time.perf_counter()
 
 

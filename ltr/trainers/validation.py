@@ -62,13 +62,8 @@ def refine(actor: DiMPActor, batch: Batch, refinement: Refinement, generator: to
         energy = actor.energy(train, test, batch["train_boxes"], batch["test_boxes"])
         boxes = batch["test_boxes"].flatten(0, 1)
         starts = jittered_boxes(boxes, refinement, generator)
-        head = actor.net.bb_regressor
-
-        def score(candidates: Tensor) -> Tensor:
-            return head.predict_iou(energy.modulation, energy.features, candidates)
-
         refined, scores = gradient_ascent(
-            score,
+            energy.score_boxes,
             starts,
             space=refinement.space,
             steps=refinement.steps,

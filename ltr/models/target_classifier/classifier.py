@@ -38,7 +38,7 @@ class TargetClassifier(nn.Module):
         Returns:
             The filters [S, C, K, K] and all iterates, the initial one first.
         """
-        return self.filter_optimizer(  # type: ignore[no-any-return]
+        return self.filter_optimizer(
             self.filter_initializer(features, boxes), features, boxes, sample_weight=sample_weight, num_iter=num_iter
         )
 

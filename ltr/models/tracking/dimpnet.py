@@ -51,16 +51,16 @@ class DiMPNet(nn.Module):
 
     def normalise(self, images: Tensor) -> Tensor:
         """Images as the backbone wants them. images: [N, 3, H, W] RGB in 0..255, uint8 or float -> float."""
-        floating = images if images.is_floating_point() else images.to(self._mean.dtype)  # type: ignore[union-attr, arg-type]
+        floating = images if images.is_floating_point() else images.to(self._mean.dtype)  # type: ignore[arg-type]
         return (floating / 255 - self._mean) / self._std  # type: ignore[operator]
 
     def extract_backbone_features(self, images: Tensor, layers: Sequence[str] = BOX_LAYERS) -> dict[str, Tensor]:
         """Backbone features by layer name. images: [N, 3, H, W], normalised."""
-        return self.feature_extractor(images, layers)  # type: ignore[no-any-return]
+        return self.feature_extractor(images, layers)
 
     def extract_classification_feat(self, backbone_features: dict[str, Tensor]) -> Tensor:
         """Classification features [N, C, F, F] of backbone features."""
-        return self.classifier.feature_extractor(backbone_features[CLASSIFICATION_LAYER])  # type: ignore[no-any-return]
+        return self.classifier.feature_extractor(backbone_features[CLASSIFICATION_LAYER])
 
     def extract_features(self, images: Tensor) -> dict[str, Tensor]:
         """Backbone features of several frames of several sequences: [n, S, 3, H, W] -> dict of [n, S, C, h, w]."""

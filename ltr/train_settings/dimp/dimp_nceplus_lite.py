@@ -64,7 +64,7 @@ def recipe() -> Recipe:
         ),
         epochs=10,
         batch_size=16,
-        backbone_precision="bf16",
+        precision="bf16",
     )
 
 
