@@ -1,0 +1,1 @@
+"""Protocols, metrics, plots and tables of raw results."""

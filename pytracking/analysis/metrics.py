@@ -1,0 +1,65 @@
+"""Overlaps, centre errors and the curves made of them: pure functions on arrays."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def box_overlap(predicted: np.ndarray, annotated: np.ndarray) -> np.ndarray:
+    """Intersection over union.
+
+    Args:
+        predicted, annotated: [T, 4] (x, y, w, h) in pixels.
+
+    Returns:
+        overlap: [T] in [0, 1]; 0 where a box is not finite or both are empty.
+    """
+    left_top = np.maximum(predicted[:, :2], annotated[:, :2])
+    right_bottom = np.minimum(predicted[:, :2] + predicted[:, 2:], annotated[:, :2] + annotated[:, 2:])
+    intersection = np.clip(right_bottom - left_top, 0.0, None).prod(axis=1)
+    union = predicted[:, 2:].prod(axis=1) + annotated[:, 2:].prod(axis=1) - intersection
+    usable = np.isfinite(intersection) & (union > 0)
+    return np.divide(intersection, union, out=np.zeros(len(union)), where=usable)
+
+
+def centre_error(predicted: np.ndarray, annotated: np.ndarray, normalised: bool = False) -> np.ndarray:
+    """Distance of the boxes' centres, a centre being corner + (size - 1)/2.
+
+    Args:
+        predicted, annotated: [T, 4] (x, y, w, h) in pixels.
+        normalised: divide horizontally by the annotated width, vertically by the annotated height.
+
+    Returns:
+        error: [T] in pixels, or in annotated sizes; NaN or infinite where a box is not finite or the size is 0.
+    """
+    difference = predicted[:, :2] - annotated[:, :2] + (predicted[:, 2:] - annotated[:, 2:]) / 2
+    if normalised:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            difference = difference / annotated[:, 2:]
+    return np.hypot(difference[:, 0], difference[:, 1])
+
+
+def success_curve(overlap: np.ndarray, thresholds: np.ndarray, frames: int) -> np.ndarray:
+    """Part of `frames` whose overlap [T] is strictly above each threshold [N]; [N]."""
+    return (overlap[:, None] > thresholds).sum(axis=0) / frames
+
+
+def precision_curve(error: np.ndarray, thresholds: np.ndarray, frames: int) -> np.ndarray:
+    """Part of `frames` whose centre error [T] is at most each threshold [N]; [N]."""
+    return (error[:, None] <= thresholds).sum(axis=0) / frames
+
+
+def repeat_over_empty(predicted: np.ndarray, repeatable: np.ndarray) -> np.ndarray:
+    """Replace every predicted box of no width or no height by the prediction before it.
+
+    Args:
+        predicted: [T, 4] (x, y, w, h).
+        repeatable: [T] bool, where this is allowed; the first box is never replaced.
+
+    Returns:
+        boxes: [T, 4], a new array.
+    """
+    empty = (predicted[:, 2:] == 0).any(axis=1) & repeatable
+    empty[:1] = False
+    source = np.where(empty, 0, np.arange(len(predicted)))
+    return predicted[np.maximum.accumulate(source)]

@@ -1,0 +1,163 @@
+"""What a user of results calls: plots and tables of trackers on a data set."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from collections.abc import Sequence as Listing
+from pathlib import Path
+
+import numpy as np
+
+from pytracking.analysis.extract import Scores, extract_scores
+from pytracking.analysis.plots import PLOT_TYPES, draw_curves, save_figure
+from pytracking.analysis.tables import per_sequence_table, results_table
+from pytracking.errors import UserError, unknown_name
+from pytracking.evaluation.data import Sequence
+from pytracking.evaluation.environment import results_root
+from pytracking.evaluation.tracker import TrackerRun
+
+_PLOTS = Path("results") / "result_plots"
+_FILTERS = ("ao_min", "ao_max", "delta_ao")
+
+
+def plot_results(
+    trackers: Listing[TrackerRun],
+    dataset: Listing[Sequence],
+    report_name: str,
+    merge_results: bool = False,
+    plot_types: Iterable[str] = ("success",),
+    *,
+    results: str | os.PathLike[str] | None = None,
+    plot_path: str | os.PathLike[str] | None = None,
+    protocol: str = "pytracking",
+    exclude_invalid_frames: bool = False,
+    skip_missing_seq: bool = False,
+) -> list[Path]:
+    """Draw the success, precision and normalised precision plots.
+
+    Args:
+        trackers: from `trackerlist`.
+        dataset: from `get_dataset`.
+        report_name: names the folder of the plots.
+        merge_results: average the runs of one tracker with one parameter name.
+        plot_types: of 'success', 'prec' and 'norm_prec'.
+        results: folder of raw results (see `results_root`).
+        plot_path: folder of reports; results/result_plots under the current directory when left out.
+        protocol: name of the evaluation protocol.
+        exclude_invalid_frames: leave frames without a valid annotation out of the divisor.
+        skip_missing_seq: leave out a sequence that a tracker has no result for.
+
+    Returns:
+        The files written: `<plot_path>/<report_name>/<plot_type>_plot.png` and `.pdf`.
+
+    Raises:
+        UserError: as `extract_scores`, or an unknown plot type.
+    """
+    plot_types = (plot_types,) if isinstance(plot_types, str) else tuple(plot_types)
+    _check_plot_types(plot_types)
+    scores = _scores(trackers, dataset, merge_results, results, protocol, exclude_invalid_frames, skip_missing_seq)
+    return write_plots(scores, Path(plot_path or _PLOTS) / report_name, plot_types)
+
+
+def write_plots(scores: Scores, folder: Path, plot_types: Iterable[str] = tuple(PLOT_TYPES)) -> list[Path]:
+    """Write the plots of scores that were extracted before; returns the files' paths."""
+    return [
+        path
+        for plot_type in plot_types
+        for path in save_figure(draw_curves(scores, plot_type), folder / f"{plot_type}_plot")
+    ]
+
+
+def print_results(
+    trackers: Listing[TrackerRun],
+    dataset: Listing[Sequence],
+    report_name: str,
+    merge_results: bool = False,
+    *,
+    markdown: bool = False,
+    results: str | os.PathLike[str] | None = None,
+    protocol: str = "pytracking",
+    exclude_invalid_frames: bool = False,
+    skip_missing_seq: bool = False,
+) -> None:
+    """Print AUC, OP50, OP75, precision, normalised precision and speed, one row a tracker.
+
+    Arguments and errors as for `plot_results`; `report_name` is the table's title, `markdown` adds the bars of
+    Markdown.
+    """
+    scores = _scores(trackers, dataset, merge_results, results, protocol, exclude_invalid_frames, skip_missing_seq)
+    print(f"\n{report_name}\n{results_table(scores, markdown)}")
+
+
+def print_per_sequence_results(
+    trackers: Listing[TrackerRun],
+    dataset: Listing[Sequence],
+    report_name: str,
+    merge_results: bool = False,
+    filter_criteria: dict[str, float | str] | None = None,
+    *,
+    markdown: bool = False,
+    results: str | os.PathLike[str] | None = None,
+    protocol: str = "pytracking",
+    exclude_invalid_frames: bool = False,
+    skip_missing_seq: bool = False,
+) -> None:
+    """Print the AUC of every tracker on every sequence.
+
+    Arguments and errors as for `print_results`, and:
+
+    Args:
+        filter_criteria: show only some sequences, by their mean overlap in percent: `{"mode": "ao_min", "threshold":
+            40}` where some tracker is below 40, 'ao_max' where all are below it, 'delta_ao' where the best and the
+            worst tracker are further apart than the threshold.
+    """
+    scores = _scores(trackers, dataset, merge_results, results, protocol, exclude_invalid_frames, skip_missing_seq)
+    rows = None if filter_criteria is None else _filter(scores, filter_criteria)
+    print(f"\n{report_name}\n{per_sequence_table(scores, rows, markdown)}")
+
+
+def _scores(
+    trackers: Listing[TrackerRun],
+    dataset: Listing[Sequence],
+    merge_results: bool,
+    results: str | os.PathLike[str] | None,
+    protocol: str,
+    exclude_invalid_frames: bool,
+    skip_missing_seq: bool,
+) -> Scores:
+    return extract_scores(
+        trackers,
+        dataset,
+        results_root(results),
+        protocol=protocol,
+        exclude_invalid_frames=exclude_invalid_frames,
+        skip_missing_seq=skip_missing_seq,
+        merge_results=merge_results,
+    )
+
+
+def _check_plot_types(plot_types: tuple[str, ...]) -> None:
+    for plot_type in plot_types:
+        if plot_type not in PLOT_TYPES:
+            raise unknown_name("plot type", plot_type, PLOT_TYPES)
+
+
+def _filter(scores: Scores, criteria: dict[str, float | str]) -> np.ndarray:
+    """[S] bool: the sequences that the criteria let through."""
+    for key in criteria:
+        if key not in ("mode", "threshold"):
+            raise unknown_name("filter criterion", key, ("mode", "threshold"))
+    mode = str(criteria.get("mode"))
+    if mode not in _FILTERS:
+        raise unknown_name("filter mode", mode, _FILTERS)
+    try:
+        threshold = float(criteria["threshold"])
+    except (KeyError, ValueError):
+        raise UserError("filter_criteria needs a number 'threshold', in percent") from None
+    overlap = 100 * scores.mean_overlap
+    if mode == "ao_min":
+        return overlap.min(axis=1) < threshold
+    if mode == "ao_max":
+        return overlap.max(axis=1) < threshold
+    return overlap.max(axis=1) - overlap.min(axis=1) > threshold

@@ -1,0 +1,95 @@
+"""Text tables of scores, aligned for the terminal or as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as Listing
+
+import numpy as np
+
+from pytracking.analysis.extract import Scores
+
+_FASTEST_SHOWN = 9999
+
+
+def format_table(header: Listing[str], rows: Listing[Listing[str]], markdown: bool = False) -> str:
+    """A table as text: the first column to the left, the others to the right.
+
+    Args:
+        header: one title a column.
+        rows: cells, as many a row as the header has.
+        markdown: with the bars of Markdown.
+    """
+    widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
+
+    def line(cells: Listing[str]) -> str:
+        padded = [cells[0].ljust(widths[0])] + [cell.rjust(width) for cell, width in zip(cells[1:], widths[1:])]
+        return f"| {' | '.join(padded)} |" if markdown else "  ".join(padded).rstrip()
+
+    if markdown:
+        rule = "| " + " | ".join(["-" * widths[0]] + ["-" * (width - 1) + ":" for width in widths[1:]]) + " |"
+    else:
+        rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
+    return "\n".join([line(header), rule, *(line(row) for row in rows)])
+
+
+def results_table(scores: Scores, markdown: bool = False) -> str:
+    """One row a tracker, best AUC first: AUC, OP50, OP75, precision, normalised precision and frames a second."""
+    header = [f"{scores.dataset} ({_count(len(scores.sequences), 'sequence')})", "AUC", "OP50", "OP75"]
+    header += ["Precision", "Norm. precision", "FPS"]
+    columns = [
+        scores.auc,
+        scores.overlap_precision(0.5),
+        scores.overlap_precision(0.75),
+        scores.precision_figure,
+        scores.norm_precision_figure,
+    ]
+    figures = np.stack([column.mean(axis=0) for column in columns], axis=1)
+    rows = [
+        [scores.trackers[k], *(f"{value:.1f}" for value in figures[k]), _format_fps(scores.fps[k])]
+        for k in ranking(scores)
+    ]
+    return format_table(header, rows, markdown) + "\n" + footer(scores)
+
+
+def per_sequence_table(scores: Scores, rows: np.ndarray | None = None, markdown: bool = False) -> str:
+    """One row a sequence with every tracker's AUC, best tracker first, and their mean.
+
+    Args:
+        scores: of all sequences.
+        rows: [S] bool, which sequences to show; all when left out. The mean is over those shown.
+        markdown: with the bars of Markdown.
+    """
+    shown = np.ones(len(scores.sequences), bool) if rows is None else rows
+    order = ranking(scores)
+    auc = scores.auc[:, order]
+    header = [f"AUC on {scores.dataset}", "frames", *(scores.trackers[k] for k in order)]
+    body = [
+        [scores.sequences[s], str(scores.frames[s]), *(f"{value:.1f}" for value in auc[s])]
+        for s in np.flatnonzero(shown)
+    ]
+    if shown.any():
+        body.append(["mean", "", *(f"{value:.1f}" for value in auc[shown].mean(axis=0))])
+    return format_table(header, body, markdown) + "\n" + footer(scores)
+
+
+def footer(scores: Scores) -> str:
+    """Protocol and notes, one a line: what has to stand beside every number."""
+    lines = [f"protocol {scores.protocol.name}: {scores.protocol.rule}"]
+    if scores.excludes_invalid:
+        lines.append("frames without a valid annotation are left out")
+    return "\n".join([*lines, *(f"note: {note}" for note in scores.notes)])
+
+
+def ranking(scores: Scores) -> list[int]:
+    """Columns of the trackers, best AUC first; equal ones keep their order."""
+    return [int(k) for k in np.argsort(-scores.auc.mean(axis=0), kind="stable")]
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
+def _format_fps(fps: float) -> str:
+    if np.isnan(fps):
+        return "-"
+    return f">{_FASTEST_SHOWN}" if fps > _FASTEST_SHOWN else f"{fps:.1f}"
