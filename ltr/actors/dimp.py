@@ -11,7 +11,8 @@ from torch import Tensor
 from ltr.ebm.methods import create_method
 from ltr.ebm.objectives import lb_hinge
 from ltr.models.bbreg.box_head import BoxHead, Modulation
-from ltr.models.tracking.dimpnet import BOX_LAYERS, CLASSIFICATION_LAYER, DiMPNet
+from ltr.models.tracking.dimpnet import CLASSIFICATION_LAYER, DiMPNet
+from ltr.models.tracking.tracking_net import BOX_LAYERS
 from ltr.ops.boxes import from_relative, to_relative
 from ltr.ops.labels import gaussian_label
 from ltr.train_settings.recipe import BoxSettings, ClassifierSettings

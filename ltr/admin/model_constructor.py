@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from ltr.admin.names import unknown_name
+from ltr.models.bbreg import atom
 from ltr.models.tracking import dimpnet
 
 CONSTRUCTORS: dict[str, Callable[..., nn.Module]] = {
@@ -17,6 +18,7 @@ CONSTRUCTORS: dict[str, Callable[..., nn.Module]] = {
     "dimpnet50": dimpnet.dimpnet50,
     "klcedimpnet18": dimpnet.klcedimpnet18,
     "klcedimpnet50": dimpnet.klcedimpnet50,
+    "atom_resnet18": atom.atom_resnet18,
     "dimpnet_lite0": dimpnet.dimpnet_lite0,
 }
 

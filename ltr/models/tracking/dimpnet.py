@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ltr.models.backbone.efficientnet_lite import EfficientNetLite0
 from ltr.models.backbone.pretrained import load_imagenet
@@ -21,13 +20,13 @@ from ltr.models.target_classifier.classifier import TargetClassifier
 from ltr.models.target_classifier.features import classification_features
 from ltr.models.target_classifier.initializer import FilterInitializer
 from ltr.models.target_classifier.optimizer import SteepestDescentGN, SteepestDescentNewton
+from ltr.models.tracking.tracking_net import BOX_LAYERS, TrackingNet
 
 FEATURE_STRIDE = 16
-BOX_LAYERS = ("layer2", "layer3")
 CLASSIFICATION_LAYER = "layer3"
 
 
-class DiMPNet(nn.Module):
+class DiMPNet(TrackingNet):
     """A DiMP network.
 
     Args:
@@ -41,31 +40,13 @@ class DiMPNet(nn.Module):
     def __init__(
         self, feature_extractor: ResNet | EfficientNetLite0, classifier: TargetClassifier, bb_regressor: BoxHead
     ) -> None:
-        super().__init__()
-        self.feature_extractor = feature_extractor
+        super().__init__(feature_extractor)
         self.classifier = classifier
         self.bb_regressor = bb_regressor
-        shape = (1, 3, 1, 1)
-        self.register_buffer("_mean", torch.tensor(feature_extractor.input_mean).reshape(shape), persistent=False)
-        self.register_buffer("_std", torch.tensor(feature_extractor.input_std).reshape(shape), persistent=False)
-
-    def normalise(self, images: Tensor) -> Tensor:
-        """Images as the backbone wants them. images: [N, 3, H, W] RGB in 0..255, uint8 or float -> float."""
-        floating = images if images.is_floating_point() else images.to(self._mean.dtype)  # type: ignore[arg-type]
-        return (floating / 255 - self._mean) / self._std  # type: ignore[operator]
-
-    def extract_backbone_features(self, images: Tensor, layers: Sequence[str] = BOX_LAYERS) -> dict[str, Tensor]:
-        """Backbone features by layer name. images: [N, 3, H, W], normalised."""
-        return self.feature_extractor(images, layers)
 
     def extract_classification_feat(self, backbone_features: dict[str, Tensor]) -> Tensor:
         """Classification features [N, C, F, F] of backbone features."""
         return self.classifier.feature_extractor(backbone_features[CLASSIFICATION_LAYER])
-
-    def extract_features(self, images: Tensor) -> dict[str, Tensor]:
-        """Backbone features of several frames of several sequences: [n, S, 3, H, W] -> dict of [n, S, C, h, w]."""
-        features = self.extract_backbone_features(images.flatten(0, 1))
-        return {name: feature.unflatten(0, images.shape[:2]) for name, feature in features.items()}
 
     def forward(
         self, train_imgs: Tensor, test_imgs: Tensor, train_bb: Tensor, test_proposals: Tensor
