@@ -11,9 +11,8 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from ltr.admin.files import whole_file
 from pytracking.analysis.extract import Scores
 from pytracking.errors import unknown_name
+from pytracking.visualise import COLOURS
 
-# Okabe and Ito's palette, which colour-blind readers can tell apart, without its yellow, too pale for a line.
-COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00")
 _LINES = ("-", "--", "-.", ":")
 _FONT = {"size": 9}
 # Without dates, so that the same results give the same files.

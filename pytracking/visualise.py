@@ -1,0 +1,104 @@
+"""Drawing boxes with labels on frames, a legend beneath them, and contact sheets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+# Okabe and Ito's palette, which colour-blind readers can tell apart, without its yellow, too pale for a line.
+COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00")
+ANNOTATION_COLOUR = "#FFFFFF"
+
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
+_SUBPIXEL = 4
+_STRIP_HEIGHT = 24
+
+
+def rgb(colour: str) -> tuple[int, int, int]:
+    """'#RRGGBB' as three numbers from 0 to 255."""
+    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
+
+
+def draw_box(
+    image: np.ndarray, box: Sequence[float], colour: str, thickness: int = 2, label: str | None = None
+) -> None:
+    """Draw a box on an image, in place; one that is not finite or is empty is left out.
+
+    Args:
+        image: [H, W, 3] uint8 RGB.
+        box: (x, y, w, h) in pixels, with fractions of a pixel.
+        colour: '#RRGGBB'.
+        thickness: of the line, in pixels.
+        label: text on a plate above the box, or inside it where there is no room.
+    """
+    if not np.isfinite(box).all() or min(box[2:]) <= 0:
+        return
+    x, y, w, h = box
+    scale = 1 << _SUBPIXEL
+    # Pixel centres are whole numbers for OpenCV, pixel edges for a box: hence the half pixel.
+    corners = [(round((a - 0.5) * scale), round((b - 0.5) * scale)) for a, b in ((x, y), (x + w, y + h))]
+    cv2.rectangle(image, corners[0], corners[1], rgb(colour), thickness, cv2.LINE_AA, _SUBPIXEL)
+    if label:
+        _draw_plate(image, label, round(x), round(y), colour)
+
+
+def add_title(image: np.ndarray, text: str) -> None:
+    """Write a text in the upper left corner, in place, readable on any ground."""
+    for colour, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
+        cv2.putText(image, text, (8, 18), _FONT, 0.5, colour, thickness, cv2.LINE_AA)
+
+
+def with_legend(image: np.ndarray, entries: Sequence[tuple[str, str]]) -> np.ndarray:
+    """The image with a strip beneath it that names the colours.
+
+    Args:
+        image: [H, W, 3] uint8 RGB.
+        entries: (text, colour as '#RRGGBB').
+
+    Returns:
+        image: [H + strips, W, 3]; a new strip begins where the width is used up.
+    """
+    width = image.shape[1]
+    rows: list[list[tuple[str, str, int]]] = [[]]
+    left = 8
+    for text, colour in entries:
+        needed = 24 + cv2.getTextSize(text, _FONT, 0.45, 1)[0][0] + 18
+        if rows[-1] and left + needed > width:
+            rows.append([])
+            left = 8
+        rows[-1].append((text, colour, left))
+        left += needed
+    strip = np.full((_STRIP_HEIGHT * len(rows), width, 3), 48, np.uint8)
+    for number, row in enumerate(rows):
+        middle = _STRIP_HEIGHT * number + _STRIP_HEIGHT // 2
+        for text, colour, start in row:
+            cv2.rectangle(strip, (start, middle - 5), (start + 16, middle + 5), rgb(colour), cv2.FILLED)
+            cv2.putText(strip, text, (start + 22, middle + 5), _FONT, 0.45, (235, 235, 235), 1, cv2.LINE_AA)
+    return np.concatenate([image, strip])
+
+
+def contact_sheet(rows: Sequence[Sequence[np.ndarray]], width: int) -> np.ndarray:
+    """Images of equal shape [H, W, 3] in rows, scaled to `width` pixels each, with a thin gap."""
+    lines = []
+    for row in rows:
+        cells = []
+        for image in row:
+            height = round(image.shape[0] * width / image.shape[1])
+            cell = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+            cells.append(cv2.copyMakeBorder(cell, 2, 2, 2, 2, cv2.BORDER_CONSTANT, value=(255, 255, 255)))
+        lines.append(np.concatenate(cells, axis=1))
+    return np.concatenate(lines)
+
+
+def _draw_plate(image: np.ndarray, text: str, x: int, y: int, colour: str) -> None:
+    (width, height), baseline = cv2.getTextSize(text, _FONT, 0.5, 1)
+    x = min(max(x, 0), max(image.shape[1] - width - 6, 0))
+    top = y - height - baseline - 4
+    if top < 0:
+        top = min(max(y, 0) + 2, image.shape[0] - height - baseline - 4)
+    cv2.rectangle(image, (x, top), (x + width + 6, top + height + baseline + 4), rgb(colour), cv2.FILLED)
+    luminance = np.dot(rgb(colour), (0.299, 0.587, 0.114))
+    ink = (0, 0, 0) if luminance > 140 else (255, 255, 255)
+    cv2.putText(image, text, (x + 3, top + height + 3), _FONT, 0.5, ink, 1, cv2.LINE_AA)
