@@ -73,7 +73,9 @@ def read_video(path: str | os.PathLike[str]) -> Iterator[np.ndarray]:
             raise UserError(f"{path}: ends after {decoded} of {stream.frames} frames: the file is truncated or damaged")
         announced = _announced_seconds(stream)
         if end + 2 / (stream.average_rate or _DEFAULT_RATE) < announced:
-            raise UserError(f"{path}: ends after {end:.2f} of {announced:.2f} seconds: the file is truncated or damaged")
+            raise UserError(
+                f"{path}: ends after {end:.2f} of {announced:.2f} seconds: the file is truncated or damaged"
+            )
 
 
 @contextmanager

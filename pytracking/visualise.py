@@ -10,6 +10,7 @@ import numpy as np
 # Okabe and Ito's palette, which colour-blind readers can tell apart, without its yellow, too pale for a line.
 COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00")
 ANNOTATION_COLOUR = "#FFFFFF"
+_PLATE_COLOUR = "#303030"
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _SUBPIXEL = 4
@@ -44,10 +45,15 @@ def draw_box(
         _draw_plate(image, label, round(x), round(y), colour)
 
 
+def draw_annotation(image: np.ndarray, box: Sequence[float]) -> None:
+    """Draw an annotated box [x, y, w, h] thin, in place: white between dark lines, to be seen on any ground."""
+    draw_box(image, box, "#000000", 2)
+    draw_box(image, box, ANNOTATION_COLOUR, 1)
+
+
 def add_title(image: np.ndarray, text: str) -> None:
-    """Write a text in the upper left corner, in place, readable on any ground."""
-    for colour, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
-        cv2.putText(image, text, (8, 18), _FONT, 0.5, colour, thickness, cv2.LINE_AA)
+    """Write a text on a dark plate in the upper left corner, in place."""
+    _draw_plate(image, text, 0, image.shape[0], _PLATE_COLOUR, top=0)
 
 
 def with_legend(image: np.ndarray, entries: Sequence[tuple[str, str]]) -> np.ndarray:
@@ -79,26 +85,29 @@ def with_legend(image: np.ndarray, entries: Sequence[tuple[str, str]]) -> np.nda
     return np.concatenate([image, strip])
 
 
-def contact_sheet(rows: Sequence[Sequence[np.ndarray]], width: int) -> np.ndarray:
-    """Images of equal shape [H, W, 3] in rows, scaled to `width` pixels each, with a thin gap."""
+def resize_to_width(image: np.ndarray, width: int) -> np.ndarray:
+    """The image [H, W, 3] scaled to a width in pixels."""
+    height = round(image.shape[0] * width / image.shape[1])
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+
+
+def contact_sheet(rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
+    """Images of equal shape [H, W, 3] in rows of equal length, with a thin gap."""
     lines = []
     for row in rows:
-        cells = []
-        for image in row:
-            height = round(image.shape[0] * width / image.shape[1])
-            cell = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
-            cells.append(cv2.copyMakeBorder(cell, 2, 2, 2, 2, cv2.BORDER_CONSTANT, value=(255, 255, 255)))
+        cells = [cv2.copyMakeBorder(image, 2, 2, 2, 2, cv2.BORDER_CONSTANT, value=(255, 255, 255)) for image in row]
         lines.append(np.concatenate(cells, axis=1))
     return np.concatenate(lines)
 
 
-def _draw_plate(image: np.ndarray, text: str, x: int, y: int, colour: str) -> None:
+def _draw_plate(image: np.ndarray, text: str, x: int, y: int, colour: str, top: int | None = None) -> None:
+    """A text on a plate whose lower left corner is (x, y), moved into the image; `top` sets its upper edge instead."""
     (width, height), baseline = cv2.getTextSize(text, _FONT, 0.5, 1)
-    x = min(max(x, 0), max(image.shape[1] - width - 6, 0))
-    top = y - height - baseline - 4
-    if top < 0:
-        top = min(max(y, 0) + 2, image.shape[0] - height - baseline - 4)
-    cv2.rectangle(image, (x, top), (x + width + 6, top + height + baseline + 4), rgb(colour), cv2.FILLED)
+    plate_height = height + baseline + 4
+    x = min(max(x, 0), max(image.shape[1] - width - 8, 0))
+    if top is None:
+        top = y - plate_height if y >= plate_height else min(max(y, 0) + 2, image.shape[0] - plate_height)
+    cv2.rectangle(image, (x, top), (x + width + 8, top + plate_height), rgb(colour), cv2.FILLED)
     luminance = np.dot(rgb(colour), (0.299, 0.587, 0.114))
     ink = (0, 0, 0) if luminance > 140 else (255, 255, 255)
-    cv2.putText(image, text, (x + 3, top + height + 3), _FONT, 0.5, ink, 1, cv2.LINE_AA)
+    cv2.putText(image, text, (x + 4, top + height + 3), _FONT, 0.5, ink, 1, cv2.LINE_AA)

@@ -1,0 +1,100 @@
+"""The whole path in one command: track the demo clips with several trackers, compare them, draw plots and a video.
+
+python pytracking/run_demo.py
+python pytracking/run_demo.py --trackers opencv/kcf static/default --output results/quick
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytracking.errors import EXIT_FAILED_SEQUENCES, UserError, run_main
+
+if TYPE_CHECKING:
+    from pytracking.evaluation.tracker import TrackerRun
+
+DEFAULT_TRACKERS = ("dimp/dimp_nceplus_lite", "opencv/csrt", "opencv/kcf", "static/default")
+_DISPLAY_NAMES = {
+    "dimp/dimp_nceplus_lite": "DiMP-NCE+ lite",
+    "opencv/csrt": "CSRT",
+    "opencv/kcf": "KCF",
+    "static/default": "static box",
+}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="run_demo.py",
+        description="Track the demo clips with several trackers, print how well each did, and write success and "
+        "precision plots, an annotated video and a sheet of frames.",
+    )
+    parser.add_argument(
+        "--trackers",
+        nargs="+",
+        default=list(DEFAULT_TRACKERS),
+        metavar="[TRACKER/]PARAMETERS",
+        help=f"the first one is drawn thick (default: {' '.join(DEFAULT_TRACKERS)})",
+    )
+    parser.add_argument("--sequence", nargs="+", metavar="NAME", help="only these clips (default: all five)")
+    parser.add_argument("--output", type=Path, default=Path("results/demo"), help="folder (default: results/demo)")
+    parser.add_argument("--force", action="store_true", help="track again even where a complete result exists")
+    parser.add_argument("--no_video", action="store_true", help="leave out the annotated video and the frames")
+    return parser
+
+
+def parse_trackers(names: list[str]) -> list[TrackerRun]:
+    """Runs for names such as 'dimp/dimp_nceplus_lite' or 'kcf'. Raises `UserError` for an unknown or repeated one."""
+    from pytracking.evaluation.tracker import TrackerRun
+    from pytracking.registry import find_tracker
+
+    runs = []
+    for name in names:
+        tracker, _, parameter = name.rpartition("/")
+        tracker, parameter = find_tracker(parameter, tracker or None)
+        run = TrackerRun(tracker, parameter, display_name=_DISPLAY_NAMES.get(f"{tracker}/{parameter}"))
+        if run in runs:
+            raise UserError(f"--trackers names {tracker}/{parameter} twice")
+        runs.append(run)
+    return runs
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line. Returns 0, or 1 when a tracker failed on a clip."""
+    args = build_parser().parse_args(argv)
+    # Imported after parsing, so that --help and a mistyped option answer at once.
+    from pytracking.analysis.extract import extract_scores
+    from pytracking.analysis.plot_results import write_plots
+    from pytracking.analysis.tables import per_sequence_table, results_table
+    from pytracking.comparison import write_frames, write_video
+    from pytracking.evaluation.datasets import get_dataset
+    from pytracking.evaluation.running import report_failures, run_dataset
+
+    runs = parse_trackers(args.trackers)
+    sequences = get_dataset("demo", sequences=args.sequence)
+    raw = args.output / "tracking_results"
+    failures = run_dataset(sequences, runs, raw, force=args.force)
+    report_failures(failures)
+    failed = {failure.sequence for failure in failures}
+    sequences = [sequence for sequence in sequences if sequence.name not in failed]
+    if not sequences:
+        return EXIT_FAILED_SEQUENCES
+    scores = extract_scores(runs, sequences, raw)
+    print(f"\n{results_table(scores)}\n\n{per_sequence_table(scores)}\n")
+    if failed:
+        print(f"left out, as a tracker failed: {', '.join(sorted(failed))}\n")
+    written = write_plots(scores, args.output)
+    if not args.no_video:
+        written.append(write_frames(args.output / "demo_frames.jpg", sequences, runs, raw))
+        written.append(write_video(args.output / "demo.mp4", sequences, runs, raw))
+    print("written:")
+    for path in [*written, raw]:
+        print(f"  {path}")
+    return EXIT_FAILED_SEQUENCES if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(run_main(main))
