@@ -1,0 +1,15 @@
+"""The DiMP tracker (DiMP, SuperDiMP, PrDiMP and the energy trackers)."""
+
+from __future__ import annotations
+
+from pytracking.tracker.base import Tracker
+from pytracking.tracker.dimp.dimp import DiMP
+from pytracking.tracker.dimp.networks import load_tracking_network
+from pytracking.tracker.dimp.settings import DiMPParameters
+
+__all__ = ["DiMP", "DiMPParameters", "create"]
+
+
+def create(params: DiMPParameters) -> Tracker:
+    """Create the tracker with the network that its parameters name. Raises `UserError` when there is none."""
+    return DiMP(params, load_tracking_network(params))

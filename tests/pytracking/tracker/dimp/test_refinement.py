@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pytracking.tracker.dimp.refinement import RefinementParameters, best_mean, propose, refine
+
+BOX = torch.tensor([100.0, 80.0, 40.0, 90.0])
+
+
+def pull_to(target: torch.Tensor, sharpness: float = 1.0):
+    """An energy that peaks at `target`, in units of its size."""
+
+    def energy(boxes: torch.Tensor) -> torch.Tensor:
+        centre = (boxes[..., :2] + boxes[..., 2:] / 2 - target[:2] - target[2:] / 2) / target[2:]
+        size = torch.log(boxes[..., 2:] / target[2:])
+        return -sharpness * (centre.square().sum(-1) + size.square().sum(-1))
+
+    return energy
+
+
+def test_the_first_start_is_the_box_itself():
+    starts = propose(BOX, RefinementParameters())
+    assert starts.shape == (10, 4)
+    assert torch.equal(starts[0], BOX)
+    assert torch.equal(propose(BOX, RefinementParameters(num_init_random_boxes=0)), BOX[None])
+
+
+def test_jitter_is_the_specs_formula():
+    torch.manual_seed(4)
+    starts = propose(BOX, RefinementParameters(box_jitter_sz=0.5, box_jitter_pos=0.1))
+    torch.manual_seed(4)
+    draws = torch.rand(9, 4) - 0.5
+    side = 60.0
+    for start, draw in zip(starts[1:].tolist(), draws.tolist()):
+        width, height = 40 + draw[2] * side * 0.5, 90 + draw[3] * side * 0.5
+        assert start[2:] == pytest.approx([width, height], rel=1e-5)
+        assert start[0] == pytest.approx(120 + draw[0] * side * 0.1 - width / 2, abs=1e-3)
+        assert start[1] == pytest.approx(125 + draw[1] * side * 0.1 - height / 2, abs=1e-3)
+
+
+@given(width=st.floats(1, 300), height=st.floats(1, 300), seed=st.integers(0, 100))
+@settings(deadline=None, derandomize=True, max_examples=50)
+def test_no_start_is_smaller_than_a_third_of_the_shorter_side(width, height, seed):
+    generator = torch.Generator().manual_seed(seed)
+    box = torch.tensor([10.0, 10.0, width, height])
+    starts = propose(box, RefinementParameters(box_jitter_sz=3.0), generator)
+    assert (starts[:, 2:] >= box[2:].min() / 3 - 1e-4).all()
+
+
+def test_refinement_climbs_to_the_peak_in_relative_space():
+    target = torch.tensor([110.0, 75.0, 50.0, 80.0])
+    parameters = RefinementParameters(box_refinement_iter=200, box_refinement_step_length=0.05)
+    refined = refine(pull_to(target), propose(BOX, parameters), parameters)
+    assert refined is not None
+    torch.testing.assert_close(refined, target, atol=0.05, rtol=0)
+
+
+def test_refinement_climbs_in_absolute_space():
+    target = torch.tensor([104.0, 82.0, 42.0, 88.0])
+    parameters = RefinementParameters(
+        box_refinement_space="absolute",
+        box_refinement_iter=300,
+        box_refinement_step_length=0.3,
+        num_init_random_boxes=0,
+    )
+    refined = refine(pull_to(target), propose(BOX, parameters), parameters)
+    assert refined is not None
+    torch.testing.assert_close(refined, target, atol=1, rtol=0)
+
+
+def test_one_absolute_step_is_step_times_gradient_times_size():
+    weights = torch.tensor([0.1, -0.2, 0.05, 0.02])
+    parameters = RefinementParameters(
+        box_refinement_space="absolute", box_refinement_iter=1, box_refinement_step_length=0.5, num_init_random_boxes=0
+    )
+    refined = refine(lambda boxes: (boxes * weights).sum(-1), BOX[None], parameters)
+    expected = BOX + 0.5 * weights * torch.tensor([40.0, 90.0, 40.0, 90.0])
+    torch.testing.assert_close(refined, expected)
+
+
+def test_centre_and_size_may_have_their_own_steps():
+    parameters = RefinementParameters(
+        box_refinement_iter=1, box_refinement_step_length=(0.01, 0.0), num_init_random_boxes=0
+    )
+    refined = refine(pull_to(torch.tensor([90.0, 80.0, 60.0, 90.0]), 5.0), BOX[None], parameters)
+    torch.testing.assert_close(refined[2:], BOX[2:])
+
+
+def test_the_best_are_averaged():
+    boxes = torch.tensor([[0.0, 0, 10, 10], [2, 2, 20, 20], [50, 50, 10, 10], [4, 4, 30, 30]])
+    mean = best_mean(boxes, torch.tensor([0.1, 0.9, -3.0, 0.5]), RefinementParameters(iounet_k=3))
+    assert mean.tolist() == [2, 2, 20, 20]
+
+
+def test_fewer_boxes_than_k_are_all_averaged():
+    boxes = torch.tensor([[0.0, 0, 10, 10], [2, 2, 20, 20]])
+    assert best_mean(boxes, torch.zeros(2), RefinementParameters(iounet_k=3)).tolist() == [1, 1, 15, 15]
+
+
+def test_sides_count_as_at_least_a_pixel():
+    boxes = torch.tensor([[5.0, 5.0, 0.2, -4.0]])
+    assert best_mean(boxes, torch.zeros(1), RefinementParameters()).tolist() == [5, 5, 1, 1]
+
+
+def test_boxes_beyond_the_aspect_limit_are_dropped_whatever_their_score():
+    boxes = torch.tensor([[0.0, 0, 61, 10], [0, 0, 10, 61], [0, 0, 59, 10], [0, 0, 10, 59]])
+    mean = best_mean(boxes, torch.tensor([9.0, 9.0, 0.0, 0.0]), RefinementParameters(maximal_aspect_ratio=6))
+    assert mean.tolist() == [0, 0, 34.5, 34.5]
+
+
+def test_a_side_below_a_pixel_is_clamped_before_its_aspect_is_judged():
+    boxes = torch.tensor([[0.0, 0, 0.5, 5.5]])
+    assert best_mean(boxes, torch.zeros(1), RefinementParameters()).tolist() == [0, 0, 1, 5.5]
+
+
+def test_no_box_left():
+    boxes = torch.tensor([[0.0, 0, 100, 10], [0, 0, 10, 100]])
+    assert best_mean(boxes, torch.zeros(2), RefinementParameters()) is None
