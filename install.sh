@@ -38,6 +38,7 @@ die_with_log() {
 
 # Shows that a long step is alive. The sleep must not hold the caller's pipe open after the script has ended.
 tick() {
+  trap - EXIT INT TERM
   while kill -0 "$$" 2>/dev/null; do
     sleep 5 >/dev/null 2>&1
     printf '.'
@@ -57,7 +58,7 @@ step() {
   local label=$1 started=$SECONDS status=0
   shift
   printf '%s ' "$label"
-  tick &
+  tick 2>/dev/null &
   ticker=$!
   "$@" >>"$log" 2>&1 || status=$?
   stop_ticker
@@ -192,7 +193,7 @@ check_coverage() {
     if percent=$("$py" -m coverage report --format=total --precision=1 --fail-under="$coverage_floor" --include="$part/*"); then
       printf 'coverage of %s: %s %%\n' "$part" "$percent"
     else
-      printf 'coverage of %s: %s %%, under %s %%\n' "$part" "$percent" "$coverage_floor"
+      printf 'coverage of %s: %s %%, under %s %%\n' "$part" "${percent%%$'\n'*}" "$coverage_floor"
       status=1
     fi
   done

@@ -37,7 +37,7 @@ case "$*" in
   "-m ruff "* | "-m mypy" | "-m pytest "* | "-m coverage "*)
     printf '%s\\n' "$2 $3" >>"$STATE/checks"
     case "$2" in pytest) echo "7 passed in 0.01s" ;; coverage) echo 93.5 ;; esac
-    if [ -e "$STATE/fail" ] && printf '%s' "$*" | grep -q -f "$STATE/fail"; then exit 1; fi ;;
+    if [ -e "$STATE/fail" ] && printf '%s' "$*" | grep -q -f "$STATE/fail"; then echo "one more line"; exit 1; fi ;;
   *) exec "$REAL" "$@" ;;
 esac
 """
