@@ -251,6 +251,7 @@ export PIP_USER=0
 case $command in
   demo)
     setup train
+    [ "$PWD" = "$caller" ] || printf 'Running in %s\n' "$PWD"
     exec "$py" -m pytracking.run_demo "$@"
     ;;
   test)

@@ -212,6 +212,7 @@ def test_the_demo_gets_its_arguments_and_a_second_run_installs_nothing(sandbox: 
     result = sandbox.run("demo", "--out", "some where")
     assert result.returncode == 0, result.stderr
     assert "demo ran with: -m pytracking.run_demo --out some where" in result.stdout
+    assert f"Running in {sandbox.root}" in result.stdout, "relative paths that the demo prints start there"
     assert sandbox.installs() == before
 
 
