@@ -7,8 +7,12 @@ by hand, and nothing is imported before it is asked for.
 
 from __future__ import annotations
 
+import ast
 import importlib
+import importlib.util
+import os
 import pkgutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ltr.admin.names import replace_fields
@@ -58,6 +62,21 @@ def find_tracker(parameter: str, tracker: str | None = None) -> tuple[str, str]:
     if len(owners) > 1:
         raise UserError(f"parameter '{parameter}' exists for the trackers {', '.join(owners)}; name one of them")
     return owners[0], parameter
+
+
+def describe_parameters(tracker: str, parameter: str) -> str:
+    """The first line of a parameter file's docstring, read without running the file; '' where it has none."""
+    specification = importlib.util.find_spec(f"pytracking.parameter.{tracker}.{parameter}")
+    if specification is None or specification.origin is None:
+        raise unknown_name(f"parameter of tracker '{tracker}'", parameter, list_trackers().get(tracker, []))
+    document = ast.get_docstring(ast.parse(Path(specification.origin).read_text(encoding="utf-8")))
+    return (document or "").partition("\n")[0]
+
+
+def network_folders() -> list[Path]:
+    """Where trained networks are looked for: the folder that EBM_TRACKING_NETWORKS names, then the package's own."""
+    given = os.environ.get("EBM_TRACKING_NETWORKS")
+    return [*([Path(given).expanduser()] if given else []), Path(__file__).parent / "networks"]
 
 
 def load_parameters(parameter: str, tracker: str | None = None, **overrides: Any) -> Any:

@@ -48,7 +48,7 @@ def results_table(scores: Scores, markdown: bool = False) -> str:
         [scores.trackers[k], *(f"{value:.1f}" for value in figures[k]), _format_fps(scores.fps[k])]
         for k in ranking(scores)
     ]
-    return format_table(header, rows, markdown) + "\n" + footer(scores)
+    return format_table(header, rows, markdown) + ("\n\n" if markdown else "\n") + footer(scores)
 
 
 def per_sequence_table(scores: Scores, rows: np.ndarray | None = None, markdown: bool = False) -> str:
@@ -69,7 +69,7 @@ def per_sequence_table(scores: Scores, rows: np.ndarray | None = None, markdown:
     ]
     if shown.any():
         body.append(["mean", "", *(f"{value:.1f}" for value in auc[shown].mean(axis=0))])
-    return format_table(header, body, markdown) + "\n" + footer(scores)
+    return format_table(header, body, markdown) + ("\n\n" if markdown else "\n") + footer(scores)
 
 
 def footer(scores: Scores) -> str:

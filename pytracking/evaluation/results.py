@@ -65,17 +65,17 @@ def describe_run(run: TrackerRun, params: Any, weights_sha256: str | None, seque
 def save_result(folder: Path, result: RawResult, description: dict[str, Any]) -> None:
     """Write `<sequence>.txt`, `<sequence>_time.txt` and, last, the manifest `<sequence>.json`, each whole.
 
-    A run that is killed in between leaves no manifest that fits, so that its result never counts as reusable.
+    A run that is killed in between leaves no manifest that fits the boxes, so that its result never counts; one that
+    fails at the boxes leaves an earlier result as it was.
 
     Raises:
         OSError: a file cannot be written.
     """
     name = description["sequence"]
     boxes = format_boxes(result.boxes)
-    (folder / f"{name}.json").unlink(missing_ok=True)
+    write_text(folder / f"{name}.txt", boxes)
     if result.times is not None:
         write_text(folder / f"{name}_time.txt", format_times(result.times))
-    write_text(folder / f"{name}.txt", boxes)
     manifest = {**description, "boxes_sha256": hashlib.sha256(boxes.encode()).hexdigest()}
     write_json(folder / f"{name}.json", manifest)
 

@@ -32,7 +32,9 @@ class TrackResult:
 class Tracker(Protocol):
     """A single-object tracker: `initialize` once with the annotated box, then `track` frame by frame.
 
-    Images are uint8 RGB arrays of shape [H, W, 3]; boxes are (x, y, w, h) in pixels, 0-based.
+    Images are uint8 RGB arrays of shape [H, W, 3]; boxes are (x, y, w, h) in pixels, 0-based. `initialize` starts
+    afresh, so that one tracker can run many sequences and none depends on those before it. A tracker with a network
+    has an attribute `weights_sha256`, the checksum of its checkpoint, which is recorded with its results.
     """
 
     def initialize(self, image: np.ndarray, box: Sequence[float]) -> TrackResult:

@@ -1,0 +1,116 @@
+"""`python -m pytracking <command>`: lists what there is by name, and runs the scripts."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from pathlib import Path
+
+from pytracking.errors import EXIT_USER_ERROR, UserError, run_main, unknown_name
+
+_SCRIPTS = {
+    "run": ("pytracking.run_tracker", "run a tracker on a data set and keep its raw results"),
+    "report": ("pytracking.run_report", "tables and plots of raw results"),
+    "video": ("pytracking.run_video", "track a target through a video file"),
+    "webcam": ("pytracking.run_webcam", "track a target in a camera's picture"),
+    "demo": ("pytracking.run_demo", "track the demo clips with several trackers and compare them"),
+}
+_LISTS = {
+    "trackers": "trackers and their parameters, with what each is",
+    "models": "trained networks at hand",
+    "datasets": "evaluation data sets and whether they are found",
+}
+_USAGE = """usage: python -m pytracking <command> [option ...]
+
+Lists
+{lists}
+
+Scripts (each also as python pytracking/run_<...>.py; --help tells its options)
+{scripts}
+
+Examples
+  python -m pytracking demo
+  python -m pytracking run dimp dimp_nceplus_lite --dataset_name demo
+  python -m pytracking report dimp/dimp_nceplus_lite opencv/kcf --dataset_name demo
+  python -m pytracking video dimp dimp_nceplus_lite clip.mp4 --box 120,80,60,90"""
+
+
+def usage() -> str:
+    """What the commands are, each in one line."""
+    lists = "\n".join(f"  {name:9s} {text}" for name, text in _LISTS.items())
+    scripts = "\n".join(f"  {name:9s} {text}" for name, (_, text) in _SCRIPTS.items())
+    return _USAGE.format(lists=lists, scripts=scripts)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command. Returns its exit status; 2 without a command."""
+    arguments = sys.argv[1:] if argv is None else argv
+    if not arguments:
+        print(usage(), file=sys.stderr)
+        return EXIT_USER_ERROR
+    command, *rest = arguments
+    if command in ("-h", "--help"):
+        print(usage())
+        return 0
+    if command in _SCRIPTS:
+        status: int = importlib.import_module(_SCRIPTS[command][0]).main(rest)
+        return status
+    if command not in _LISTS:
+        raise unknown_name("command", command, [*_LISTS, *_SCRIPTS])
+    if rest in (["-h"], ["--help"]):
+        print(f"usage: python -m pytracking {command}\n\nLists {_LISTS[command]}.")
+        return 0
+    if rest:
+        raise UserError(f"'{command}' takes no arguments, got {' '.join(rest)}")
+    print({"trackers": trackers_text, "models": models_text, "datasets": datasets_text}[command]())
+    return 0
+
+
+def trackers_text() -> str:
+    """One line a parameter file: tracker, parameters and the file's first line."""
+    from pytracking.registry import describe_parameters, list_trackers
+
+    pairs = [(tracker, parameter) for tracker, names in list_trackers().items() for parameter in names]
+    names = [f"{tracker} {parameter}" for tracker, parameter in pairs]
+    width = max(len(name) for name in names)
+    return "\n".join(f"{name:{width}s}  {describe_parameters(*pair)}" for name, pair in zip(names, pairs))
+
+
+def models_text() -> str:
+    """One line a network: name, size, and the recipe of its card."""
+    from pytracking.registry import network_folders
+
+    lines = []
+    for file in sorted(path for folder in network_folders() for path in folder.glob("*.safetensors")):
+        card = file.with_suffix(".json")
+        recipe = _card_entry(card, "recipe") if card.is_file() else "no card beside it"
+        lines.append(f"{file.stem:24s} {file.stat().st_size / 1e6:6.1f} MB  {recipe}  {file}")
+    folders = " or ".join(str(folder) for folder in network_folders())
+    return "\n".join(lines) if lines else f"no trained network (*.safetensors) in {folders}"
+
+
+def datasets_text() -> str:
+    """One line a data set: its name and where it is, or how to say where."""
+    from pytracking.evaluation.datasets import READERS
+
+    lines = []
+    for name, list_sequences in sorted(READERS.items()):
+        try:
+            text = f"{len(list_sequences(None))} sequences"
+        except UserError as error:
+            text = str(error)
+        lines.append(f"{name:8s} {text}")
+    return "\n".join(lines)
+
+
+def _card_entry(card: Path, key: str) -> str:
+    try:
+        content = json.loads(card.read_text(encoding="utf-8"))
+    except ValueError:
+        return f"{card.name} is not JSON"
+    return str(content.get(key, "")) if isinstance(content, dict) else f"{card.name} is not a JSON object"
+
+
+if __name__ == "__main__":
+    sys.exit(run_main(main))

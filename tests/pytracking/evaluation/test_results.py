@@ -1,0 +1,140 @@
+"""Raw results on disk: a complete one is used again, a half or stale one is not."""
+
+from __future__ import annotations
+
+import errno
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pytracking.errors import UserError
+from pytracking.evaluation import results
+from pytracking.evaluation.data import Sequence
+from pytracking.evaluation.datasets import get_dataset
+from pytracking.evaluation.results import RawResult, describe_run, load_result, save_result, why_redo
+from pytracking.evaluation.tracker import TrackerRun
+from pytracking.tracker.opencv import OpenCVParameters
+
+RUN = TrackerRun("opencv", "kcf", 3)
+
+
+@pytest.fixture
+def sequence(sequence_root: Path) -> Sequence:
+    return get_dataset("folder", path=sequence_root, sequences=["near"])[0]
+
+
+def describe(sequence: Sequence, algorithm: str = "KCF", weights: str | None = "aa") -> dict[str, Any]:
+    return describe_run(RUN, OpenCVParameters(algorithm), weights, sequence)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, sequence: Sequence) -> Path:
+    """A folder with one complete result."""
+    folder = RUN.result_folder(tmp_path / "results")
+    boxes = sequence.ground_truth_rect + 0.12346
+    save_result(folder, RawResult(boxes, np.full(len(boxes), 0.01)), describe(sequence))
+    return folder
+
+
+def test_layout_and_round_trip(folder: Path, sequence: Sequence) -> None:
+    assert folder.parts[-2:] == ("opencv", "kcf_003")
+    assert sorted(file.name for file in folder.iterdir()) == ["near.json", "near.txt", "near_time.txt"]
+    assert (folder / "near.txt").read_text().splitlines()[0] == "20.1235\t24.1235\t28.1235\t24.1235"
+    loaded = load_result(folder, sequence)
+    assert np.abs(loaded.boxes - sequence.ground_truth_rect - 0.12346).max() < 1e-4
+    assert loaded.times is not None
+    assert np.allclose(loaded.times, 0.01)
+    assert json.loads((folder / "near.json").read_text())["versions"]["numpy"] == np.__version__
+
+
+def test_a_complete_result_is_kept(folder: Path, sequence: Sequence) -> None:
+    assert why_redo(folder, describe(sequence)) is None
+
+
+def test_no_result_is_no_reason_to_mention(tmp_path: Path, sequence: Sequence) -> None:
+    assert why_redo(tmp_path, describe(sequence)) == ""
+
+
+def cut_in_half(folder: Path) -> None:
+    text = (folder / "near.txt").read_text()
+    (folder / "near.txt").write_text(text[: len(text) // 2])
+
+
+def corrupt_manifest(folder: Path) -> None:
+    (folder / "near.json").write_text('{"format": 1, "tra')
+
+
+def drop_manifest(folder: Path) -> None:
+    (folder / "near.json").unlink()
+
+
+def list_manifest(folder: Path) -> None:
+    (folder / "near.json").write_text("[]")
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (cut_in_half, "boxes are not those"),
+        (corrupt_manifest, "not JSON"),
+        (list_manifest, "not a JSON object"),
+        (drop_manifest, "no manifest"),
+    ],
+)
+def test_a_damaged_result_is_redone(folder: Path, sequence: Sequence, damage: Any, reason: str) -> None:
+    damage(folder)
+    assert reason in (why_redo(folder, describe(sequence)) or "")
+
+
+def test_a_stale_result_is_redone_with_the_difference_named(folder: Path, sequence: Sequence) -> None:
+    reason = why_redo(folder, describe(sequence, algorithm="CSRT"))
+    assert reason == "its parameters differ: algorithm was 'KCF', is 'CSRT'"
+    assert "weights_sha256" in (why_redo(folder, describe(sequence, weights="bb")) or "")
+    sequence.ground_truth_rect[0, 0] += 1
+    assert "first_box" in (why_redo(folder, describe(sequence)) or "")
+    sequence.frames.pop()
+    changed = {**describe(sequence), "first_box": json.loads((folder / "near.json").read_text())["first_box"]}
+    assert why_redo(folder, changed) == "its num_frames differ: was 6, is 5"
+
+
+@pytest.mark.parametrize("damage", [cut_in_half, corrupt_manifest, list_manifest])
+def test_a_damaged_result_is_not_evaluated(folder: Path, sequence: Sequence, damage: Any) -> None:
+    damage(folder)
+    with pytest.raises(UserError, match="near"):
+        load_result(folder, sequence)
+
+
+def test_results_of_other_programs_are_read(tmp_path: Path, sequence: Sequence) -> None:
+    (tmp_path / "near.txt").write_text("1,2,3,4\n5,6,7,8\n")
+    loaded = load_result(tmp_path, sequence)
+    assert loaded.boxes.tolist() == [[1, 2, 3, 4], [5, 6, 7, 8]]
+    assert loaded.times is None
+
+
+def test_a_run_killed_while_writing_leaves_nothing_that_counts(
+    folder: Path, sequence: Sequence, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(path: Path, content: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(results, "write_json", killed)
+    with pytest.raises(KeyboardInterrupt):
+        save_result(folder, RawResult(sequence.ground_truth_rect, None), describe(sequence))
+    assert "boxes are not those" in (why_redo(folder, describe(sequence)) or "")
+
+
+def test_a_full_disk_leaves_the_earlier_result_as_it_was(
+    folder: Path, sequence: Sequence, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, content: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    before = {file.name: file.read_bytes() for file in folder.iterdir()}
+    monkeypatch.setattr(results, "write_text", full)
+    with pytest.raises(OSError, match="No space"):
+        save_result(folder, RawResult(sequence.ground_truth_rect, None), describe(sequence))
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
+    assert why_redo(folder, describe(sequence)) is None

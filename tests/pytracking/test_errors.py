@@ -1,0 +1,53 @@
+"""How errors reach a user: one line and an exit status."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+
+from pytracking.errors import UserError, is_disk_full, run_main, unknown_name
+
+
+def raising(error: BaseException) -> int:
+    def main() -> int:
+        raise error
+
+    return run_main(main)
+
+
+def test_what_main_returns_is_the_status() -> None:
+    assert run_main(lambda: 0) == 0
+    assert run_main(lambda: 1) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "line"),
+    [
+        (UserError("boxes.txt, line 3: not numbers"), 2, "error: boxes.txt, line 3: not numbers"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (OSError(errno.ENOSPC, "No space left on device"), 2, "error: No space left on device"),
+        (PermissionError(errno.EACCES, "Permission denied", "/a/b"), 2, "error: /a/b: Permission denied"),
+    ],
+)
+def test_errors_are_one_line(error: BaseException, status: int, line: str, capsys: pytest.CaptureFixture) -> None:
+    assert raising(error) == status
+    assert capsys.readouterr().err == f"{line}\n"
+
+
+def test_our_own_mistakes_keep_their_traceback() -> None:
+    with pytest.raises(ZeroDivisionError):
+        raising(ZeroDivisionError())
+    with pytest.raises(OSError, match="odd"):
+        raising(OSError("odd"))
+
+
+def test_the_nearest_name_is_given_whatever_its_case() -> None:
+    assert str(unknown_name("data set", "OTB", ["otb", "demo"])) == "unknown data set 'OTB'; did you mean 'otb'?"
+    assert str(unknown_name("data set", "q", ["otb", "demo"])) == "unknown data set 'q'; choose from demo, otb"
+    assert str(unknown_name("data set", "q", [])) == "unknown data set 'q'; there is none"
+
+
+def test_disk_full() -> None:
+    assert is_disk_full(OSError(errno.EDQUOT, ""))
+    assert not is_disk_full(OSError(errno.EACCES, ""))
