@@ -106,7 +106,8 @@ def _draw_plate(image: np.ndarray, text: str, x: int, y: int, colour: str, top: 
     plate_height = height + baseline + 4
     x = min(max(x, 0), max(image.shape[1] - width - 8, 0))
     if top is None:
-        top = y - plate_height if y >= plate_height else min(max(y, 0) + 2, image.shape[0] - plate_height)
+        top = y - plate_height if y >= plate_height else max(y, 0) + 2
+    top = min(top, image.shape[0] - plate_height)
     cv2.rectangle(image, (x, top), (x + width + 8, top + plate_height), rgb(colour), cv2.FILLED)
     luminance = np.dot(rgb(colour), (0.299, 0.587, 0.114))
     ink = (0, 0, 0) if luminance > 140 else (255, 255, 255)

@@ -193,7 +193,7 @@ def _track_and_save(
 def _failure(
     run: TrackerRun, sequence: Sequence, error: Exception, details: str | None, bar: tqdm, missing: int
 ) -> Failure:
-    bar.total -= missing
+    bar.total = (bar.total or 0) - missing
     bar.refresh()
     message = str(error) if details is None else f"{type(error).__name__}: {error}"
     return Failure(run, sequence.name, message, details)

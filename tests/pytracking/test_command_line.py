@@ -1,0 +1,205 @@
+"""The command lines: as files and as modules, their lists, their exit statuses."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import pytracking
+from pytracking import __main__ as package_main
+from pytracking import run_demo, run_report, run_tracker
+from pytracking.errors import UserError, run_main
+from pytracking.evaluation.boxfile import read_boxes
+from pytracking.video import read_video
+
+PACKAGE = Path(pytracking.__file__).parent
+SCRIPTS = sorted(path.stem for path in PACKAGE.glob("run_*.py"))
+
+
+def call(*command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False, cwd=cwd)
+
+
+def test_no_module_shadows_another_package() -> None:
+    """`python pytracking/run_tracker.py` puts the package's folder first on the module search path."""
+    names = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or path.is_dir()} - {
+        "__init__",
+        "__main__",
+    }
+    assert not names & set(sys.stdlib_module_names)
+    assert not names & set(importlib.metadata.packages_distributions())
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_help_tells_the_options(script: str, capsys: pytest.CaptureFixture) -> None:
+    module = {"run_demo": run_demo, "run_tracker": run_tracker, "run_report": run_report}.get(script)
+    main = module.main if module else importlib.import_module(f"pytracking.{script}").main
+    with pytest.raises(SystemExit) as caught:
+        main(["--help"])
+    assert caught.value.code == 0
+    assert f"usage: {script}.py" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("start", [("-m", "pytracking.run_tracker"), (str(PACKAGE / "run_tracker.py"),)])
+def test_run_tracker_as_file_and_as_module(start: tuple[str, ...], sequence_root: Path, tmp_path: Path) -> None:
+    options = ["--dataset_name", "folder", "--dataset_path", str(sequence_root), "--sequence", "near", "--runid", "2"]
+    done = call(*start, "static", "default", *options, "--results", "out", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len(read_boxes(tmp_path / "out" / "static" / "default_002" / "near.txt")) == 6
+    assert done.stdout.strip() == f"results: {Path('out/static/default_002')}"
+
+
+def tracker_main(root: Path, *options: str) -> int:
+    argv = ["--dataset_name", "folder", "--dataset_path", str(root), "--results", str(root.parent / "out"), *options]
+    return run_main(lambda: run_tracker.main(argv))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("opencv", "kfc"), "did you mean 'kcf'"),
+        (("opncv", "kcf"), "did you mean 'opencv'"),
+        (("opencv", "kcf", "--sequence", "naer"), "did you mean 'near'"),
+        (("opencv", "kcf", "--dataset_name", "dmeo"), "did you mean 'demo'"),
+        (("opencv", "kcf", "--dataset_path", "/no/such/folder"), "/no/such/folder: no such folder"),
+    ],
+)
+def test_unknown_names_are_one_line(
+    sequence_root: Path, options: tuple[str, ...], message: str, capsys: pytest.CaptureFixture
+) -> None:
+    assert tracker_main(sequence_root, *options) == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+
+
+def test_a_failed_sequence_is_status_1(sequence_root: Path, capsys: pytest.CaptureFixture) -> None:
+    (sequence_root / "near" / "img" / "0004.png").write_bytes(b"")
+    assert tracker_main(sequence_root, "static", "default") == 1
+    captured = capsys.readouterr()
+    assert "failed: static/default on near: frame 4 of 6" in captured.err
+    assert (sequence_root.parent / "out" / "static" / "default" / "group_far.txt").exists()
+
+
+def test_debug_prints_every_frame(sequence_root: Path, capsys: pytest.CaptureFixture) -> None:
+    assert tracker_main(sequence_root, "static", "default", "--sequence", "near", "--debug") == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("near")]
+    assert len(lines) == 6
+    assert "20.00" in lines[0]
+    assert "init" in lines[0]
+
+
+def test_demo_writes_tables_plots_and_video(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    argv = ["--trackers", "static/default", "--sequence", "mug", "--output", str(tmp_path)]
+    assert run_main(lambda: run_demo.main(argv)) == 0
+    out = capsys.readouterr().out
+    assert "static box" in out
+    assert "31.1" in out
+    written = [line.strip() for line in out.splitlines()[out.splitlines().index("written:") + 1 :]]
+    assert all(Path(path).exists() for path in written)
+    assert {Path(path).name for path in written} >= {"success_plot.png", "prec_plot.png", "demo.mp4", "demo_frames.jpg"}
+    frames = list(read_video(tmp_path / "demo.mp4"))
+    assert len(frames) == 96
+    assert frames[0].shape == (360 + 24, 640, 3)
+
+
+def test_demo_reports_a_tracker_that_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    from pytracking.tracker.static import StaticTracker
+
+    def fails(self: StaticTracker, image: object) -> None:
+        raise RuntimeError("deliberate")
+
+    monkeypatch.setattr(StaticTracker, "track", fails)
+    argv = ["--trackers", "static/default", "--sequence", "mug", "--output", str(tmp_path), "--no_video"]
+    assert run_main(lambda: run_demo.main(argv)) == 1
+    assert "failed: static box on mug: RuntimeError: deliberate" in capsys.readouterr().err
+
+
+def test_demo_trackers_by_name() -> None:
+    runs = run_demo.parse_trackers(["kcf", "static/default"])
+    assert [run.label for run in runs] == ["KCF", "static box"]
+    assert run_demo.parse_trackers(list(run_demo.DEFAULT_TRACKERS))[0].label == "DiMP-NCE+ lite"
+    with pytest.raises(UserError, match="names opencv/kcf twice"):
+        run_demo.parse_trackers(["kcf", "opencv/kcf"])
+    with pytest.raises(UserError, match="did you mean 'csrt'"):
+        run_demo.parse_trackers(["crst"])
+
+
+def test_report(sequence_root: Path, capsys: pytest.CaptureFixture) -> None:
+    assert tracker_main(sequence_root, "static", "default", "--runid", "0") == 0
+    capsys.readouterr()
+    data = [
+        "--dataset_name",
+        "folder",
+        "--dataset_path",
+        str(sequence_root),
+        "--results",
+        str(sequence_root.parent / "out"),
+    ]
+    argv = ["report", "static/default:0=Static", *data, "--plot_path", str(sequence_root.parent / "plots")]
+    assert run_main(lambda: package_main.main(argv)) == 0
+    out = capsys.readouterr().out
+    assert "Static" in out
+    assert "protocol pytracking" in out
+    assert (sequence_root.parent / "plots" / "folder" / "norm_prec_plot.pdf").exists()
+
+
+@pytest.mark.parametrize("text", ["kcf", "/kcf", "opencv/", "opencv/kcf:a", "opencv/kcf:1,,2"])
+def test_report_refuses_other_names(text: str) -> None:
+    with pytest.raises(UserError, match="TRACKER/PARAMETERS"):
+        run_report.parse_runs(text)
+
+
+def test_report_names_runs() -> None:
+    runs = run_report.parse_runs("dimp/dimp50:0,12=DiMP")
+    assert [(run.name, run.parameter_name, run.run_id, run.display_name) for run in runs] == [
+        ("dimp", "dimp50", 0, "DiMP"),
+        ("dimp", "dimp50", 12, "DiMP"),
+    ]
+
+
+def test_lists(capsys: pytest.CaptureFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert package_main.main(["trackers"]) == 0
+    out = capsys.readouterr().out
+    assert "opencv kcf " in out
+    assert "The box that never moves" in out
+
+    assert package_main.main(["datasets"]) == 0
+    out = capsys.readouterr().out
+    assert "demo     5 sequences" in out
+    assert "EBM_TRACKING_OTB" in out
+
+    monkeypatch.setenv("EBM_TRACKING_NETWORKS", str(tmp_path))
+    for name, card in [("one", '{"recipe": "dimp/one"}'), ("two", "{"), ("three", "[]"), ("four", None)]:
+        (tmp_path / f"{name}.safetensors").write_bytes(b"0" * 1000)
+        if card is not None:
+            (tmp_path / f"{name}.json").write_text(card)
+    assert package_main.main(["models"]) == 0
+    out = capsys.readouterr().out
+    for part in ("dimp/one", "two.json is not JSON", "three.json is not a JSON object", "no card beside it"):
+        assert part in out
+
+
+def test_no_model_at_hand(capsys: pytest.CaptureFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pytracking.registry.network_folders", lambda: [tmp_path])
+    assert package_main.main(["models"]) == 0
+    assert f"no trained network (*.safetensors) in {tmp_path}" in capsys.readouterr().out
+
+
+def test_package_help(capsys: pytest.CaptureFixture) -> None:
+    assert package_main.main(["--help"]) == 0
+    out = capsys.readouterr().out
+    assert all(name in out for name in ("trackers", "models", "datasets", "run", "report", "video", "webcam", "demo"))
+    assert package_main.main(["trackers", "--help"]) == 0
+    assert package_main.main([]) == 2
+    with pytest.raises(UserError, match="unknown command 'traker'; did you mean 'trackers'"):
+        package_main.main(["traker"])
+    with pytest.raises(UserError, match="takes no arguments"):
+        package_main.main(["trackers", "x"])
