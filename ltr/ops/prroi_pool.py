@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -60,13 +60,14 @@ def prroi_pool_grouped(
         raise ValueError(f"features must have shape [N, C, H, W], not {list(features.shape)}")
     if boxes.dim() != 3 or boxes.shape[0] != features.shape[0] or boxes.shape[2] != 4:
         raise ValueError(f"boxes must have shape [{features.shape[0]}, M, 4], not {list(boxes.shape)}")
-    boxes = boxes * spatial_scale
+    precise = torch.promote_types(torch.promote_types(boxes.dtype, features.dtype), torch.float32)
+    boxes = boxes.to(precise) * spatial_scale
     traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
     if features.device.type == "cpu" and not traced:
         features, boxes = _crop_to_boxes(features, boxes)
     height, width = features.shape[2:]
     weights_x, weights_y = _box_weights(boxes, (bins_x, bins_y), (width, height), features.dtype)
-    return _contract(features.permute(0, 2, 3, 1), weights_y, weights_x).permute(0, 1, 4, 2, 3)
+    return _contract(features.permute(0, 2, 3, 1).contiguous(), weights_y, weights_x).permute(0, 1, 4, 2, 3)
 
 
 def _crop_to_boxes(features: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
@@ -122,8 +123,7 @@ def _box_weights(
     boxes: Tensor, bins: tuple[int, int], cells: tuple[int, int], dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
     """Weights [N, M, bins, cells] along x and along y of boxes [N, M, 4] in cells."""
-    precise = torch.promote_types(torch.promote_types(boxes.dtype, dtype), torch.float32)
-    start, end = boxes.to(precise).unflatten(-1, (2, 2)).movedim(-1, 0).unbind(-1)
+    start, end = boxes.unflatten(-1, (2, 2)).movedim(-1, 0).unbind(-1)
     length = end - start
     if bins[0] == bins[1]:
         along_x, along_y = bin_weights(start, length, bins[0], max(cells)).to(dtype)
@@ -145,25 +145,33 @@ def bin_weights(start: Tensor, length: Tensor, bins: int, cells: int) -> Tensor:
     """
     if start.requires_grad or length.requires_grad:
         return _BinWeights.apply(start, length, bins, cells)
-    return _weights(_Crossings(start, length, bins, cells))
+    return _weights(_crossings(start, length, bins, cells))
 
 
-class _Crossings:
+class _Crossings(NamedTuple):
     """Where in each bin, from 0 to 1, the hat of each cell starts to rise, peaks and ends; all [..., bins, cells].
 
-    In fractions of a bin nothing cancels, however small the bin is. NaN is not empty: it must show in the result.
+    In fractions of a bin nothing cancels, however small the bin is.
     """
 
-    def __init__(self, start: Tensor, length: Tensor, bins: int, cells: int) -> None:
-        # Lengths whose square underflows have no usable gradient.
-        self.empty = length <= torch.finfo(length.dtype).tiny ** 0.5
-        self.order = torch.arange(bins, dtype=start.dtype, device=start.device)
-        self.bin_length = (length.masked_fill(self.empty, bins) / bins)[..., None, None]
-        cell = torch.arange(cells, dtype=start.dtype, device=start.device)
-        self.offset = start[..., None, None] + self.order[:, None] * self.bin_length - cell
-        self.enter = ((-1 - self.offset) / self.bin_length).clamp(0, 1)
-        self.peak = (-self.offset / self.bin_length).clamp(0, 1)
-        self.leave = ((1 - self.offset) / self.bin_length).clamp(0, 1)
+    enter: Tensor
+    peak: Tensor
+    leave: Tensor
+    offset: Tensor  # of the bin's start from the cell
+    bin_length: Tensor  # [..., 1, 1]
+    order: Tensor  # [bins]
+    empty: Tensor  # [...]
+
+
+def _crossings(start: Tensor, length: Tensor, bins: int, cells: int) -> _Crossings:
+    # NaN is not empty: it must show in the result. Lengths whose square underflows have no usable gradient.
+    empty = length <= torch.finfo(length.dtype).tiny ** 0.5
+    order = torch.arange(bins, dtype=start.dtype, device=start.device)
+    bin_length = (length.masked_fill(empty, bins) / bins)[..., None, None]
+    cell = torch.arange(cells, dtype=start.dtype, device=start.device)
+    offset = start[..., None, None] + order[:, None] * bin_length - cell
+    enter, peak, leave = (((place - offset) / bin_length).clamp(0, 1) for place in (-1, 0, 1))
+    return _Crossings(enter, peak, leave, offset, bin_length, order, empty)
 
 
 def _weights(at: _Crossings) -> Tensor:
@@ -180,12 +188,12 @@ class _BinWeights(torch.autograd.Function):
     def forward(ctx: Any, start: Tensor, length: Tensor, bins: int, cells: int) -> Tensor:
         ctx.save_for_backward(start, length)
         ctx.sizes = (bins, cells)
-        return _weights(_Crossings(start, length, bins, cells))
+        return _weights(_crossings(start, length, bins, cells))
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None]:
         start, length = ctx.saved_tensors
-        at = _Crossings(start, length, *ctx.sizes)
+        at = _crossings(start, length, *ctx.sizes)
         # Means over the bin of the hat's slope, and of the slope times the place in the bin.
         slope = 2 * at.peak - at.enter - at.leave
         lever = at.peak.square() - 0.5 * (at.enter.square() + at.leave.square())
