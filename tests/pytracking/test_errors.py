@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import subprocess
+import sys
 
 import pytest
 
@@ -33,6 +35,18 @@ def test_what_main_returns_is_the_status() -> None:
 def test_errors_are_one_line(error: BaseException, status: int, line: str, capsys: pytest.CaptureFixture) -> None:
     assert raising(error) == status
     assert capsys.readouterr().err == f"{line}\n"
+
+
+def test_a_closed_pipe_is_silent() -> None:
+    code = "from pytracking.errors import run_main; run_main(lambda: [print('x' * 99) for _ in range(9999)] and 0)"
+    writer = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert writer.stdout is not None
+    assert writer.stderr is not None
+    writer.stdout.readline()
+    writer.stdout.close()
+    assert writer.stderr.read() == b""
+    writer.wait()
+    writer.stderr.close()
 
 
 def test_our_own_mistakes_keep_their_traceback() -> None:

@@ -97,6 +97,14 @@ def test_a_short_foreign_result_is_noted_and_a_damaged_one_refused(dataset: list
         extract_scores(TRACKERS, dataset, results)
 
 
+def test_what_a_protocol_refuses_is_named_with_its_file(dataset: list[Sequence], results: Path) -> None:
+    file = results / "a" / "good" / "near.txt"
+    file.write_text("".join(file.read_text().splitlines(keepends=True)[:4]))
+    lasot = [dataclasses.replace(sequence, dataset="lasot") for sequence in dataset]
+    with pytest.raises(UserError, match=r"near\.txt: the result has 4 boxes for 6 frames, which lasot does not allow"):
+        extract_scores(TRACKERS, lasot, results)
+
+
 def test_sequences_with_one_annotated_frame_have_no_score(sequence_root: Path, results: Path) -> None:
     (sequence_root / "near" / "groundtruth_rect.txt").write_text("20,24,28,24\n")
     near = get_dataset("folder", path=sequence_root, sequences=["near"])
