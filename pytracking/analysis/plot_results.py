@@ -27,6 +27,7 @@ def plot_results(
     report_name: str,
     merge_results: bool = False,
     plot_types: Iterable[str] = ("success",),
+    force_evaluation: bool = False,
     *,
     results: str | os.PathLike[str] | None = None,
     plot_path: str | os.PathLike[str] | None = None,
@@ -42,6 +43,7 @@ def plot_results(
         report_name: names the folder of the plots.
         merge_results: average the runs of one tracker with one parameter name.
         plot_types: of 'success', 'prec' and 'norm_prec'.
+        force_evaluation: for calls written for PyTracking; as nothing is cached here, it changes nothing.
         results: folder of raw results (see `results_root`).
         plot_path: folder of reports; results/result_plots under the current directory when left out.
         protocol: name of the evaluation protocol.
@@ -54,8 +56,7 @@ def plot_results(
     Raises:
         UserError: as `extract_scores`, or an unknown plot type.
     """
-    plot_types = (plot_types,) if isinstance(plot_types, str) else tuple(plot_types)
-    _check_plot_types(plot_types)
+    plot_types = _checked_plot_types(plot_types)
     scores = _scores(trackers, dataset, merge_results, results, protocol, exclude_invalid_frames, skip_missing_seq)
     return write_plots(scores, Path(plot_path or _PLOTS) / report_name, plot_types)
 
@@ -74,6 +75,7 @@ def print_results(
     dataset: Listing[Sequence],
     report_name: str,
     merge_results: bool = False,
+    plot_types: Iterable[str] = ("success", "prec", "norm_prec"),
     *,
     markdown: bool = False,
     results: str | os.PathLike[str] | None = None,
@@ -81,13 +83,14 @@ def print_results(
     exclude_invalid_frames: bool = False,
     skip_missing_seq: bool = False,
 ) -> None:
-    """Print AUC, OP50, OP75, precision, normalised precision and speed, one row a tracker.
+    """Print AUC, OP50, OP75 ('success'), precision, normalised precision and speed, one row a tracker.
 
     Arguments and errors as for `plot_results`; `report_name` is the table's title, `markdown` adds the bars of
     Markdown.
     """
+    plot_types = _checked_plot_types(plot_types)
     scores = _scores(trackers, dataset, merge_results, results, protocol, exclude_invalid_frames, skip_missing_seq)
-    print(f"\n{report_name}\n{results_table(scores, markdown)}")
+    print(f"\n{report_name}\n{results_table(scores, markdown, plot_types)}")
 
 
 def print_per_sequence_results(
@@ -137,10 +140,12 @@ def _scores(
     )
 
 
-def _check_plot_types(plot_types: tuple[str, ...]) -> None:
-    for plot_type in plot_types:
+def _checked_plot_types(plot_types: Iterable[str]) -> tuple[str, ...]:
+    checked = (plot_types,) if isinstance(plot_types, str) else tuple(plot_types)
+    for plot_type in checked:
         if plot_type not in PLOT_TYPES:
             raise unknown_name("plot type", plot_type, PLOT_TYPES)
+    return checked
 
 
 def _filter(scores: Scores, criteria: dict[str, float | str]) -> np.ndarray:

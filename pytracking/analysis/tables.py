@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from collections.abc import Sequence as Listing
 
 import numpy as np
@@ -32,20 +33,33 @@ def format_table(header: Listing[str], rows: Listing[Listing[str]], markdown: bo
     return "\n".join([line(header), rule, *(line(row) for row in rows)])
 
 
-def results_table(scores: Scores, markdown: bool = False) -> str:
-    """One row a tracker, best AUC first: AUC, OP50, OP75, precision, normalised precision and frames a second."""
-    header = [f"{scores.dataset} ({_count(len(scores.sequences), 'sequence')})", "AUC", "OP50", "OP75"]
-    header += ["Precision", "Norm. precision", "FPS"]
-    columns = [
-        scores.auc,
-        scores.overlap_precision(0.5),
-        scores.overlap_precision(0.75),
-        scores.precision_figure,
-        scores.norm_precision_figure,
-    ]
-    figures = np.stack([column.mean(axis=0) for column in columns], axis=1)
+def results_table(
+    scores: Scores, markdown: bool = False, plot_types: Iterable[str] = ("success", "prec", "norm_prec")
+) -> str:
+    """One row a tracker, best AUC first, with its figures in percent and its frames a second.
+
+    Args:
+        scores: from `extract_scores`.
+        markdown: with the bars of Markdown.
+        plot_types: which figures: 'success' (AUC, OP50, OP75), 'prec' (precision), 'norm_prec' (normalised precision).
+    """
+    figures: dict[str, dict[str, np.ndarray]] = {
+        "success": {
+            "AUC": scores.auc,
+            "OP50": scores.overlap_precision(0.5),
+            "OP75": scores.overlap_precision(0.75),
+        },
+        "prec": {"Precision": scores.precision_figure},
+        "norm_prec": {"Norm. precision": scores.norm_precision_figure},
+    }
+    columns = {title: column for plot_type in plot_types for title, column in figures[plot_type].items()}
+    header = [f"{scores.dataset} ({_count(len(scores.sequences), 'sequence')})", *columns, "FPS"]
     rows = [
-        [scores.trackers[k], *(f"{value:.1f}" for value in figures[k]), _format_fps(scores.fps[k])]
+        [
+            scores.trackers[k],
+            *(f"{column[:, k].mean():.1f}" for column in columns.values()),
+            _format_fps(scores.fps[k]),
+        ]
         for k in ranking(scores)
     ]
     return format_table(header, rows, markdown) + ("\n\n" if markdown else "\n") + footer(scores)

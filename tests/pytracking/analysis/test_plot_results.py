@@ -135,6 +135,9 @@ def test_tables(dataset: list[Sequence], results: Path, capsys: pytest.CaptureFi
     assert lines[7].startswith("protocol pytracking: ")
     assert len({len(line) for line in lines[4:7]}) == 1
 
+    print_results(TRACKERS, dataset, "one figure", False, ("prec",), results=results)
+    assert capsys.readouterr().out.splitlines()[2].split() == ["folder", "(2", "sequences)", "Precision", "FPS"]
+
     print_per_sequence_results(TRACKERS, dataset, "each", results=results, markdown=True)
     lines = capsys.readouterr().out.splitlines()
     assert lines[2] == "| AUC on folder | frames | Good | b/bad_001 | b/bad_000 |"
@@ -198,6 +201,8 @@ def test_plots(dataset: list[Sequence], results: Path, tmp_path: Path) -> None:
     first = files[1].read_bytes()
     plot_results(TRACKERS, dataset, "report", plot_types="success", results=results, plot_path=tmp_path)
     assert files[1].read_bytes() == first, "the same results give the same file"
+    with pytest.raises(UserError, match="unknown plot type 'sucess'; did you mean 'success'"):
+        print_results(TRACKERS, dataset, "report", plot_types="sucess", results=results)
     with pytest.raises(UserError, match="unknown plot type 'sucess'; did you mean 'success'"):
         plot_results(TRACKERS, dataset, "report", plot_types=("sucess",), results=results, plot_path=tmp_path)
 
