@@ -162,6 +162,11 @@ class DiMPActor:
         repeated = (modulation[0].repeat(frames, 1), modulation[1].repeat(frames, 1))
         return BoxEnergy(head, repeated, features, test_boxes.flatten(0, 1), self.precision)
 
+    def energy_of(self, batch: Batch) -> BoxEnergy:
+        """The energies of a batch's test frames (see `__call__`)."""
+        train, test = self.features(batch["train_images"], batch["test_images"])
+        return self.energy(train, test, batch["train_boxes"], batch["test_boxes"])
+
     def box_loss(
         self, train: dict[str, Tensor], test: dict[str, Tensor], train_boxes: Tensor, test_boxes: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:

@@ -71,11 +71,13 @@ def train(recipe: Recipe, run: RunSettings) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     device = torch.device(run.device)
     torch.manual_seed(recipe.seed)
-    net = cast(DiMPNet, recipe.network.build()).to(device, memory_format=torch.channels_last)
+    net = cast(DiMPNet, recipe.network.build()).to(device)
     generator = torch.Generator(device).manual_seed(recipe.seed)
     actor = DiMPActor(net, recipe.box, recipe.classifier, recipe.precision, generator)
     optimiser = make_optimiser(net, recipe.optimiser)
-    sampler, validation = _samplers(recipe)
+    data = recipe.data
+    sampler = make_sampler(recipe, data.train, data.samples_per_epoch, recipe.seed)
+    validation = make_sampler(recipe, data.validation, data.validation_samples, recipe.seed + 1)
     steps_per_epoch = len(sampler) // recipe.batch_size
     if steps_per_epoch == 0:
         raise ValueError(f"an epoch has {len(sampler)} samples, fewer than the batch size {recipe.batch_size}")
@@ -99,7 +101,7 @@ def train(recipe: Recipe, run: RunSettings) -> Path:
     validation_loader = make_loader(validation, recipe.batch_size, run.num_workers)
 
     for epoch in range(start, recipe.epochs):
-        sampler.set_epoch(epoch)
+        loader.set_epoch(epoch)
         began = time.perf_counter()
         train_epoch(actor, optimiser, schedule, loader, recipe.optimiser, log, epoch, run.log_interval)
         record: dict[str, Any] = {"epoch": epoch + 1, "seconds": time.perf_counter() - began}
@@ -126,6 +128,19 @@ def train(recipe: Recipe, run: RunSettings) -> Path:
     save_network(result, net, recipe.network, card)
     print(f"trained network: {result}")
     return result
+
+
+def make_sampler(recipe: Recipe, sources: tuple[DataSource, ...], samples: int, seed: int) -> TrackingSampler:
+    """The sampler of a recipe's training or validation data, `samples` sequences an epoch."""
+    return TrackingSampler(
+        open_sources(sources, recipe.seed),
+        CropProcessing(recipe.crop),
+        samples_per_epoch=samples,
+        max_gap=recipe.data.max_gap,
+        num_train_frames=recipe.data.train_frames,
+        num_test_frames=recipe.data.test_frames,
+        seed=seed,
+    )
 
 
 def train_epoch(
@@ -256,7 +271,7 @@ class RunLog:
             print("tensorboard is not installed (pip install tensorboard): only log.jsonl is written")
             self._board: Any = None
         else:
-            self._board = SummaryWriter(str(folder / "tensorboard"))  # type: ignore[no-untyped-call]
+            self._board = SummaryWriter(str(folder / "tensorboard"))
 
     def write(self, kind: str, record: dict[str, Any], step: int) -> None:
         """Append a record: one JSON line, one TensorBoard scalar a number."""
@@ -271,25 +286,6 @@ class RunLog:
         self._lines.close()
         if self._board is not None:
             self._board.close()
-
-
-def _samplers(recipe: Recipe) -> tuple[TrackingSampler, TrackingSampler]:
-    def build(sources: tuple[DataSource, ...], samples: int, seed: int) -> TrackingSampler:
-        return TrackingSampler(
-            open_sources(sources, recipe.seed),
-            CropProcessing(recipe.crop),
-            samples_per_epoch=samples,
-            max_gap=recipe.data.max_gap,
-            num_train_frames=recipe.data.train_frames,
-            num_test_frames=recipe.data.test_frames,
-            seed=seed,
-        )
-
-    data = recipe.data
-    return (
-        build(data.train, data.samples_per_epoch, recipe.seed),
-        build(data.validation, data.validation_samples, recipe.seed + 1),
-    )
 
 
 def _check_same_recipe(stored: dict[str, Any], recipe: Recipe, path: Path) -> None:

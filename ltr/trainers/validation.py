@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ltr.actors.dimp import Batch, DiMPActor
+from ltr.actors.dimp import Batch, BoxEnergy, DiMPActor
 from ltr.ebm.ascent import gradient_ascent
 from ltr.ops.boxes import iou
 
@@ -18,7 +18,7 @@ class Refinement:
     """How boxes are refined: the tracker's own rule on validation crops (SPEC section 4).
 
     Attributes:
-        steps, step_length, decay, space: of the gradient ascent.
+        steps, step_length, decay, space, step_control: of the gradient ascent.
         starts: jittered boxes a test frame.
         centre_jitter, size_jitter: standard deviations of the starts, in parts of the box.
         top_k: the answer is the mean of the best-scored boxes.
@@ -28,6 +28,7 @@ class Refinement:
     step_length: float | tuple[float, float] = 2.5e-3
     decay: float = 1.0
     space: str = "relative"
+    step_control: bool = False
     starts: int = 10
     centre_jitter: float = 0.1
     size_jitter: float = 0.2
@@ -48,31 +49,19 @@ def jittered_boxes(boxes: Tensor, refinement: Refinement, generator: torch.Gener
     return torch.cat((centre - jittered / 2, jittered), dim=-1)
 
 
-def refine(actor: DiMPActor, batch: Batch, refinement: Refinement, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """IoU with the annotation before and after refinement.
-
-    Args:
-        batch: as for `DiMPActor`.
-
-    Returns:
-        Two tensors [n * S]: the mean IoU of the starts, and the IoU of the mean of the `top_k` refined boxes.
-    """
-    with torch.no_grad():
-        train, test = actor.features(batch["train_images"], batch["test_images"])
-        energy = actor.energy(train, test, batch["train_boxes"], batch["test_boxes"])
-        boxes = batch["test_boxes"].flatten(0, 1)
-        starts = jittered_boxes(boxes, refinement, generator)
-        refined, scores = gradient_ascent(
-            energy.score_boxes,
-            starts,
-            space=refinement.space,
-            steps=refinement.steps,
-            step_length=refinement.step_length,
-            decay=refinement.decay,
-        )
-        best = scores.topk(refinement.top_k, dim=1).indices
-        answer = refined.gather(1, best.unsqueeze(-1).expand(-1, -1, 4)).mean(dim=1)
-        return iou(starts, boxes.unsqueeze(1)).mean(dim=1), iou(answer, boxes)
+def refine(energy: BoxEnergy, starts: Tensor, refinement: Refinement) -> Tensor:
+    """Boxes that the energy's ascent reaches, the mean of the best `top_k`. starts: [N, M, 4] -> [N, 4]."""
+    refined, scores = gradient_ascent(
+        energy.score_boxes,
+        starts,
+        space=refinement.space,
+        steps=refinement.steps,
+        step_length=refinement.step_length,
+        decay=refinement.decay,
+        per_box_step_control=refinement.step_control,
+    )
+    best = scores.topk(refinement.top_k, dim=1).indices
+    return refined.gather(1, best.unsqueeze(-1).expand(-1, -1, 4)).mean(dim=1)
 
 
 def validate(actor: DiMPActor, batches: Iterable[Batch], refinement: Refinement, seed: int) -> dict[str, float]:
@@ -92,8 +81,13 @@ def validate(actor: DiMPActor, batches: Iterable[Batch], refinement: Refinement,
             moved = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in batch.items()}
             with torch.no_grad():
                 values = dict(actor(moved).statistics)
-            before, after = refine(actor, moved, refinement, starts)
-            values.update({"iou/start": before.mean(), "iou/refined": after.mean()})
+            with torch.no_grad():
+                energy = actor.energy_of(moved)
+                boxes = moved["test_boxes"].flatten(0, 1)
+                start = jittered_boxes(boxes, refinement, starts)
+                after = refine(energy, start, refinement)
+            values["iou/start"] = iou(start, boxes.unsqueeze(1)).mean()
+            values["iou/refined"] = iou(after, boxes).mean()
             for name, value in values.items():
                 sums[name] = sums.get(name, 0.0) + float(value)
             count += 1

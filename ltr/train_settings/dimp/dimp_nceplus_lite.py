@@ -32,10 +32,10 @@ def recipe() -> Recipe:
         data=DataSettings(
             train=(DataSource("lite", "train"),),
             validation=(DataSource("lite", "val"),),
-            samples_per_epoch=3200,
-            validation_samples=320,
+            samples_per_epoch=4000,
+            validation_samples=160,
             max_gap=30,
-            train_frames=2,
+            train_frames=1,
             test_frames=2,
         ),
         crop=CropSettings(
@@ -54,7 +54,7 @@ def recipe() -> Recipe:
         optimiser=OptimiserSettings(
             {
                 "classifier.filter_initializer": 5e-4,
-                "classifier.filter_optimizer": 5e-3,
+                "classifier.filter_optimizer": 2e-3,
                 "classifier.feature_extractor": 5e-4,
                 "bb_regressor": 1e-3,
             },
@@ -63,8 +63,9 @@ def recipe() -> Recipe:
             max_gradient_norm=50.0,
         ),
         epochs=10,
-        batch_size=16,
+        batch_size=20,
         precision="bf16",
+        validation_interval=2,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -50,7 +51,10 @@ class DiMP:
             raise ValueError("the network is in training mode; call its eval() first")
         self.params = params
         self._device = _device(params.device)
-        self._net = network.to(self._device)
+        # A copy, laid out for speed, because the network that is given may be in use elsewhere.
+        self._net = deepcopy(network).requires_grad_(False)
+        self._net.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._net.feature_extractor.to(getattr(torch, params.feature_dtype))
         self._filter_size = network.classifier.filter_size
         self._target: TargetState | None = None
 
@@ -149,10 +153,10 @@ class DiMP:
     def _extract(self, samples: Tensor) -> tuple[list[Tensor], Tensor]:
         """The box head's layers and the classification features of samples [n, 3, S, S] in 0..255."""
         dtype = getattr(torch, self.params.feature_dtype)
-        with torch.autocast(self._device.type, dtype=dtype, enabled=dtype is not torch.float32):
-            backbone = self._net.extract_backbone_features(self._net.normalise(samples))
-        backbone = {name: feature.float() for name, feature in backbone.items()}
-        return [backbone[name] for name in BOX_LAYERS], self._net.extract_classification_feat(backbone)
+        images = self._net.normalise(samples).to(dtype=dtype, memory_format=torch.channels_last)
+        backbone = {name: feature.float() for name, feature in self._net.extract_backbone_features(images).items()}
+        features = self._net.extract_classification_feat(backbone)
+        return [backbone[name] for name in BOX_LAYERS], features.contiguous()
 
     def _score_map(self, features: Tensor) -> np.ndarray:
         """Scores [H, W] of classification features [1, C, F, F]."""

@@ -1,0 +1,124 @@
+"""Choose how a trained box head's energy is climbed: a grid over steps and step lengths on validation crops.
+
+    python -m experiments.refinement_choice dimp_nceplus_lite --network workspace/dimp_nceplus_lite/network.safetensors
+
+An energy trained with another objective has another scale, so the step length that suits one does not suit the next
+(SPEC section 9 has the detection study's). Prints the table, marks the best, and writes it all as JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from itertools import product
+from pathlib import Path
+from typing import cast
+
+import torch
+from ltr.data.loader import make_loader
+from torch import Tensor
+from tqdm import tqdm
+
+from ltr.actors.dimp import Batch, DiMPActor
+from ltr.admin.checkpoint import CheckpointError, load_network
+from ltr.admin.files import write_json
+from ltr.models.tracking.dimpnet import DiMPNet
+from ltr.ops.boxes import iou
+from ltr.run_training import load_recipe
+from ltr.train_settings.recipe import Recipe, with_changes
+from ltr.trainers.loop import environment, make_sampler
+from ltr.trainers.validation import Refinement, jittered_boxes, refine
+
+STEPS = (5, 10, 20)
+CENTRE_STEPS = (2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2)
+SIZE_FACTORS = (1.0, 4.0)
+
+
+def grid() -> list[Refinement]:
+    """Every setting tried: number of steps, step of the centre, step of the size over it."""
+    return [
+        replace(Refinement(), steps=steps, step_length=(centre, factor * centre))
+        for steps, centre, factor in product(STEPS, CENTRE_STEPS, SIZE_FACTORS)
+    ]
+
+
+def evaluate(actor: DiMPActor, batches: Sequence[Batch], settings: Sequence[Refinement], seed: int) -> list[Tensor]:
+    """IoU with the annotation of every validation frame, before refinement and after each setting.
+
+    Returns:
+        [frames] of the mean start, then [frames] a setting. All settings climb from the same starts.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    found: list[list[Tensor]] = [[] for _ in range(len(settings) + 1)]
+    for batch in tqdm(batches, desc="validation crops", unit="batch"):
+        with torch.no_grad():
+            energy = actor.energy_of(batch)
+            boxes = batch["test_boxes"].flatten(0, 1)
+            starts = jittered_boxes(boxes, Refinement(), generator)
+            found[0].append(iou(starts, boxes.unsqueeze(1)).mean(dim=1))
+            for index, refinement in enumerate(settings):
+                found[index + 1].append(iou(refine(energy, starts, refinement), boxes))
+    return [torch.cat(parts) for parts in found]
+
+
+def report(settings: Sequence[Refinement], values: Sequence[Tensor]) -> list[dict[str, object]]:
+    """Rows of the table, best first: the setting, mean IoU, share of frames over IoU 0.5 and 0.75."""
+    rows: list[dict[str, object]] = []
+    for refinement, value in zip(settings, values[1:]):
+        figures = {"iou": float(value.mean()), "over_50": float((value > 0.5).float().mean())}
+        figures["over_75"] = float((value > 0.75).float().mean())
+        rows.append({**asdict(refinement), **figures})
+    return sorted(rows, key=lambda row: -cast(float, row["iou"]))
+
+
+def choose(recipe: Recipe, network: Path, samples: int, threads: int) -> dict[str, object]:
+    """Run the grid for a network; the content of the JSON file."""
+    torch.set_num_threads(threads)
+    net = cast(DiMPNet, load_network(network))
+    actor = DiMPActor(net, recipe.box, recipe.classifier)
+    sampler = make_sampler(recipe, recipe.data.validation, samples, recipe.seed + 1)
+    batches = list(make_loader(sampler, recipe.batch_size, num_workers=0))
+    settings = grid()
+    values = evaluate(actor, batches, settings, recipe.seed)
+    return {
+        "recipe": recipe.to_dict(),
+        "network": network.name,
+        "environment": environment(),
+        "frames": len(values[0]),
+        "iou_start": float(values[0].mean()),
+        "settings": report(settings, values),
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recipe", help="the recipe whose validation crops are used")
+    parser.add_argument("--network", type=Path, required=True, help="a trained network (.safetensors)")
+    parser.add_argument("--samples", type=int, default=320, help="validation sequences (%(default)s)")
+    parser.add_argument("--threads", type=int, default=2, help="threads of torch (%(default)s)")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change the recipe")
+    parser.add_argument("--output", type=Path, default=Path("results/refinement_choice.json"), help="%(default)s")
+    options = parser.parse_args(arguments)
+    try:
+        recipe = with_changes(load_recipe([options.recipe]), options.set)
+        result = choose(recipe, options.network, options.samples, options.threads)
+    except (ValueError, FileNotFoundError, CheckpointError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"{result['frames']} frames, mean IoU of the starts {result['iou_start']:.4f}")
+    print("steps  centre    size      IoU     >0.5    >0.75")
+    for row in cast(list[dict[str, float]], result["settings"])[:12]:
+        centre, size = cast(tuple[float, float], row["step_length"])
+        print(
+            f"{row['steps']:5d}  {centre:.2e}  {size:.2e}  {row['iou']:.4f}  {row['over_50']:.4f}  {row['over_75']:.4f}"
+        )
+    write_json(options.output, result)
+    print(f"all settings: {options.output}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

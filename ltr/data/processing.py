@@ -1,0 +1,158 @@
+"""From frames and boxes to the crops that a network is trained on (SPEC section 3)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class CropSettings:
+    """How search regions are cut.
+
+    Attributes:
+        output_size: side S of a crop in pixels.
+        search_area_factor: side of the region over the square root of the (jittered) box's area.
+        centre_jitter_train, centre_jitter_test: the centre moves by uniform(+-0.5) x sqrt(area) x this.
+        scale_jitter_train, scale_jitter_test: the size is multiplied by exp(N(0, this)).
+        border: 'replicate' (repeat the border), or 'inside_major' (shift, and shrink by at most `max_scale_change`, so
+            that the region leaves the image along one axis at most).
+        grayscale_probability: of a sample, all its frames together.
+        brightness_jitter: every frame is multiplied by uniform(1 +- this), and all together once more.
+        flip_probability: of a horizontal flip: of all frames together, then of each on its own.
+        blur_probability: of a Gaussian blur of a test frame.
+    """
+
+    output_size: int
+    search_area_factor: float
+    centre_jitter_train: float
+    centre_jitter_test: float
+    scale_jitter_train: float = 0.25
+    scale_jitter_test: float = 0.5
+    border: str = "replicate"
+    max_scale_change: float = 1.5
+    grayscale_probability: float = 0.05
+    brightness_jitter: float = 0.2
+    flip_probability: float = 0.0
+    blur_probability: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.border not in ("replicate", "inside_major"):
+            raise ValueError(f"border must be 'replicate' or 'inside_major', not '{self.border}'")
+
+
+def jitter_box(box: np.ndarray, centre_jitter: float, scale_jitter: float, rng: np.random.Generator) -> np.ndarray:
+    """A box [4] (x, y, w, h) of jittered centre and size (SPEC section 3)."""
+    size = box[2:] * np.exp(rng.standard_normal(2) * scale_jitter)
+    reach = math.sqrt(size[0] * size[1]) * centre_jitter
+    centre = box[:2] + box[2:] / 2 + (rng.random(2) - 0.5) * reach
+    return np.concatenate((centre - size / 2, size))
+
+
+def search_region(box: np.ndarray, image_size: tuple[int, int], settings: CropSettings) -> tuple[float, float, float]:
+    """The square (left, top, side) around a box, in image pixels. image_size: (height, width)."""
+    side = settings.search_area_factor * math.sqrt(box[2] * box[3])
+    centre = box[:2] + box[2:] / 2
+    extent = np.array((image_size[1], image_size[0]), dtype=float)
+    if settings.border == "inside_major":
+        side /= float(np.clip(np.min(side / extent), 1.0, settings.max_scale_change))
+        low = centre - side / 2
+        # Along an axis where the region is longer than the image, it is centred on the image.
+        low = np.where(side <= extent, np.clip(low, 0, np.maximum(extent - side, 0)), (extent - side) / 2)
+        return float(low[0]), float(low[1]), side
+    return float(centre[0] - side / 2), float(centre[1] - side / 2), side
+
+
+def crop(
+    image: np.ndarray, box: np.ndarray, region: tuple[float, float, float], size: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cut a square region and resize it to `size` pixels; the border is repeated outside the image.
+
+    Args:
+        image: uint8 [H, W, 3].
+        box: [4] (x, y, w, h) in image pixels.
+        region: (left, top, side) in image pixels.
+
+    Returns:
+        The crop uint8 [size, size, 3], and the box in crop pixels.
+    """
+    left, top, side = region
+    scale = size / side
+    moved = np.array(((box[0] - left) * scale, (box[1] - top) * scale, box[2] * scale, box[3] * scale))
+    # Pixel centres lie at half-integers in continuous coordinates, at integers in OpenCV's.
+    matrix = np.array(((1 / scale, 0, left + 0.5 / scale - 0.5), (0, 1 / scale, top + 0.5 / scale - 0.5)))
+    if scale < 0.5:
+        factor = math.floor(1 / scale)
+        x0, y0 = max(int(left), 0), max(int(top), 0)
+        x1, y1 = min(math.ceil(left + side), image.shape[1]), min(math.ceil(top + side), image.shape[0])
+        if x1 - x0 >= factor and y1 - y0 >= factor:
+            part = image[y0:y1, x0:x1]
+            smaller = ((x1 - x0) // factor, (y1 - y0) // factor)
+            ratio = np.array(((x1 - x0) / smaller[0], (y1 - y0) / smaller[1]))
+            image = cv2.resize(part, smaller, interpolation=cv2.INTER_AREA)
+            offset = (np.array((left - x0, top - y0)) + 0.5 / scale) / ratio - 0.5
+            matrix = np.array(((1 / scale / ratio[0], 0, offset[0]), (0, 1 / scale / ratio[1], offset[1])))
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    out = cv2.warpAffine(image, matrix, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return out, moved
+
+
+class CropProcessing:
+    """Turns frames and boxes into crops. See `CropSettings`."""
+
+    def __init__(self, settings: CropSettings) -> None:
+        self.settings = settings
+
+    def __call__(
+        self,
+        train: tuple[Sequence[np.ndarray], np.ndarray],
+        test: tuple[Sequence[np.ndarray], np.ndarray],
+        rng: np.random.Generator,
+    ) -> dict[str, Tensor]:
+        """Crops of a sample.
+
+        Args:
+            train, test: frames (uint8 RGB [H, W, 3]) and boxes [n, 4] (x, y, w, h) in frame pixels.
+            rng: all randomness.
+
+        Returns:
+            `train_images`, `test_images` uint8 [n, 3, S, S], `train_boxes`, `test_boxes` float32 [n, 4] in crop pixels.
+        """
+        settings = self.settings
+        gray = rng.random() < settings.grayscale_probability
+        gain = 1 + settings.brightness_jitter * rng.uniform(-1, 1)
+        flip = rng.random() < settings.flip_probability
+        sample: dict[str, Tensor] = {}
+        for name, (frames, boxes), jitter in (
+            ("train", train, (settings.centre_jitter_train, settings.scale_jitter_train)),
+            ("test", test, (settings.centre_jitter_test, settings.scale_jitter_test)),
+        ):
+            images, moved = [], []
+            for frame, box in zip(frames, np.asarray(boxes, dtype=float)):
+                region = search_region(jitter_box(box, *jitter, rng), frame.shape[:2], settings)
+                image, where = crop(frame, box, region, settings.output_size)
+                blur = name == "test" and rng.random() < settings.blur_probability
+                image = self._photometric(image, gray, gain * (1 + settings.brightness_jitter * rng.uniform(-1, 1)))
+                if blur:
+                    image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.5, 2.0))
+                if flip != (rng.random() < settings.flip_probability):
+                    image = image[:, ::-1]
+                    where[0] = settings.output_size - where[0] - where[2]
+                images.append(torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))))
+                moved.append(torch.from_numpy(where.astype(np.float32)))
+            sample[f"{name}_images"] = torch.stack(images)
+            sample[f"{name}_boxes"] = torch.stack(moved)
+        return sample
+
+    @staticmethod
+    def _photometric(image: np.ndarray, gray: bool, gain: float) -> np.ndarray:
+        table = np.clip(np.arange(256) * gain, 0, 255).astype(np.uint8)
+        if gray:
+            image = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+        return cv2.LUT(image, table)

@@ -1,0 +1,148 @@
+"""Training data in plain folders: sequences with a box file, and images with a table of boxes."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ltr.data.image import read_image
+from ltr.dataset.base import SequenceInfo
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
+
+
+class AnnotationError(ValueError):
+    """An annotation that cannot be read; the message names file and line."""
+
+
+def read_boxes(path: Path) -> np.ndarray:
+    """Boxes [T, 4] float32 of a text file: one (x, y, w, h) a line, separated by commas, tabs or spaces; nan allowed.
+
+    Raises:
+        AnnotationError: no such file, no line, or a line that is not four numbers.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise AnnotationError(f"cannot read the annotation {path}: {error}") from error
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            row = [float(part) for part in re.split(r"[,\s]+", line.strip().rstrip(","))]
+        except ValueError:
+            row = []
+        if len(row) != 4:
+            raise AnnotationError(f"{path}, line {number}: wanted four numbers x,y,w,h, found {line!r}")
+        rows.append(row)
+    if not rows:
+        raise AnnotationError(f"{path} has no boxes")
+    return np.array(rows, dtype=np.float32)
+
+
+def positive(boxes: np.ndarray, smallest: float = 0.0) -> np.ndarray:
+    """Which boxes [T, 4] are finite and have sides longer than `smallest` pixels."""
+    return np.isfinite(boxes).all(axis=1) & (np.nan_to_num(boxes[:, 2:]) > smallest).all(axis=1)
+
+
+class FolderSequences:
+    """`<root>/<sequence>/img/*.jpg` with `groundtruth_rect.txt`, one box a frame in the order of the names.
+
+    Args:
+        root: the folder of sequences.
+        names: sequences to use, all by default.
+        smallest: a target with a shorter side, in pixels, counts as not visible.
+
+    Raises:
+        AnnotationError: a bad annotation, or another number of boxes than frames.
+    """
+
+    is_video = True
+
+    def __init__(
+        self, root: Path, names: Sequence[str] | None = None, name: str = "folder", smallest: float = 4.0
+    ) -> None:
+        self.name = name
+        self.root = root
+        found = sorted(path.parent.name for path in root.glob("*/groundtruth_rect.txt"))
+        self.names = found if names is None else list(names)
+        self._frames = []
+        self._infos = []
+        for sequence in self.names:
+            images = sorted(p for p in (root / sequence / "img").glob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+            boxes = read_boxes(root / sequence / "groundtruth_rect.txt")
+            if len(images) != len(boxes):
+                raise AnnotationError(f"{root / sequence}: {len(images)} images but {len(boxes)} boxes")
+            self._frames.append(images)
+            valid = positive(boxes)
+            self._infos.append(SequenceInfo(boxes, valid, positive(boxes, smallest)))
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def sequence_name(self, index: int) -> str:
+        """Name of a sequence: its folder's."""
+        return self.names[index]
+
+    def sequence_info(self, index: int) -> SequenceInfo:
+        """Annotation of a sequence."""
+        return self._infos[index]
+
+    def frames(self, index: int, frame_ids: Sequence[int]) -> list[np.ndarray]:
+        """Frames, uint8 RGB [H, W, 3]."""
+        return [read_image(self._frames[index][frame]) for frame in frame_ids]
+
+
+class ImageBoxes:
+    """`<root>/images/` with `<root>/boxes.csv` (columns image, x, y, w, h): every box a sequence of one frame.
+
+    Args:
+        root: the folder.
+        smallest: boxes with a shorter side, in pixels, are left out.
+        keep: which images to use, by file name; all by default.
+
+    Raises:
+        AnnotationError: no table, a missing column, or a row that is not numbers.
+    """
+
+    is_video = False
+
+    def __init__(self, root: Path, name: str, smallest: float = 16.0, keep: frozenset[str] | None = None) -> None:
+        self.name = name
+        self.root = root
+        table = root / "boxes.csv"
+        self._rows: list[tuple[str, tuple[float, float, float, float]]] = []
+        try:
+            with open(table, newline="", encoding="utf-8") as lines:
+                for row in csv.DictReader(lines):
+                    box = (float(row["x"]), float(row["y"]), float(row["w"]), float(row["h"]))
+                    if min(box[2:]) >= smallest and (keep is None or row["image"] in keep):
+                        self._rows.append((row["image"], box))
+        except OSError as error:
+            raise AnnotationError(f"cannot read {table}: {error.strerror}") from error
+        except KeyError as error:
+            raise AnnotationError(f"{table} has no column {error}; wanted image, x, y, w, h") from error
+        except (ValueError, TypeError) as error:
+            raise AnnotationError(f"{table}, line {len(self._rows) + 2} or later: {error}") from error
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def sequence_name(self, index: int) -> str:
+        """Image and number of the box in the table."""
+        return f"{self._rows[index][0]}#{index}"
+
+    def sequence_info(self, index: int) -> SequenceInfo:
+        """The box, as a sequence of one frame."""
+        boxes = np.array([self._rows[index][1]], dtype=np.float32)
+        return SequenceInfo(boxes, np.ones(1, dtype=bool), np.ones(1, dtype=bool))
+
+    def frames(self, index: int, frame_ids: Sequence[int]) -> list[np.ndarray]:
+        """The image, once a frame asked for."""
+        image = read_image(self.root / "images" / self._rows[index][0])
+        return [image] * len(frame_ids)

@@ -1,0 +1,92 @@
+"""The data of the compact recipes: composited video first, then videos and images with boxes, from one folder.
+
+The folder holds any number of sub-folders, told apart by what is in them:
+cut-outs (`rgba/*.png`, or `images/` with `masks/`), images with boxes (`images/` with `boxes.csv`), `videos/` with
+sequences, and `backgrounds/` with photographs. docs/data.md shows an example.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+
+from ltr.dataset.base import TrainingDataset
+from ltr.dataset.composited import CompositedSettings, CompositedVideo
+from ltr.dataset.cutouts import CutoutSource, find_cutouts, usable_cutouts
+from ltr.dataset.folders import IMAGE_SUFFIXES, FolderSequences, ImageBoxes
+
+_VALIDATION_SHARE = 10
+_VIDEOS_A_SPLIT = {"train": 1_000_000, "val": 20_000}
+_WEIGHTS = {"composited": 6.0, "videos": 2.0, "images": 1.0}
+
+
+def in_split(name: str, split: str) -> bool:
+    """Whether a file or sequence belongs to a split; one in ten is validation, by a checksum of its name."""
+    held_out = zlib.crc32(name.encode()) % _VALIDATION_SHARE == 0
+    return held_out == (split == "val")
+
+
+def _kept(paths: Iterable[Path], split: str) -> list[Path]:
+    return [path for path in paths if in_split(f"{path.parent.parent.name}/{path.stem}", split)]
+
+
+def _images(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+
+
+def build_lite_datasets(root: Path, split: str, seed: int) -> list[tuple[TrainingDataset, float]]:
+    """The data sets of a folder and their sampling weights.
+
+    Cut-outs, backgrounds, videos and images are split by their files, so that nothing of validation is trained on.
+
+    Args:
+        root: the folder.
+        split: 'train' or 'val'.
+        seed: of the composited videos.
+
+    Raises:
+        ValueError: an unknown split.
+        FileNotFoundError: no cut-outs below `root`.
+        AnnotationError: a box file that cannot be read.
+    """
+    if split not in _VIDEOS_A_SPLIT:
+        raise ValueError(f"split must be 'train' or 'val', not '{split}'")
+    folders = sorted(path for path in root.iterdir() if path.is_dir())
+    entries = [
+        entry
+        for folder in folders
+        for entry in find_cutouts(folder)
+        if in_split(f"{folder.name}/{entry[0].stem}", split)
+    ]
+    cutouts = usable_cutouts(entries)
+    if not cutouts:
+        raise FileNotFoundError(
+            f"{root} has no usable cut-outs for '{split}': wanted sub-folders with rgba/*.png, or images/ with masks/"
+        )
+    tables = [folder for folder in folders if (folder / "boxes.csv").is_file() and not _has_single_objects(folder)]
+    photographs = _kept(_images(root / "backgrounds"), split)
+    scenes = [image for folder in tables for image in _kept(_images(folder / "images"), split)]
+    video = CompositedVideo(
+        CutoutSource(cutouts),
+        [*photographs * max(1, len(scenes) // max(len(photographs), 1)), *scenes],
+        _VIDEOS_A_SPLIT[split],
+        CompositedSettings(),
+        seed=seed * 2 + (split == "val"),
+    )
+    found: list[tuple[TrainingDataset, float]] = [(video, _WEIGHTS["composited"])]
+    if (root / "videos").is_dir():
+        names = sorted(p.parent.name for p in (root / "videos").glob("*/groundtruth_rect.txt"))
+        names = [name for name in names if in_split(name, split)]
+        found.append((FolderSequences(root / "videos", names, "videos", smallest=8.0), _WEIGHTS["videos"]))
+    for folder in tables:
+        keep = frozenset(image.name for image in _kept(_images(folder / "images"), split))
+        boxes = ImageBoxes(folder, folder.name, keep=keep)
+        found.append((boxes, _WEIGHTS["images"] / len(tables)))
+    return [(dataset, weight) for dataset, weight in found if len(dataset)]
+
+
+def _has_single_objects(folder: Path) -> bool:
+    """Whether every image has one mask of its own name: a picture of one object, better used as a cut-out."""
+    masks = {path.stem for path in (folder / "masks").glob("*.png")}
+    return bool(masks) and all("_" not in name for name in masks)

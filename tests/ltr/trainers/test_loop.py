@@ -1,0 +1,174 @@
+"""The loop, end to end on tiny videos: it learns, resumes exactly, and stops on a non-finite loss."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from ltr.data.processing import CropSettings
+from ltr.dataset.base import SequenceInfo
+
+from ltr.actors.dimp import DiMPActor
+from ltr.admin.checkpoint import load_network, load_training_state
+from ltr.admin.model_constructor import NetworkConstructor
+from ltr.run_training import load_recipe
+from ltr.train_settings import sources
+from ltr.train_settings.recipe import BoxSettings, DataSettings, DataSource, OptimiserSettings, Recipe
+from ltr.trainers import loop
+from ltr.trainers.loop import NonFiniteLossError, RunSettings, make_optimiser, set_train_mode, train
+
+
+class BrightSquares:
+    """Videos of a bright square that moves over noise."""
+
+    name = "squares"
+    is_video = True
+
+    def __len__(self):
+        return 6
+
+    def sequence_name(self, index):
+        return f"square{index}"
+
+    def sequence_info(self, index):
+        boxes = np.array([[20 + 2 * t + index, 25 + t, 24, 20] for t in range(12)], dtype=np.float32)
+        everywhere = np.ones(12, dtype=bool)
+        return SequenceInfo(boxes=boxes, valid=everywhere, visible=everywhere)
+
+    def frames(self, index, frame_ids):
+        images = []
+        for t in frame_ids:
+            image = np.random.default_rng([index, t]).integers(0, 80, (96, 120, 3), dtype=np.uint8)
+            x, y, w, h = self.sequence_info(index).boxes[t].astype(int)
+            image[y : y + h, x : x + w] += 150
+            images.append(image)
+        return images
+
+
+@pytest.fixture
+def recipe(monkeypatch):
+    monkeypatch.setitem(sources.SOURCES, "squares", lambda source, seed: [(BrightSquares(), 1.0)])
+    base: Recipe = load_recipe(["dimp_nceplus_lite"])
+    squares = (DataSource("squares", "train"),)
+    return replace(
+        base,
+        name="tiny",
+        network=NetworkConstructor("dimpnet_lite0", {"out_feature_dim": 16, "box_dim": 16}),
+        data=DataSettings(
+            squares, squares, samples_per_epoch=12, validation_samples=4, max_gap=5, train_frames=1, test_frames=1
+        ),
+        crop=replace(base.crop, output_size=96) if isinstance(base.crop, CropSettings) else base.crop,
+        box=BoxSettings("nceplus", {"num_samples": 16}, weight=1.0),
+        optimiser=OptimiserSettings({"classifier": 1e-3, "bb_regressor": 1e-3}, schedule="cosine", warmup_steps=2),
+        epochs=3,
+        batch_size=4,
+        precision="fp32",
+    )
+
+
+def settings(folder, **changes):
+    return RunSettings(workspace=folder, device="cpu", num_workers=0, log_interval=1, **changes)
+
+
+def weights(path):
+    return load_network(path).state_dict()
+
+
+def test_a_run_learns_logs_and_leaves_a_network(recipe, tmp_path):
+    result = train(replace(recipe, epochs=6), settings(tmp_path))
+    lines = [json.loads(line) for line in (result.parent / "log.jsonl").read_text().splitlines()]
+    steps = [line for line in lines if line["kind"] == "train"]
+    epochs = [line for line in lines if line["kind"] == "validation"]
+    assert [line["step"] for line in steps] == list(range(18))
+    assert len(epochs) == 6
+    assert epochs[-1]["loss"] < epochs[0]["loss"]
+    assert {"loss/box", "loss/classifier", "gradient_norm", "waiting_share", "rate/bb_regressor"} <= set(steps[0])
+    assert json.loads(result.with_suffix(".json").read_text())["recipe"]["name"] == "tiny"
+    assert len(list(result.parent.glob("checkpoint_*.pt"))) == 3
+    assert any((result.parent / "tensorboard").iterdir())
+    load_network(result)
+
+
+def test_a_resumed_run_is_the_run_without_a_stop_bit_for_bit(recipe, tmp_path, monkeypatch):
+    whole = train(recipe, settings(tmp_path / "whole"))
+
+    original = loop.train_epoch
+
+    def killed_in_the_second_epoch(*arguments):
+        if arguments[6] == 1:
+            raise KeyboardInterrupt
+        original(*arguments)
+
+    monkeypatch.setattr(loop, "train_epoch", killed_in_the_second_epoch)
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, settings(tmp_path / "stopped"))
+    monkeypatch.setattr(loop, "train_epoch", original)
+    torch.manual_seed(99)
+    resumed = train(recipe, settings(tmp_path / "stopped"))
+
+    first, second = weights(whole), weights(resumed)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_another_recipe_does_not_resume(recipe, tmp_path):
+    train(replace(recipe, epochs=1), settings(tmp_path))
+    with pytest.raises(ValueError, match="differ in seed"):
+        train(replace(recipe, epochs=1, seed=5), settings(tmp_path))
+    train(replace(recipe, epochs=1, seed=5), settings(tmp_path, fresh=True))
+
+
+def test_a_non_finite_loss_stops_and_names_the_sequences(recipe, tmp_path, monkeypatch):
+    original = DiMPActor.__call__
+
+    def poisoned(self, batch):
+        output = original(self, batch)
+        return replace(output, loss=output.loss * float("nan"))
+
+    monkeypatch.setattr(DiMPActor, "__call__", poisoned)
+    with pytest.raises(NonFiniteLossError, match="square"):
+        train(recipe, settings(tmp_path))
+    kept = load_training_state(tmp_path / "tiny" / "nonfinite_batch.pt")["batch"]
+    assert kept["train_images"].shape == (1, 4, 3, 96, 96)
+
+
+def test_only_named_parameters_train_and_frozen_parts_keep_their_statistics(recipe):
+    net = recipe.network.build()
+    optimiser = make_optimiser(net, OptimiserSettings({"bb_regressor": 1e-3, "bb_regressor.iou_predictor": 1e-2}))
+    names = {id(p): name for name, p in net.named_parameters()}
+    groups = {g["name"]: {names[id(p)] for p in g["params"]} for g in optimiser.param_groups}
+    assert groups["bb_regressor.iou_predictor"] == {
+        "bb_regressor.iou_predictor.weight",
+        "bb_regressor.iou_predictor.bias",
+    }
+    assert not groups["bb_regressor"] & groups["bb_regressor.iou_predictor"]
+    assert not any(p.requires_grad for p in net.feature_extractor.parameters())
+    set_train_mode(net)
+    assert not net.feature_extractor._bn0.training
+    assert net.bb_regressor.conv3_1r[1].training
+    with pytest.raises(ValueError, match="names 'head'"):
+        make_optimiser(net, OptimiserSettings({"head": 1e-3}))
+
+
+def test_schedules():
+    parameter = torch.nn.Parameter(torch.zeros(1))
+
+    def rates(settings, epochs):
+        optimiser = torch.optim.Adam([parameter], lr=1.0)
+        schedule = loop.make_schedule(optimiser, settings, epochs, 2)
+        found = []
+        for _ in range(2 * epochs):
+            found.append(optimiser.param_groups[0]["lr"])
+            optimiser.step()
+            schedule.step()
+        return found
+
+    stepwise = rates(OptimiserSettings({}, schedule="step", decay=0.5, decay_epochs=1), 3)
+    assert stepwise == [1.0, 1.0, 0.5, 0.5, 0.25, 0.25]
+    cosine = rates(OptimiserSettings({}, schedule="cosine", warmup_steps=2), 3)
+    assert cosine[:3] == [0.5, 1.0, 1.0]
+    assert cosine[4] == pytest.approx(0.5)
+    with pytest.raises(ValueError, match="schedule must be"):
+        rates(OptimiserSettings({}, schedule="linear"), 1)
