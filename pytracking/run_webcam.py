@@ -21,6 +21,7 @@ from pytracking.errors import UserError, run_main
 
 _WINDOW = "Tracking: q ends"
 _DEFAULT_RATE = 30.0
+_ERRORS_ONLY = 2
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -43,12 +44,13 @@ def build_parser() -> argparse.ArgumentParser:
 
 def open_camera(source: str) -> cv2.VideoCapture:
     """A camera by number, or a stream by address. Raises `UserError` where none opens."""
-    # OpenCV's own warnings would bury the one line that helps.
-    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
+    # OpenCV's own warnings would bury the one line that helps. 5.x moved its log level into a module.
+    set_log_level = cv2.setLogLevel if hasattr(cv2, "setLogLevel") else cv2.utils.logging.setLogLevel
+    level = set_log_level(_ERRORS_ONLY)
     try:
         capture = cv2.VideoCapture(int(source) if source.isdigit() else source)
     finally:
-        cv2.utils.logging.setLogLevel(level)
+        set_log_level(level)
     if not capture.isOpened():
         raise UserError(f"camera '{source}' cannot be opened; pass another one with --camera")
     return capture
