@@ -11,7 +11,7 @@ from pathlib import Path
 
 import ltr.train_settings
 from ltr.admin.checkpoint import CheckpointError
-from ltr.admin.names import unknown_name
+from ltr.names import unknown_name
 from ltr.train_settings.recipe import Recipe, with_changes
 from ltr.trainers.loop import NonFiniteLossError, RunSettings, train
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import errno
 import os
 import sys
 from collections.abc import Callable, Iterable
+
+from ltr import names
 
 EXIT_FAILED_SEQUENCES = 1
 EXIT_USER_ERROR = 2
@@ -20,21 +21,8 @@ class UserError(Exception):
 
 
 def unknown_name(kind: str, name: str, choices: Iterable[str]) -> UserError:
-    """The error for a name that is not registered: names the nearest one, else lists what there is.
-
-    Args:
-        kind: what the name stands for, such as 'data set'.
-        name: the unknown name.
-        choices: the known names.
-    """
-    known = sorted(set(choices))
-    folded = {choice.casefold(): choice for choice in known}
-    near = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.5)
-    if near:
-        return UserError(f"unknown {kind} '{name}'; did you mean '{folded[near[0]]}'?")
-    if not known:
-        return UserError(f"unknown {kind} '{name}'; there is none")
-    return UserError(f"unknown {kind} '{name}'; choose from {', '.join(known)}")
+    """The error for a name that is not registered (see `ltr.names.unknown_name`)."""
+    return UserError(names.unknown_name(kind, name, choices))
 
 
 def is_disk_full(error: OSError) -> bool:

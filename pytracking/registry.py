@@ -15,7 +15,7 @@ import pkgutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ltr.admin.names import replace_fields
+from ltr.names import replace_fields
 from pytracking.errors import UserError, unknown_name
 
 if TYPE_CHECKING:

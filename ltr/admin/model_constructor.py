@@ -9,9 +9,9 @@ from typing import Any
 
 from torch import nn
 
-from ltr.admin.names import unknown_name
 from ltr.models.bbreg import atom
 from ltr.models.tracking import dimpnet
+from ltr.names import unknown_name
 
 CONSTRUCTORS: dict[str, Callable[..., nn.Module]] = {
     "dimpnet18": dimpnet.dimpnet18,

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ltr.admin.names import unknown_name
 from ltr.data.image import read_image
 from ltr.dataset.base import SequenceInfo
 from ltr.dataset.folders import AnnotationError, positive, read_boxes
+from ltr.names import unknown_name
 
 # Index lists into the sorted training sequences; 'vot...' leave out what overlaps with VOT's test videos.
 SPLITS = {

@@ -7,7 +7,6 @@ A method knows nothing of images or boxes: it sees an energy over points in the 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -19,6 +18,7 @@ from ltr.ebm import objectives
 from ltr.ebm.density import effective_sample_size
 from ltr.ebm.langevin import langevin
 from ltr.ebm.noise import GaussianMixture
+from ltr.names import unknown_name
 
 Energy = Callable[[Tensor], Tensor]
 # One figure for all dimensions, (centre, size) for boxes, or one figure for each dimension.
@@ -328,17 +328,10 @@ def create_method(name: str, **settings: Any) -> Method:
         ValueError: an unknown method or setting (the nearest is named), or a value out of its range.
     """
     if name not in METHODS:
-        raise ValueError(_unknown("training method", name, METHODS))
+        raise ValueError(unknown_name("training method", name, METHODS))
     method = METHODS[name]
     known = [field.name for field in dataclasses.fields(method)]  # type: ignore[arg-type]
     for key in settings:
         if key not in known:
-            raise ValueError(_unknown(f"setting of {name}", key, known))
+            raise ValueError(unknown_name(f"setting of {name}", key, known))
     return method(**settings)
-
-
-def _unknown(kind: str, name: str, known: Iterable[str]) -> str:
-    names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
-    hint = f"; did you mean '{near[0]}'?" if near else "."
-    return f"unknown {kind} '{name}'{hint} There are: {', '.join(names) or 'none'}"

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ltr.admin.model_constructor import NetworkConstructor
-from ltr.admin.names import replace_fields, unknown_name
 from ltr.data.processing import CropSettings
+from ltr.names import replace_fields, unknown_name
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ltr.admin.names import unknown_name
 from ltr.admin.paths import dataset_path
 from ltr.dataset.base import TrainingDataset
 from ltr.dataset.coco import Coco
 from ltr.dataset.got10k import Got10k
 from ltr.dataset.lite import build_lite_datasets
+from ltr.names import unknown_name
 from ltr.train_settings.recipe import DataSource
 
 Weighted = tuple[TrainingDataset, float]

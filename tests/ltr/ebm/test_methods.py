@@ -251,11 +251,11 @@ def test_sigmas_for_any_space() -> None:
 def test_unknown_names_are_answered_with_the_nearest() -> None:
     with pytest.raises(ValueError, match="unknown training method 'nce_plus'; did you mean 'nceplus'"):
         create_method("nce_plus")
-    with pytest.raises(ValueError, match=r"unknown training method 'zzz'\. There are: dsm, kldis, "):
+    with pytest.raises(ValueError, match=r"unknown training method 'zzz'; choose from dsm, kldis, "):
         create_method("zzz")
     with pytest.raises(ValueError, match="unknown setting of nceplus 'num_sample'; did you mean 'num_samples'"):
         create_method("nceplus", num_sample=3)
-    with pytest.raises(ValueError, match=r"unknown setting of sm 'beta'\. There are: none"):
+    with pytest.raises(ValueError, match=r"unknown setting of sm 'beta'; there is none"):
         create_method("sm", beta=1)
 
 

@@ -11,11 +11,21 @@ T = TypeVar("T")
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
-    """One line: what is unknown, what was probably meant, what there is."""
-    names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f"; did you mean '{near[0]}'?" if near else ""
-    return f"unknown {kind} '{name}'{hint} There are: {', '.join(names) or 'none'}"
+    """One line for a name that is not registered: names the nearest one, else lists what there is.
+
+    Args:
+        kind: what the name stands for, such as 'data set'.
+        name: the unknown name.
+        known: the names there are; upper and lower case count as alike.
+    """
+    choices = sorted(set(known))
+    folded = {choice.casefold(): choice for choice in choices}
+    near = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.5)
+    if near:
+        return f"unknown {kind} '{name}'; did you mean '{folded[near[0]]}'?"
+    if not choices:
+        return f"unknown {kind} '{name}'; there is none"
+    return f"unknown {kind} '{name}'; choose from {', '.join(choices)}"
 
 
 def replace_fields(settings: T, changes: dict[str, Any]) -> T:
