@@ -9,7 +9,7 @@ import cv2
 import torch
 from torch.utils.data import DataLoader, Sampler
 
-from ltr.data.sampler import TrackingSampler
+from ltr.data.sampler import SampleError, TrackingSampler
 
 
 class EpochBatches(Sampler[list[tuple[int, int]]]):
@@ -19,6 +19,8 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
     """
 
     def __init__(self, samples: int, batch_size: int) -> None:
+        if not 1 <= batch_size <= samples:
+            raise ValueError(f"{samples} samples an epoch do not fill one batch of {batch_size}")
         self.samples = samples
         self.batch_size = batch_size
         self.epoch = 0
@@ -36,6 +38,10 @@ class EpochLoader:
 
     A batch holds `train_images`, `test_images` uint8 [n, B, 3, S, S], `train_boxes`, `test_boxes` float32 [n, B, 4]
     (x, y, w, h) in crop pixels, and `sources`, a list of 'data set:sequence'. The last, incomplete batch is dropped.
+
+    Raises:
+        ValueError: the samples of an epoch do not fill one batch.
+        SampleError: while iterating, a sequence cannot be read; one line, also when it comes from a worker.
     """
 
     def __init__(self, sampler: TrackingSampler, batch_size: int, num_workers: int) -> None:
@@ -58,7 +64,11 @@ class EpochLoader:
         return len(self.batches)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        return iter(self.loader)
+        try:
+            yield from self.loader
+        except SampleError as error:
+            # A worker's error arrives as its whole traceback; its last line says what is wrong.
+            raise SampleError(str(error).strip().rsplit("SampleError: ", 1)[-1]) from None
 
 
 def make_loader(sampler: TrackingSampler, batch_size: int, num_workers: int) -> EpochLoader:

@@ -15,6 +15,10 @@ _GAP_GROWTH = 5
 _MAX_TRIES = 200
 
 
+class SampleError(ValueError):
+    """A sequence that cannot be read; the message names data set, sequence and file."""
+
+
 class TrackingSampler(Dataset[dict[str, Any]]):
     """A map-style data set of samples; sample (epoch, i) is a pure function of (seed, epoch, i).
 
@@ -62,28 +66,40 @@ class TrackingSampler(Dataset[dict[str, Any]]):
         return self.samples_per_epoch
 
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
-        """Sample `key` = (epoch, index); see `CropProcessing` for its tensors, plus `source`, 'data set:sequence'."""
+        """Sample `key` = (epoch, index); see `CropProcessing` for its tensors, plus `source`, 'data set:sequence'.
+
+        Raises:
+            SampleError: an annotation or a frame cannot be read. Nothing else is drawn in its place, since a sample
+                must not depend on what happens to be readable.
+        """
         epoch, index = key
         rng = np.random.default_rng([self.seed, epoch, index])
         dataset = self.datasets[rng.choice(len(self.datasets), p=self.probabilities)]
         sequence, info = self._sequence(dataset, rng)
         train_ids, test_ids = self._frame_ids(dataset, info, rng)
-        frames = dataset.frames(sequence, [*train_ids, *test_ids])
+        source = f"{dataset.name}:{dataset.sequence_name(sequence)}"
+        try:
+            frames = dataset.frames(sequence, [*train_ids, *test_ids])
+        except (OSError, ValueError) as error:
+            raise SampleError(f"{source}: {error}") from error
         split = len(train_ids)
         sample: dict[str, Any] = dict(
             self.processing((frames[:split], info.boxes[train_ids]), (frames[split:], info.boxes[test_ids]), rng)
         )
-        sample["source"] = f"{dataset.name}:{dataset.sequence_name(sequence)}"
+        sample["source"] = source
         return sample
 
     def _sequence(self, dataset: TrainingDataset, rng: np.random.Generator) -> tuple[int, SequenceInfo]:
         needed = 2 if dataset.is_video else 1
         for _ in range(_MAX_TRIES):
             sequence = int(rng.integers(len(dataset)))
-            info = dataset.sequence_info(sequence)
+            try:
+                info = dataset.sequence_info(sequence)
+            except (OSError, ValueError) as error:
+                raise SampleError(f"{dataset.name}:{dataset.sequence_name(sequence)}: {error}") from error
             if info.visible.sum() >= needed:
                 return sequence, info
-        raise ValueError(f"{dataset.name}: none of {_MAX_TRIES} drawn sequences has {needed} visible frames")
+        raise SampleError(f"{dataset.name}: none of {_MAX_TRIES} drawn sequences has {needed} visible frames")
 
     def _frame_ids(
         self, dataset: TrainingDataset, info: SequenceInfo, rng: np.random.Generator

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from ltr.data.image import read_image, read_mask, read_rgba
+from ltr.data.image import ImageError, read_image, read_mask, read_rgba
 
 _LONGEST = 256
 _SMALLEST = 20
+_SHRUNK = 16
 _COVER = (0.12, 0.97)
 _MAX_BORDER = 0.35
 
@@ -35,14 +36,18 @@ class CutoutSource:
         return _read_cutout(*self.entries[index])
 
 
-@lru_cache(maxsize=512)
+# At most 256 KB each; filled while choosing usable ones, before worker processes are forked, so that they share it.
+@lru_cache(maxsize=4096)
 def _read_cutout(image: Path, mask: Path | None) -> np.ndarray:
     if mask is None:
         rgba = read_rgba(image)
     else:
         colour, alpha = read_image(image), read_mask(mask)
         if alpha.shape != colour.shape[:2]:
-            alpha = cv2.resize(alpha, (colour.shape[1], colour.shape[0]), interpolation=cv2.INTER_LINEAR)
+            raise ImageError(
+                f"{mask} has {alpha.shape[1]} x {alpha.shape[0]} pixels, its image {image} has "
+                f"{colour.shape[1]} x {colour.shape[0]}"
+            )
         rgba = np.dstack((colour, alpha))
     x, y, w, h = cv2.boundingRect((rgba[..., 3] > 127).astype(np.uint8))
     rgba = rgba[y : y + h, x : x + w]
@@ -56,24 +61,39 @@ def _read_cutout(image: Path, mask: Path | None) -> np.ndarray:
 def find_cutouts(folder: Path) -> list[tuple[Path, Path | None]]:
     """Cut-outs of a folder: `rgba/*.png`, or `images/` with `masks/<image>.png` or `masks/<image>_<...>.png`.
 
-    A mask whose image is missing is left out.
+    Raises:
+        ImageError: a mask has no image.
     """
     found: list[tuple[Path, Path | None]] = [(path, None) for path in sorted((folder / "rgba").glob("*.png"))]
     images = {path.stem: path for path in sorted((folder / "images").glob("*")) if path.is_file()}
     for mask in sorted((folder / "masks").glob("*.png")):
-        image = images.get(mask.stem) or images.get(mask.stem.split("_")[0])
-        if image is not None:
-            found.append((image, mask))
+        image = next((images[name] for name in _prefixes(mask.stem) if name in images), None)
+        if image is None:
+            raise ImageError(
+                f"{mask} has no image: wanted {folder / 'images'}/{mask.stem}.jpg or a name it begins with"
+            )
+        found.append((image, mask))
     return found
 
 
+def _prefixes(name: str) -> Iterator[str]:
+    """`a_b_c`, `a_b`, `a`."""
+    parts = name.split("_")
+    for count in range(len(parts), 0, -1):
+        yield "_".join(parts[:count])
+
+
 def usable(rgba: np.ndarray) -> bool:
-    """Whether a cut-out is big enough, filled enough, and not cut off at the borders of its image."""
+    """Whether a cut-out [h, w, 4] is big enough, filled enough (also when shrunk), and not cut off at its borders."""
     opaque = rgba[..., 3] > 127
     if min(opaque.shape) < _SMALLEST:
         return False
     border = np.concatenate((opaque[0], opaque[-1], opaque[:, 0], opaque[:, -1]))
-    return bool(_COVER[0] < opaque.mean() < _COVER[1] and border.mean() < 2 * _MAX_BORDER)
+    if not (_COVER[0] < opaque.mean() < _COVER[1] and border.mean() < 2 * _MAX_BORDER):
+        return False
+    scale = _SHRUNK / float(np.sqrt(opaque.size))
+    size = (max(round(opaque.shape[1] * scale), 2), max(round(opaque.shape[0] * scale), 2))
+    return bool((cv2.resize(rgba[..., 3], size, interpolation=cv2.INTER_AREA) > 127).any())
 
 
 def usable_cutouts(entries: Iterable[tuple[Path, Path | None]]) -> list[tuple[Path, Path | None]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -59,7 +60,8 @@ class FolderSequences:
         smallest: a target with a shorter side, in pixels, counts as not visible.
 
     Raises:
-        AnnotationError: a bad annotation, or another number of boxes than frames.
+        FileNotFoundError: no such folder.
+        AnnotationError: no sequence, a bad annotation, or another number of boxes than frames.
     """
 
     is_video = True
@@ -69,7 +71,13 @@ class FolderSequences:
     ) -> None:
         self.name = name
         self.root = root
+        if not root.is_dir():
+            raise FileNotFoundError(f"{root} is not a folder of sequences")
         found = sorted(path.parent.name for path in root.glob("*/groundtruth_rect.txt"))
+        if not found:
+            raise AnnotationError(
+                f"{root} has no sequences: wanted <sequence>/groundtruth_rect.txt with <sequence>/img/"
+            )
         self.names = found if names is None else list(names)
         self._frames = []
         self._infos = []
@@ -107,7 +115,7 @@ class ImageBoxes:
         keep: which images to use, by file name; all by default.
 
     Raises:
-        AnnotationError: no table, a missing column, or a row that is not numbers.
+        AnnotationError: no table, a missing column, or a row without four finite numbers; file and line are named.
     """
 
     is_video = False
@@ -115,20 +123,11 @@ class ImageBoxes:
     def __init__(self, root: Path, name: str, smallest: float = 16.0, keep: frozenset[str] | None = None) -> None:
         self.name = name
         self.root = root
-        table = root / "boxes.csv"
-        self._rows: list[tuple[str, tuple[float, float, float, float]]] = []
-        try:
-            with open(table, newline="", encoding="utf-8") as lines:
-                for row in csv.DictReader(lines):
-                    box = (float(row["x"]), float(row["y"]), float(row["w"]), float(row["h"]))
-                    if min(box[2:]) >= smallest and (keep is None or row["image"] in keep):
-                        self._rows.append((row["image"], box))
-        except OSError as error:
-            raise AnnotationError(f"cannot read {table}: {error.strerror}") from error
-        except KeyError as error:
-            raise AnnotationError(f"{table} has no column {error}; wanted image, x, y, w, h") from error
-        except (ValueError, TypeError) as error:
-            raise AnnotationError(f"{table}, line {len(self._rows) + 2} or later: {error}") from error
+        self._rows = [
+            (image, box)
+            for image, box in _read_table(root / "boxes.csv")
+            if min(box[2:]) >= smallest and (keep is None or image in keep)
+        ]
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -146,3 +145,27 @@ class ImageBoxes:
         """The image, once a frame asked for."""
         image = read_image(self.root / "images" / self._rows[index][0])
         return [image] * len(frame_ids)
+
+
+def _read_table(path: Path) -> list[tuple[str, tuple[float, float, float, float]]]:
+    rows = []
+    try:
+        with open(path, newline="", encoding="utf-8") as lines:
+            reader = csv.DictReader(lines)
+            missing = {"image", "x", "y", "w", "h"} - set(reader.fieldnames or ())
+            if missing:
+                raise AnnotationError(f"{path} lacks the columns {sorted(missing)}; wanted image, x, y, w, h")
+            for row in reader:
+                try:
+                    box = (float(row["x"]), float(row["y"]), float(row["w"]), float(row["h"]))
+                except (ValueError, TypeError):
+                    box = (math.nan,) * 4
+                if not row["image"] or not all(math.isfinite(value) for value in box):
+                    raise AnnotationError(
+                        f"{path}, line {reader.line_num}: wanted an image and four numbers x, y, w, h, found "
+                        f"{[row[key] for key in ('image', 'x', 'y', 'w', 'h')]}"
+                    )
+                rows.append((row["image"], box))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise AnnotationError(f"cannot read {path}: {error}") from error
+    return rows

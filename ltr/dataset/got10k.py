@@ -1,7 +1,7 @@
 """GOT-10k as a training data set, in its official layout.
 
 `<root>/train/GOT-10k_Train_000001/00000001.jpg`, with `groundtruth.txt`, `absence.label` and `cover.label` beside the
-frames, and `list.txt` in `train/`. `root` may also be the folder `train` itself.
+frames. `root` may also be the folder `train` itself.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from ltr.dataset.base import SequenceInfo
 from ltr.dataset.folders import AnnotationError, positive, read_boxes
 from ltr.names import unknown_name
 
-# Index lists into the sorted training sequences; 'vot...' leave out what overlaps with VOT's test videos.
+# PyTracking's lists of sequences, counted from 0. 'vot...' were meant to leave out the 1000 sequences that VOT forbids,
+# but leave out their successors: the forbidden names count from 1 (docs/data.md).
 SPLITS = {
     "train": "got10k_train_split.txt",
     "val": "got10k_val_split.txt",
@@ -27,7 +28,7 @@ SPLITS = {
 
 
 def split_indices(split: str) -> list[int]:
-    """The sequences of a split, as indices into the sorted training sequences. Raises ValueError for an unknown one."""
+    """The sequences of a split: 0 is `GOT-10k_Train_000001`. Raises ValueError for an unknown one."""
     if split not in SPLITS:
         raise ValueError(unknown_name("split of GOT-10k", split, SPLITS))
     text = (resources.files("ltr.dataset") / "splits" / SPLITS[split]).read_text(encoding="utf-8")
@@ -42,8 +43,9 @@ class Got10k:
         split: 'vottrain', 'votval', 'train', 'val' (index lists of the field's common splits), or 'all'.
 
     Raises:
-        ValueError: an unknown split.
-        AnnotationError: fewer sequences on disk than the split needs.
+        ValueError: an unknown split; the nearest is named.
+        FileNotFoundError: no such folder.
+        AnnotationError: a sequence of the split is not on disk.
     """
 
     is_video = True
@@ -51,14 +53,16 @@ class Got10k:
     def __init__(self, root: Path, split: str = "vottrain") -> None:
         self.name = f"got10k_{split}"
         self.root = root / "train" if (root / "train").is_dir() else root
+        if not self.root.is_dir():
+            raise FileNotFoundError(f"{self.root} is not a folder: wanted GOT-10k's train/")
         found = sorted(path.name for path in self.root.iterdir() if (path / "groundtruth.txt").is_file())
-        indices = list(range(len(found))) if split == "all" else split_indices(split)
-        if not indices or max(indices) >= len(found):
+        self.names = found if split == "all" else [f"GOT-10k_Train_{index + 1:06d}" for index in split_indices(split)]
+        missing = sorted(set(self.names) - set(found))
+        if missing or not found:
             raise AnnotationError(
-                f"{self.root} has {len(found)} sequences with a groundtruth.txt, but split '{split}' of GOT-10k needs "
-                f"{max(indices, default=0) + 1}: is the copy whole?"
+                f"{self.root} has {len(found)} sequences with a groundtruth.txt; split '{split}' of GOT-10k lacks "
+                f"{len(missing)}{f', first {missing[0]}' if missing else ''}: is the copy whole?"
             )
-        self.names = [found[index] for index in indices]
 
     def __len__(self) -> int:
         return len(self.names)
@@ -84,11 +88,12 @@ class Got10k:
 
 def _labels(path: Path, count: int) -> np.ndarray:
     try:
-        values = np.array([int(line) for line in path.read_text(encoding="utf-8").split()])
-    except OSError as error:
-        raise AnnotationError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise AnnotationError(f"{path}: wanted one whole number a line: {error}") from error
-    if len(values) != count:
-        raise AnnotationError(f"{path} has {len(values)} labels for {count} frames")
-    return values
+        lines = path.read_text(encoding="utf-8").split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise AnnotationError(f"cannot read {path}: {error}") from error
+    for number, line in enumerate(lines, start=1):
+        if not line.isdecimal():
+            raise AnnotationError(f"{path}, line {number}: wanted one whole number, found {line!r}")
+    if len(lines) != count:
+        raise AnnotationError(f"{path} has {len(lines)} labels for {count} frames")
+    return np.array(lines, dtype=int)
