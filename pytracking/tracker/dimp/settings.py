@@ -15,8 +15,15 @@ _CHOICES = {
     "box_refinement_space": ("relative", "absolute"),
     "feature_dtype": ("float32", "bfloat16", "float16"),
 }
-_AT_LEAST_ONE = ("image_sample_size", "sample_memory_size", "train_skipping", "iounet_k")
-_POSITIVE = ("search_area_scale", "patch_max_scale_change", "augmentation_expansion_factor", "maximal_aspect_ratio")
+_AT_LEAST_ONE = (
+    "image_sample_size",
+    "sample_memory_size",
+    "train_skipping",
+    "iounet_k",
+    "patch_max_scale_change",
+    "augmentation_expansion_factor",
+)
+_POSITIVE = ("search_area_scale", "maximal_aspect_ratio")
 _NOT_NEGATIVE = (
     "net_opt_iter",
     "net_opt_update_iter",
@@ -97,20 +104,13 @@ class DiMPParameters(LocalisationThresholds, RefinementParameters):
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
                 raise unknown_name(f"value of parameter {name}", str(getattr(self, name)), choices)
-        for names, lowest, wanted in (
-            (_AT_LEAST_ONE, 1, "at least 1"),
-            (_NOT_NEGATIVE, 0, "not negative"),
-        ):
+        for names, lowest in ((_AT_LEAST_ONE, 1), (_NOT_NEGATIVE, 0)):
             for name in names:
                 if not getattr(self, name) >= lowest:
-                    raise UserError(f"parameter {name} must be {wanted}, not {getattr(self, name)}")
+                    raise UserError(f"parameter {name} must be at least {lowest}, not {getattr(self, name)}")
         for name in _POSITIVE:
             if not getattr(self, name) > 0:
                 raise UserError(f"parameter {name} must be positive, not {getattr(self, name)}")
         for name in ("learning_rate", "hard_negative_learning_rate"):
             if not 0 < getattr(self, name) < 1:
                 raise UserError(f"parameter {name} must be between 0 and 1, not {getattr(self, name)}")
-        if self.augmentation_expansion_factor < 1:
-            raise UserError(
-                f"parameter augmentation_expansion_factor must be at least 1, not {self.augmentation_expansion_factor}"
-            )
