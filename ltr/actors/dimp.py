@@ -49,8 +49,8 @@ class BoxEnergy:
     ) -> None:
         self.head = head
         self.precision = precision
-        self.modulation = modulation
-        self.features = features
+        with _precision(annotation.device, precision):
+            self.features = head.modulate(modulation, features)
         self.size = annotation[:, 2:]
         self.annotation = to_relative(annotation, self.size)
 
@@ -61,7 +61,7 @@ class BoxEnergy:
     def score_boxes(self, boxes: Tensor) -> Tensor:
         """Scores [N, M] of boxes [N, M, 4] (x, y, w, h) in crop pixels."""
         with _precision(boxes.device, self.precision):
-            return self.head.predict_iou(self.modulation, self.features, boxes).float()
+            return self.head.score(self.features, boxes).float()
 
 
 class DiMPActor:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from ltr.actors.dimp import Batch, DiMPActor, StepOutput
+from ltr.admin.allocator import keep_freed_memory
 from ltr.admin.checkpoint import load_training_state, save_network, save_training_state
 from ltr.admin.files import write_json
 from ltr.data.loader import make_loader
@@ -70,6 +71,8 @@ def train(recipe: Recipe, run: RunSettings) -> Path:
     folder = run.workspace / recipe.name
     folder.mkdir(parents=True, exist_ok=True)
     device = torch.device(run.device)
+    if device.type == "cpu":
+        keep_freed_memory()
     torch.manual_seed(recipe.seed)
     net = cast(DiMPNet, recipe.network.build()).to(device)
     generator = torch.Generator(device).manual_seed(recipe.seed)

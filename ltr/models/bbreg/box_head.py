@@ -110,10 +110,19 @@ class BoxHead(nn.Module):
         Returns:
             [N, M].
         """
+        return self.score(self.modulate(modulation, features), boxes)
+
+    @staticmethod
+    def modulate(modulation: Modulation, features: Sequence[Tensor]) -> Modulation:
+        """Features [N, C, H, W] weighed by channel for the target; once an image, however often boxes are scored."""
+        return features[0] * modulation[0][..., None, None], features[1] * modulation[1][..., None, None]
+
+    def score(self, modulated: Modulation, boxes: Tensor) -> Tensor:
+        """Scores [N, M] of boxes [N, M, 4] (x, y, w, h) in crop pixels, on features from `modulate`."""
         corners = xywh_to_xyxy(boxes)
         hidden = [
-            block(self._pool(feature * vector[..., None, None], corners, level, _TEST_BINS))
-            for level, (block, feature, vector) in enumerate(zip((self.fc3_rt, self.fc4_rt), features, modulation))
+            block(self._pool(feature, corners, level, _TEST_BINS))
+            for level, (block, feature) in enumerate(zip((self.fc3_rt, self.fc4_rt), modulated))
         ]
         return self.iou_predictor(torch.cat(hidden, dim=1)).reshape(boxes.shape[:2])
 

@@ -37,7 +37,7 @@ class DiMP:
 
     Args:
         params: the tracker's parameters.
-        network: in eval mode; moved to the parameters' device.
+        network: in eval mode; the tracker works on a copy of it.
 
     Raises:
         UserError: a device that is not there.
@@ -45,6 +45,13 @@ class DiMP:
     """
 
     memory: SampleMemory
+    _generator: torch.Generator | None
+    _frame_number: int
+    _base_size: np.ndarray
+    _scale_limits: tuple[np.float32, np.float32]
+    _feature_size: int
+    _filter: Tensor
+    _modulation: tuple[Tensor, Tensor]
 
     def __init__(self, params: DiMPParameters, network: DiMPNet) -> None:
         if network.training:
@@ -67,10 +74,8 @@ class DiMP:
         self._generator = None if params.seed is None else torch.Generator().manual_seed(params.seed)
         self._frame_number = 1
 
-        size = np.array([first_box[3], first_box[2]], dtype=np.float32)
-        scale = np.float32(math.sqrt(np.prod(size * np.float32(params.search_area_scale)))) / np.float32(
-            params.image_sample_size
-        )
+        area = np.prod(np.array(first_box[2:], dtype=np.float32) * np.float32(params.search_area_scale))
+        scale = np.float32(math.sqrt(area)) / np.float32(params.image_sample_size)
         target = TargetState.from_box(first_box, scale)
         self._base_size = target.size / scale
         self._scale_limits = (_MINIMUM_SIDE / self._base_size).max(), (_image_size(image) / self._base_size).min()
@@ -191,9 +196,9 @@ class DiMP:
     def _refined(self, target: TargetState, frame: SampleFrame, layers: list[Tensor]) -> TargetState:
         """The target with the box that the box head prefers; unchanged if no refined box is fair."""
         head = self._net.bb_regressor
-        features = head.get_iou_feat(layers)
+        features = head.modulate(self._modulation, head.get_iou_feat(layers))
         starts = propose(frame.box_of(target), self.params, self._generator).to(self._device)
-        box = refine(lambda boxes: head.predict_iou(self._modulation, features, boxes), starts, self.params)
+        box = refine(lambda boxes: head.score(features, boxes), starts, self.params)
         return target if box is None else frame.state_of(box, self._base_size)
 
     def _learn(self, features: Tensor, box: Tensor, hard_negative: bool) -> None:
