@@ -66,6 +66,7 @@ def recipe(monkeypatch):
         epochs=3,
         batch_size=4,
         precision="fp32",
+        validation_interval=1,
     )
 
 
