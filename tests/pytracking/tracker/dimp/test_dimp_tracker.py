@@ -228,9 +228,7 @@ def test_box_refinement_does_not_shrink_a_side_below_a_sample_pixel(monkeypatch)
     tracker = make(
         use_iou_net=True, box_refinement_space="absolute", box_refinement_iter=1, box_refinement_step_length=10.0
     )
-    monkeypatch.setattr(
-        tracker._net.bb_regressor, "predict_iou", lambda modulation, features, boxes: -boxes[..., 2:].sum(-1)
-    )
+    monkeypatch.setattr(tracker._net.bb_regressor, "score", lambda features, boxes: -boxes[..., 2:].sum(-1))
     frames = square_video(MOVING)
     tracker.initialize(frames[0], SQUARE)
     _, frame = tracker._search_sample(frames[1], tracker._target)
