@@ -1,0 +1,115 @@
+"""Put a trained network where trackers find it by name, in half precision, with a card that says what it is.
+
+    python -m experiments.ship_network workspace/dimp_nceplus_lite/network.safetensors --name dimp_nceplus_lite \\
+        --data experiments/cards/lite_data.json --refinement results/refinement_choice.json
+    python pytracking/run_tracker.py dimp dimp_nceplus_lite --dataset_name demo
+    python -m experiments.ship_network --name dimp_nceplus_lite --figures demo
+
+The first command writes the network and its card; the last one adds measured figures to the card, from raw results of
+this very file (a result of other weights is refused by its manifest).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ltr.admin.checkpoint import CheckpointError, card_path, load_network, save_network
+from ltr.admin.files import write_json
+from ltr.admin.model_constructor import NetworkConstructor
+from pytracking.analysis.extract import extract_scores
+from pytracking.errors import UserError
+from pytracking.evaluation.datasets import get_dataset
+from pytracking.evaluation.tracker import TrackerRun
+
+NETWORKS = Path("pytracking/networks")
+
+
+def ship(source: Path, name: str, data: Path, refinement: Path | None) -> Path:
+    """Write `<name>.safetensors` (fp16) and `<name>.json`; returns the network's path.
+
+    Args:
+        source: a network as training leaves it, with its card and `log.jsonl` beside it.
+        data: JSON, a list of what was trained on: name, what, count, origin, licence.
+        refinement: JSON of `experiments.refinement_choice`; its best settings go into the card.
+    """
+    net = load_network(source)
+    card: dict[str, Any] = json.loads(card_path(source).read_text(encoding="utf-8"))
+    constructor = NetworkConstructor(**card.pop("constructor"))
+    card["recipe_name"] = card["recipe"]["name"]
+    card["data"] = json.loads(data.read_text(encoding="utf-8"))
+    card["validation"] = _last_validation(source.with_name("log.jsonl"))
+    if refinement is not None:
+        chosen = json.loads(refinement.read_text(encoding="utf-8"))
+        card["refinement"] = {
+            "frames": chosen["frames"],
+            "iou_start": chosen["iou_start"],
+            "best": chosen["settings"][:5],
+        }
+    card["precision"] = "float16"
+    target = NETWORKS / f"{name}.safetensors"
+    save_network(target, net, constructor, card, dtype=torch.float16)
+    return target
+
+
+def _last_validation(log: Path) -> dict[str, float]:
+    records = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    found = [record for record in records if record["kind"] == "validation" and "loss" in record]
+    total = sum(record["seconds"] for record in records if record["kind"] == "validation")
+    if not found:
+        raise ValueError(f"{log} has no validation record")
+    kept = {key: value for key, value in found[-1].items() if key not in ("kind", "seconds")}
+    return {**kept, "training_seconds": total}
+
+
+def add_figures(name: str, dataset: str, path: Path | None, results: Path) -> dict[str, float]:
+    """Add a data set's figures, from raw results on disk, to a card; returns them."""
+    card_file = card_path(NETWORKS / f"{name}.safetensors")
+    card = json.loads(card_file.read_text(encoding="utf-8"))
+    sequences = get_dataset(dataset, path=path)
+    scores = extract_scores([TrackerRun("dimp", name)], sequences, results)
+    figures = {
+        "sequences": len(sequences),
+        "auc": round(float(scores.auc.mean()), 2),
+        "op50": round(float(scores.overlap_precision(0.5).mean()), 2),
+        "precision": round(float(scores.precision_figure.mean()), 2),
+        "norm_precision": round(float(scores.norm_precision_figure.mean()), 2),
+    }
+    card.setdefault("measured", {})[dataset] = {"protocol": scores.protocol.name, **figures}
+    write_json(card_file, card)
+    return figures
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("source", type=Path, nargs="?", help="a trained network (.safetensors)")
+    parser.add_argument("--name", required=True, help="its name in the collection")
+    parser.add_argument("--data", type=Path, help="JSON with the training data and their licences")
+    parser.add_argument("--refinement", type=Path, help="JSON of experiments.refinement_choice")
+    parser.add_argument("--figures", metavar="DATASET", help="add the figures of raw results on this data set")
+    parser.add_argument("--dataset_path", type=Path, help="where that data set lies")
+    parser.add_argument("--results", type=Path, default=Path("results/tracking_results"), help="%(default)s")
+    options = parser.parse_args(arguments)
+    try:
+        if options.figures:
+            print(add_figures(options.name, options.figures, options.dataset_path, options.results))
+        elif options.source is None or options.data is None:
+            parser.error("name a network and --data, or --figures")
+        else:
+            target = ship(options.source, options.name, options.data, options.refinement)
+            print(f"{target}: {target.stat().st_size / 1e6:.1f} MB, card {card_path(target)}")
+    except (CheckpointError, UserError, ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,80 @@
+"""Reading images: whole or refused."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+from tiny_data import scene, shape_rgba, write_image
+
+from ltr.data.image import ImageError, read_image, read_mask, read_rgba
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp"])
+def test_an_image_is_rgb(tmp_path, suffix):
+    image = np.zeros((20, 30, 3), np.uint8)
+    image[..., 0] = 200
+    read = read_image(write_image(tmp_path / f"red{suffix}", image))
+    assert read.dtype == np.uint8 and read.shape == (20, 30, 3)
+    assert abs(read.astype(int) - image).max() <= 3
+
+
+def test_alpha_and_masks_keep_their_values(tmp_path):
+    rgba = shape_rgba((10, 20, 30))
+    path = write_image(tmp_path / "cutout.png", rgba)
+    assert np.array_equal(read_rgba(path), rgba)
+    soft = np.arange(200, dtype=np.uint8).reshape(10, 20)
+    assert np.array_equal(read_mask(write_image(tmp_path / "mask.png", soft)), soft)
+    opaque = read_rgba(write_image(tmp_path / "plain.png", rgba[..., :3]))
+    assert np.array_equal(opaque[..., :3], rgba[..., :3]) and (opaque[..., 3] == 255).all()
+    grey = read_rgba(write_image(tmp_path / "grey.png", soft))
+    assert np.array_equal(grey[..., 1], soft) and (grey[..., 3] == 255).all()
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+@pytest.mark.parametrize("kept", [0.3, 0.7, 0.97])
+def test_a_cut_short_image_is_refused(tmp_path, suffix, kept):
+    path = write_image(tmp_path / f"image{suffix}", scene(1, 320, 240))
+    content = path.read_bytes()
+    path.write_bytes(content[: int(kept * len(content))])
+    with pytest.raises(ImageError, match=f"image{suffix} is cut short"):
+        read_image(path)
+
+
+def test_a_thumbnail_does_not_hide_that_a_jpeg_is_cut_short(tmp_path):
+    small = write_image(tmp_path / "small.jpg", scene(1)).read_bytes()
+    path = write_image(tmp_path / "image.jpg", scene(1, 320, 240))
+    content = path.read_bytes()
+    segment = b"\xff\xe1" + (len(small) + 2).to_bytes(2, "big") + small
+    whole = content[:2] + segment + content[2:]
+    path.write_bytes(whole)
+    assert read_image(path).shape == (240, 320, 3)
+    path.write_bytes(whole[:-200])
+    with pytest.raises(ImageError, match="cut short"):
+        read_image(path)
+
+
+def test_bytes_after_the_end_of_a_jpeg_do_no_harm(tmp_path):
+    path = write_image(tmp_path / "image.jpg", scene(1))
+    path.write_bytes(path.read_bytes() + bytes(100))
+    assert read_image(path).shape == (48, 64, 3)
+
+
+def test_what_is_no_image_is_named(tmp_path):
+    with pytest.raises(ImageError, match=r"nowhere\.jpg: No such file"):
+        read_image(tmp_path / "nowhere.jpg")
+    (tmp_path / "empty.jpg").touch()
+    with pytest.raises(ImageError, match=r"empty\.jpg is not an image"):
+        read_image(tmp_path / "empty.jpg")
+    (tmp_path / "text.png").write_text("no pixels here")
+    with pytest.raises(ImageError, match=r"text\.png is not an image"):
+        read_mask(tmp_path / "text.png")
+    write_image(tmp_path / "deep.png", np.zeros((4, 4), np.uint16))
+    with pytest.raises(ImageError, match="wanted 8 bits"):
+        read_rgba(tmp_path / "deep.png")
+
+
+def test_the_error_can_travel_between_processes():
+    error = pickle.loads(pickle.dumps(ImageError("a.jpg is cut short")))
+    assert str(error) == "a.jpg is cut short"

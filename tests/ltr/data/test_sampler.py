@@ -1,0 +1,157 @@
+"""Sampling: which frames, in which order, and that samples depend on nothing but seed, epoch and index."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ltr.data.image import ImageError
+from ltr.data.sampler import SampleError, TrackingSampler
+from ltr.dataset.base import SequenceInfo
+
+
+class Numbers:
+    """Sequences whose frame t is an image of one pixel with the value t."""
+
+    def __init__(self, visible, is_video=True, name="numbers", sequences=3, fault=None):
+        self.visible = np.array(visible, dtype=bool)
+        self.is_video = is_video
+        self.name = name
+        self.sequences = sequences
+        self.fault = fault
+
+    def __len__(self):
+        return self.sequences
+
+    def sequence_name(self, index):
+        return f"n{index}"
+
+    def sequence_info(self, index):
+        if self.fault == "annotation":
+            raise ValueError("groundtruth.txt, line 7: wanted four numbers")
+        count = len(self.visible)
+        boxes = np.zeros((count, 4), np.float32)
+        boxes[:, 0] = np.arange(count)
+        return SequenceInfo(boxes, np.ones(count, dtype=bool), self.visible)
+
+    def frames(self, index, frame_ids):
+        if self.fault == "frame":
+            raise ImageError("img/0003.jpg is cut short")
+        return [np.full((1, 1, 3), frame, np.uint8) for frame in frame_ids]
+
+
+def numbers_only(train, test, rng):
+    """In place of cropping: the frame numbers, which must agree between frames and boxes."""
+    for frames, boxes in (train, test):
+        assert [int(frame[0, 0, 0]) for frame in frames] == boxes[:, 0].tolist()
+    return {"train": train[1][:, 0], "test": test[1][:, 0], "draw": rng.random()}
+
+
+def make(dataset, **changes):
+    arguments = {"samples_per_epoch": 50, "max_gap": 10, "num_train_frames": 3, "num_test_frames": 2, "seed": 1}
+    datasets = dataset if isinstance(dataset, list) else [(dataset, 1.0)]
+    return TrackingSampler(datasets, numbers_only, **{**arguments, **changes})
+
+
+@settings(deadline=None, derandomize=True, max_examples=60)
+@given(
+    st.lists(st.booleans(), min_size=2, max_size=60).filter(lambda seen: sum(seen) >= 2),
+    st.integers(1, 30),
+    st.integers(1, 3),
+    st.integers(1, 3),
+    st.integers(0, 1000),
+)
+def test_causal_frames_are_visible_and_in_order(visible, gap, train, test, index):
+    sampler = make(Numbers(visible), max_gap=gap, num_train_frames=train, num_test_frames=test)
+    sample = sampler[(0, index)]
+    assert (len(sample["train"]), len(sample["test"])) == (train, test)
+    chosen = np.concatenate((sample["train"], sample["test"])).astype(int)
+    assert np.array(visible)[chosen].all()
+    assert sample["train"].max() < sample["test"].min()
+    assert sample["train"][0] == sample["train"].max(), "the first train frame is the one next to the test frames"
+
+
+def test_causal_frames_keep_within_the_gap_and_differ_where_they_can():
+    sampler = make(Numbers([True] * 100), max_gap=8, samples_per_epoch=200)
+    samples = [sampler[(0, index)] for index in range(200)]
+    for sample in samples:
+        base = sample["train"].max()
+        assert base - sample["train"].min() < 8 and sample["test"].max() - base <= 8
+    later = [sample for sample in samples if sample["train"].max() >= 2 and sample["train"].max() < 98]
+    assert all(len(set(sample["train"])) == 3 and len(set(sample["test"])) == 2 for sample in later)
+    assert {sample["test"].max() - sample["train"].max() for sample in samples} == set(range(1, 9))
+
+
+def test_the_gap_grows_until_there_is_a_visible_frame():
+    seen = [False] * 80
+    seen[3] = seen[70] = True
+    for mode in ("causal", "interval"):
+        sample = make(Numbers(seen), max_gap=5, mode=mode, num_train_frames=1, num_test_frames=2)[(0, 0)]
+        assert {*sample["train"], *sample["test"]} == {3, 70}
+
+
+def test_interval_frames_lie_on_both_sides():
+    sampler = make(Numbers([True] * 100), max_gap=8, mode="interval", num_train_frames=1)
+    away = np.concatenate([s["test"] - s["train"][0] for s in (sampler[(0, index)] for index in range(300))])
+    assert set(away) == {*range(-8, 0), *range(1, 9)}
+
+
+def test_an_image_is_repeated():
+    sample = make(Numbers([True], is_video=False))[(0, 5)]
+    assert sample["train"].tolist() == [0, 0, 0] and sample["test"].tolist() == [0, 0]
+
+
+def test_a_sample_depends_on_seed_epoch_and_index_only():
+    sampler, again = make(Numbers([True] * 200)), make(Numbers([True] * 200))
+    forwards = [str(sampler[(2, index)]) for index in range(20)]
+    assert [str(again[(2, index)]) for index in reversed(range(20))] == forwards[::-1]
+    assert [str(pickle.loads(pickle.dumps(again))[(2, index)]) for index in range(20)] == forwards
+    assert [str(sampler[(3, index)]) for index in range(20)] != forwards
+    assert [str(make(Numbers([True] * 200), seed=2)[(2, index)]) for index in range(20)] != forwards
+    assert len(set(forwards)) == 20
+
+
+def test_data_sets_are_drawn_by_weight():
+    seen = [True] * 5
+    datasets = [
+        (Numbers(seen, name="often"), 3.0),
+        (Numbers(seen, name="seldom"), 1.0),
+        (Numbers(seen, name="never"), 0.0),
+        (Numbers(seen, name="empty", sequences=0), 100.0),
+    ]
+    sampler = make(datasets)
+    names = [sampler[(0, index)]["source"].split(":")[0] for index in range(2000)]
+    assert set(names) == {"often", "seldom"}
+    assert names.count("often") / 2000 == pytest.approx(0.75, abs=0.03)
+    assert {sampler[(0, index)]["source"] for index in range(200)} == {
+        f"{name}:n{k}" for name in ("often", "seldom") for k in range(3)
+    }
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("frame", r"numbers:n\d: img/0003.jpg is cut short"),
+        ("annotation", r"numbers:n\d: groundtruth.txt, line 7: wanted four numbers"),
+    ],
+)
+def test_a_sequence_that_cannot_be_read_is_named(fault, message):
+    with pytest.raises(SampleError, match=message):
+        make(Numbers([True] * 10, fault=fault))[(0, 0)]
+
+
+def test_a_video_without_two_visible_frames_is_no_sample():
+    with pytest.raises(SampleError, match="numbers: none of 200 drawn sequences has 2 visible frames"):
+        make(Numbers([True] + [False] * 20))[(0, 0)]
+
+
+def test_what_cannot_be_sampled_is_refused_at_once():
+    with pytest.raises(ValueError, match="'causal' or 'interval'"):
+        make(Numbers([True] * 5), mode="casual")
+    for datasets in ([], [(Numbers([True] * 5), 0.0)], [(Numbers([True] * 5, sequences=0), 1.0)]):
+        with pytest.raises(ValueError, match="no training data set"):
+            make(datasets)
