@@ -45,6 +45,17 @@ class CropSettings:
     def __post_init__(self) -> None:
         if self.border not in ("replicate", "inside_major"):
             raise ValueError(f"border must be 'replicate' or 'inside_major', not '{self.border}'")
+        limits = {
+            "output_size": (1, math.inf),
+            "search_area_factor": (1e-3, math.inf),
+            "max_scale_change": (1, math.inf),
+            "brightness_jitter": (0, 1),
+            **{name: (0, math.inf) for name in vars(self) if name.startswith(("centre_jitter", "scale_jitter"))},
+            **{name: (0, 1) for name in vars(self) if name.endswith("_probability")},
+        }
+        for name, (low, high) in limits.items():
+            if not low <= getattr(self, name) <= high:
+                raise ValueError(f"{name} must lie between {low} and {high}, not {getattr(self, name)}")
 
 
 def jitter_box(box: np.ndarray, centre_jitter: float, scale_jitter: float, rng: np.random.Generator) -> np.ndarray:

@@ -22,10 +22,10 @@ class Coco:
     Args:
         root: the folder with `images/` and `annotations/`.
         split: 'train2017', 'val2017', ...
-        smallest: boxes with a shorter side, in pixels, are left out.
+        smallest: boxes whose shorter side is not above this, in pixels, are left out.
 
     Raises:
-        AnnotationError: the annotation file is missing or not COCO's.
+        AnnotationError: the annotation file is missing or not COCO's, or the folder of images is missing.
     """
 
     is_video = False
@@ -38,17 +38,31 @@ class Coco:
             content = json.loads(path.read_text(encoding="utf-8"))
             files = {image["id"]: str(image["file_name"]) for image in content["images"]}
             objects = [item for item in content["annotations"] if not item.get("iscrowd", 0)]
-            boxes = np.array([item["bbox"] for item in objects], dtype=np.float32).reshape(-1, 4)
-            images = [files[item["image_id"]] for item in objects]
-            identities = [int(item["id"]) for item in objects]
         except OSError as error:
-            raise AnnotationError(f"cannot read {path}: {error.strerror}") from error
-        except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+            raise AnnotationError(
+                f"cannot read {path}: {error.strerror}; wanted images/{split}/ and annotations/instances_{split}.json "
+                f"below {root}"
+            ) from error
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise AnnotationError(f"{path} is not a COCO instances file: {error!r}") from error
-        kept = np.flatnonzero((boxes[:, 2:] > smallest).all(axis=1))
-        self._boxes = boxes[kept]
-        self._images = [images[k] for k in kept]
-        self._identities = [identities[k] for k in kept]
+        if not self.folder.is_dir():
+            raise AnnotationError(f"{self.folder} is not a folder: the images of {path} should lie there")
+        self._images: list[str] = []
+        self._identities: list[int] = []
+        boxes: list[list[float]] = []
+        for item in objects:
+            try:
+                x, y, w, h = (float(value) for value in item["bbox"])
+                image, identity = files[item["image_id"]], int(item["id"])
+            except (KeyError, TypeError, ValueError) as error:
+                raise AnnotationError(
+                    f"{path} is not a COCO instances file: annotation {item.get('id')}: {error!r}"
+                ) from error
+            if min(w, h) > smallest:
+                self._images.append(image)
+                self._identities.append(identity)
+                boxes.append([x, y, w, h])
+        self._boxes = np.array(boxes, dtype=np.float32).reshape(-1, 4)
 
     def __len__(self) -> int:
         return len(self._images)

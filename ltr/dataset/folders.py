@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -52,12 +52,14 @@ def positive(boxes: np.ndarray, smallest: float = 0.0) -> np.ndarray:
 
 
 class FolderSequences:
-    """`<root>/<sequence>/img/*.jpg` with `groundtruth_rect.txt`, one box a frame in the order of the names.
+    """`<root>/<sequence>/img/*.jpg` with `groundtruth_rect.txt`, one box a frame in the order of the frames' numbers.
+
+    Boxes count pixels from 0, unlike OTB's own files of this name. Frames whose names are no numbers come by name.
 
     Args:
         root: the folder of sequences.
         names: sequences to use, all by default.
-        smallest: a target with a shorter side, in pixels, counts as not visible.
+        smallest: a target whose shorter side is not above this, in pixels, counts as not visible.
 
     Raises:
         FileNotFoundError: no such folder.
@@ -82,7 +84,7 @@ class FolderSequences:
         self._frames = []
         self._infos = []
         for sequence in self.names:
-            images = sorted(p for p in (root / sequence / "img").glob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+            images = _in_order(p for p in (root / sequence / "img").glob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
             boxes = read_boxes(root / sequence / "groundtruth_rect.txt")
             if len(images) != len(boxes):
                 raise AnnotationError(f"{root / sequence}: {len(images)} images but {len(boxes)} boxes")
@@ -106,6 +108,12 @@ class FolderSequences:
         return [read_image(self._frames[index][frame]) for frame in frame_ids]
 
 
+def _in_order(paths: Iterable[Path]) -> list[Path]:
+    """Frames by number, so that 10.jpg follows 9.jpg; by name where a name is no number."""
+    found = sorted(paths)
+    return sorted(found, key=lambda path: int(path.stem)) if all(p.stem.isdecimal() for p in found) else found
+
+
 class ImageBoxes:
     """`<root>/images/` with `<root>/boxes.csv` (columns image, x, y, w, h): every box a sequence of one frame.
 
@@ -115,7 +123,8 @@ class ImageBoxes:
         keep: which images to use, by file name; all by default.
 
     Raises:
-        AnnotationError: no table, a missing column, or a row without four finite numbers; file and line are named.
+        AnnotationError: no table, a missing column, a row without four finite numbers (file and line are named), or
+            images that are not there.
     """
 
     is_video = False
@@ -123,10 +132,15 @@ class ImageBoxes:
     def __init__(self, root: Path, name: str, smallest: float = 16.0, keep: frozenset[str] | None = None) -> None:
         self.name = name
         self.root = root
+        rows = _read_table(root / "boxes.csv")
+        missing = {image for image, _ in rows} - {path.name for path in (root / "images").glob("*")}
+        if missing:
+            raise AnnotationError(
+                f"{root / 'boxes.csv'} names {len(missing)} images that are not in {root / 'images'}, such as "
+                f"{min(missing)}"
+            )
         self._rows = [
-            (image, box)
-            for image, box in _read_table(root / "boxes.csv")
-            if min(box[2:]) >= smallest and (keep is None or image in keep)
+            (image, box) for image, box in rows if min(box[2:]) >= smallest and (keep is None or image in keep)
         ]
 
     def __len__(self) -> int:

@@ -19,6 +19,8 @@ from ltr.dataset.folders import IMAGE_SUFFIXES, FolderSequences, ImageBoxes
 _VALIDATION_SHARE = 10
 _VIDEOS_A_SPLIT = {"train": 1_000_000, "val": 20_000}
 _WEIGHTS = {"composited": 6.0, "videos": 2.0, "images": 1.0}
+# A fixed word, so that the split does not follow the name of the data folder.
+_BACKGROUNDS_KEY = "train"
 
 
 def in_split(name: str, split: str) -> bool:
@@ -27,8 +29,8 @@ def in_split(name: str, split: str) -> bool:
     return held_out == (split == "val")
 
 
-def _kept(paths: Iterable[Path], split: str) -> list[Path]:
-    return [path for path in paths if in_split(f"{path.parent.parent.name}/{path.stem}", split)]
+def _kept(paths: Iterable[Path], key: str, split: str) -> list[Path]:
+    return [path for path in paths if in_split(f"{key}/{path.stem}", split)]
 
 
 def _images(folder: Path) -> list[Path]:
@@ -65,8 +67,8 @@ def build_lite_datasets(root: Path, split: str, seed: int) -> list[tuple[Trainin
             f"{root} has no usable cut-outs for '{split}': wanted sub-folders with rgba/*.png, or images/ with masks/"
         )
     tables = [folder for folder in folders if (folder / "boxes.csv").is_file() and not _has_single_objects(folder)]
-    photographs = _kept(_images(root / "backgrounds"), split)
-    scenes = [image for folder in tables for image in _kept(_images(folder / "images"), split)]
+    photographs = _kept(_images(root / "backgrounds"), _BACKGROUNDS_KEY, split)
+    scenes = [image for folder in tables for image in _kept(_images(folder / "images"), folder.name, split)]
     video = CompositedVideo(
         CutoutSource(cutouts),
         [*photographs * max(1, len(scenes) // max(len(photographs), 1)), *scenes],
@@ -80,7 +82,7 @@ def build_lite_datasets(root: Path, split: str, seed: int) -> list[tuple[Trainin
         names = [name for name in names if in_split(name, split)]
         found.append((FolderSequences(root / "videos", names, "videos", smallest=8.0), _WEIGHTS["videos"]))
     for folder in tables:
-        keep = frozenset(image.name for image in _kept(_images(folder / "images"), split))
+        keep = frozenset(image.name for image in _kept(_images(folder / "images"), folder.name, split))
         boxes = ImageBoxes(folder, folder.name, keep=keep)
         found.append((boxes, _WEIGHTS["images"] / len(tables)))
     return [(dataset, weight) for dataset, weight in found if len(dataset)]
