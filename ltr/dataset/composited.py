@@ -50,7 +50,10 @@ class CompositedSettings:
 
 @dataclass(frozen=True)
 class _Actor:
-    """A cut-out, resized to its largest appearance, and its placement in every frame: [T, 2, 3] to the canvas."""
+    """A cut-out (colours multiplied by alpha) at its largest appearance, and its placement in every frame.
+
+    rgba: uint8 [h, w, 4]; placement: [T, 2, 3], its pixels to the canvas; gain: [T, 3], of its colours.
+    """
 
     rgba: np.ndarray
     placement: np.ndarray
@@ -299,7 +302,7 @@ def _paste(image: np.ndarray, actor: _Actor, frame: int, motion_blur: float) -> 
     alpha = patch[..., 3:].astype(np.float32) * (1 / 255)
     part = image[y0:y1, x0:x1]
     colour = patch[..., :3] * actor.gain[frame].astype(np.float32)
-    part[:] = np.clip(part + alpha * (colour - part), 0, 255).astype(np.uint8)
+    part[:] = np.clip(part * (1 - alpha) + colour, 0, 255).astype(np.uint8)
 
 
 def _streak(patch: np.ndarray, velocity: np.ndarray) -> np.ndarray:

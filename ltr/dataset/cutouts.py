@@ -13,7 +13,8 @@ from ltr.data.image import ImageError, read_image, read_mask, read_rgba
 
 _LONGEST = 256
 _SMALLEST = 20
-_SHRUNK = 16
+# Composited targets get down to this square root of area, in pixels; some of the object must be left there.
+_SHRUNK = 10
 _COVER = (0.12, 0.97)
 _MAX_BORDER = 0.35
 
@@ -32,7 +33,7 @@ class CutoutSource:
         return len(self.entries)
 
     def __getitem__(self, index: int) -> np.ndarray:
-        """uint8 RGBA [h, w, 4], cut to its mask, at most 256 pixels long."""
+        """uint8 RGBA [h, w, 4], cut to its mask, at most 256 pixels long; the colours are multiplied by alpha."""
         return _read_cutout(*self.entries[index])
 
 
@@ -50,7 +51,10 @@ def _read_cutout(image: Path, mask: Path | None) -> np.ndarray:
             )
         rgba = np.dstack((colour, alpha))
     x, y, w, h = cv2.boundingRect((rgba[..., 3] > 127).astype(np.uint8))
-    rgba = rgba[y : y + h, x : x + w]
+    rgba = rgba[y : y + h, x : x + w].copy()
+    # What lies under the transparent part would else shine through at the edges of a resized or moved cut-out.
+    opacity = cv2.merge([rgba[..., 3]] * 3)
+    rgba[..., :3] = cv2.multiply(np.ascontiguousarray(rgba[..., :3]), opacity, scale=1 / 255)
     scale = _LONGEST / max(h, w, 1)
     if scale < 1:
         size = (max(round(w * scale), 1), max(round(h * scale), 1))

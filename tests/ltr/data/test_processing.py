@@ -167,9 +167,7 @@ def test_a_sample_is_grey_as_a_whole_or_not_at_all():
     for seed in range(20):
         process = CropProcessing(CropSettings(**{**PLAIN, "grayscale_probability": 0.5}))
         sample = process((frames, boxes), (frames, boxes), rng(seed))
-        grey = {
-            bool((image[0] == image[2]).all()) for part in ("train", "test") for image in sample[f"{part}_images"]
-        }
+        grey = {bool((image[0] == image[2]).all()) for part in ("train", "test") for image in sample[f"{part}_images"]}
         assert len(grey) == 1
         seen |= grey
     assert seen == {True, False}
