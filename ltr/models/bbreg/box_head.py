@@ -124,7 +124,9 @@ class BoxHead(nn.Module):
             block(self._pool(feature, corners, level, _TEST_BINS))
             for level, (block, feature) in enumerate(zip((self.fc3_rt, self.fc4_rt), modulated))
         ]
-        return self.iou_predictor(torch.cat(hidden, dim=1)).reshape(boxes.shape[:2])
+        # Scores are compared at differences far below their size: bfloat16 would round those away.
+        with torch.autocast(boxes.device.type, enabled=False):
+            return self.iou_predictor(torch.cat(hidden, dim=1).to(boxes.dtype)).reshape(boxes.shape[:2])
 
     def forward(
         self, train_features: Sequence[Tensor], test_features: Sequence[Tensor], train_boxes: Tensor, proposals: Tensor

@@ -62,7 +62,7 @@ def recipe() -> Recipe:
             warmup_steps=100,
             max_gradient_norm=50.0,
         ),
-        epochs=10,
+        epochs=14,
         batch_size=20,
         precision="bf16",
         validation_interval=2,
