@@ -155,10 +155,11 @@ class CropProcessing:
                 if flip != (rng.random() < settings.flip_probability):
                     image = image[:, ::-1]
                     where[0] = settings.output_size - where[0] - where[2]
-                images.append(torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))))
-                moved.append(torch.from_numpy(where.astype(np.float32)))
-            sample[f"{name}_images"] = torch.stack(images)
-            sample[f"{name}_boxes"] = torch.stack(moved)
+                images.append(image)
+                moved.append(where)
+            # Stacked by NumPy: torch would start its threads for this, and they wait for one another on busy cores.
+            sample[f"{name}_images"] = torch.from_numpy(np.ascontiguousarray(np.stack(images).transpose(0, 3, 1, 2)))
+            sample[f"{name}_boxes"] = torch.from_numpy(np.stack(moved).astype(np.float32))
         return sample
 
     @staticmethod

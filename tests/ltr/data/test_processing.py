@@ -158,6 +158,7 @@ def test_a_sample_has_the_promised_tensors():
         "test_images": ("torch.uint8", (3, 3, 64, 64)),
         "test_boxes": ("torch.float32", (3, 4)),
     }
+    assert all(value.is_contiguous() for value in sample.values())
     assert sample["test_boxes"][0].tolist() == pytest.approx([24, 24, 16, 16])
 
 
