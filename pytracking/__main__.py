@@ -79,7 +79,7 @@ def trackers_text() -> str:
 
 def models_text() -> str:
     """One line a network: name, size, and the recipe of its card."""
-    from pytracking.registry import network_folders
+    from pytracking.networks import network_folders
 
     lines = []
     for file in sorted(path for folder in network_folders() for path in folder.glob("*.safetensors")):

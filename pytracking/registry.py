@@ -10,7 +10,6 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
-import os
 import pkgutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,12 +70,6 @@ def describe_parameters(tracker: str, parameter: str) -> str:
         raise unknown_name(f"parameter of tracker '{tracker}'", parameter, list_trackers().get(tracker, []))
     document = ast.get_docstring(ast.parse(Path(specification.origin).read_text(encoding="utf-8")))
     return (document or "").partition("\n")[0]
-
-
-def network_folders() -> list[Path]:
-    """Where trained networks are looked for: the folder that EBM_TRACKING_NETWORKS names, then the package's own."""
-    given = os.environ.get("EBM_TRACKING_NETWORKS")
-    return [*([Path(given).expanduser()] if given else []), Path(__file__).parent / "networks"]
 
 
 def load_parameters(parameter: str, tracker: str | None = None, **overrides: Any) -> Any:

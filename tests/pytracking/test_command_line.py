@@ -188,7 +188,7 @@ def test_lists(capsys: pytest.CaptureFixture, tmp_path: Path, monkeypatch: pytes
 
 
 def test_no_model_at_hand(capsys: pytest.CaptureFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pytracking.registry.network_folders", lambda: [tmp_path])
+    monkeypatch.setattr("pytracking.networks.network_folders", lambda: [tmp_path])
     assert package_main.main(["models"]) == 0
     assert f"no trained network (*.safetensors) in {tmp_path}" in capsys.readouterr().out
 

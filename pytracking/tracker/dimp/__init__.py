@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pytracking.networks import checksum
 from pytracking.tracker.base import Tracker
 from pytracking.tracker.dimp.dimp import DiMP
-from pytracking.tracker.dimp.networks import load_tracking_network
+from pytracking.tracker.dimp.networks import checkpoint_of, load_tracking_network
 from pytracking.tracker.dimp.settings import DiMPParameters
 
 __all__ = ["DiMP", "DiMPParameters", "create"]
@@ -12,4 +13,7 @@ __all__ = ["DiMP", "DiMPParameters", "create"]
 
 def create(params: DiMPParameters) -> Tracker:
     """Create the tracker with the network that its parameters name. Raises `UserError` when there is none."""
-    return DiMP(params, load_tracking_network(params))
+    path = checkpoint_of(params)
+    tracker = DiMP(params, load_tracking_network(path))
+    tracker.weights_sha256 = checksum(path)
+    return tracker

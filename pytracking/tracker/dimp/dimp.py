@@ -45,6 +45,7 @@ class DiMP:
     """
 
     memory: SampleMemory
+    weights_sha256: str | None = None
     _generator: torch.Generator | None
     _frame_number: int
     _base_size: np.ndarray

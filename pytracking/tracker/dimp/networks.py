@@ -2,45 +2,26 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from ltr.admin.checkpoint import CheckpointError, load_network
 from ltr.models.tracking.dimpnet import DiMPNet
 from pytracking.errors import UserError
+from pytracking.networks import network_file
 from pytracking.tracker.dimp.settings import DiMPParameters
 
-NETWORKS_VARIABLE = "EBM_TRACKING_NETWORKS"
-_SHIPPED = Path(__file__).resolve().parents[2] / "networks"
+
+def checkpoint_of(params: DiMPParameters) -> Path:
+    """The checkpoint that the parameters name. Raises `UserError` when `net_name` is in no collection."""
+    return Path(params.net_path).expanduser() if params.net_path is not None else network_file(params.net_name)
 
 
-def network_file(name: str) -> Path:
-    """The checkpoint `<name>.safetensors`, from the folder that EBM_TRACKING_NETWORKS names or the package's own.
-
-    Raises:
-        UserError: there is none of that name; the message says which there are and how to give one.
-    """
-    given = os.environ.get(NETWORKS_VARIABLE)
-    folders = [Path(given).expanduser()] if given else []
-    folders.append(_SHIPPED)
-    for folder in folders:
-        path = folder / f"{name}.safetensors"
-        if path.is_file():
-            return path
-    known = sorted({path.stem for folder in folders for path in folder.glob("*.safetensors")})
-    raise UserError(
-        f"there is no network '{name}' (at hand: {', '.join(known) or 'none'}); train it, and set net_path to its file "
-        f"or {NETWORKS_VARIABLE} to the folder that {name}.safetensors lies in"
-    )
-
-
-def load_tracking_network(params: DiMPParameters) -> DiMPNet:
-    """The network that the parameters name, in eval mode, its weights without gradients.
+def load_tracking_network(path: Path) -> DiMPNet:
+    """The network of a checkpoint, in eval mode, its weights without gradients.
 
     Raises:
-        UserError: no such network, a file that is no checkpoint of ours, or a network of another kind.
+        UserError: a file that is no checkpoint, or a network of another kind.
     """
-    path = Path(params.net_path).expanduser() if params.net_path is not None else network_file(params.net_name)
     try:
         network = load_network(path)
     except CheckpointError as error:

@@ -8,8 +8,8 @@ from tiny_tracking import square_video
 from ltr.admin.checkpoint import save_network
 from ltr.admin.model_constructor import NetworkConstructor
 from pytracking.errors import UserError
+from pytracking.networks import NETWORKS_VARIABLE, checksum, network_file
 from pytracking.registry import load_tracker
-from pytracking.tracker.dimp.networks import NETWORKS_VARIABLE, network_file
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +24,7 @@ def lite_network(tmp_path_factory):
 def test_a_tracker_by_name_in_five_lines(lite_network):
     frames = square_video([(60, 40, 24, 24)] * 3)
     tracker = load_tracker("dimp_nceplus_lite", net_path=str(lite_network), device="cpu")
+    assert tracker.weights_sha256 == checksum(lite_network)
     tracker.initialize(frames[0], (60, 40, 24, 24))
     for frame in frames[1:]:
         result = tracker.track(frame)

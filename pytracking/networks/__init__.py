@@ -1,0 +1,40 @@
+"""Trained networks that ship with the package, and where others are looked for."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+from pytracking.errors import UserError
+
+NETWORKS_VARIABLE = "EBM_TRACKING_NETWORKS"
+
+
+def network_folders() -> list[Path]:
+    """Where trained networks are looked for: the folder that EBM_TRACKING_NETWORKS names, then this one."""
+    given = os.environ.get(NETWORKS_VARIABLE)
+    return [*([Path(given).expanduser()] if given else []), Path(__file__).parent]
+
+
+def network_file(name: str) -> Path:
+    """The checkpoint `<name>.safetensors`, from the first of `network_folders` that has it.
+
+    Raises:
+        UserError: there is none of that name; the message says which there are and how to give one.
+    """
+    folders = network_folders()
+    for folder in folders:
+        path = folder / f"{name}.safetensors"
+        if path.is_file():
+            return path
+    known = sorted({path.stem for folder in folders for path in folder.glob("*.safetensors")})
+    raise UserError(
+        f"there is no network '{name}' (at hand: {', '.join(known) or 'none'}); train it, and set net_path to its file "
+        f"or {NETWORKS_VARIABLE} to the folder that {name}.safetensors lies in"
+    )
+
+
+def checksum(path: Path) -> str:
+    """sha256 of a file, in hexadecimal."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
