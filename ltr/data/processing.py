@@ -24,7 +24,8 @@ class CropSettings:
         border: 'replicate' (repeat the border), or 'inside_major' (shift, and shrink by at most `max_scale_change`, so
             that the region leaves the image along one axis at most).
         grayscale_probability: of a sample, all its frames together.
-        brightness_jitter: every frame is multiplied by uniform(1 +- this), and all together once more.
+        brightness_jitter: every frame is multiplied by uniform(1 +- this).
+        joint_brightness_jitter: all frames of a sample are multiplied by one uniform(1 +- this) besides.
         flip_probability: of a horizontal flip: of all frames together, then of each on its own.
         blur_probability: of a Gaussian blur of a test frame.
     """
@@ -39,6 +40,7 @@ class CropSettings:
     max_scale_change: float = 1.5
     grayscale_probability: float = 0.05
     brightness_jitter: float = 0.2
+    joint_brightness_jitter: float = 0.0
     flip_probability: float = 0.0
     blur_probability: float = 0.0
 
@@ -49,7 +51,7 @@ class CropSettings:
             "output_size": (1, math.inf),
             "search_area_factor": (1e-3, math.inf),
             "max_scale_change": (1, math.inf),
-            "brightness_jitter": (0, 1),
+            **{name: (0, 1) for name in vars(self) if name.endswith("brightness_jitter")},
             **{name: (0, math.inf) for name in vars(self) if name.startswith(("centre_jitter", "scale_jitter"))},
             **{name: (0, 1) for name in vars(self) if name.endswith("_probability")},
         }
@@ -137,7 +139,7 @@ class CropProcessing:
         """
         settings = self.settings
         gray = rng.random() < settings.grayscale_probability
-        gain = 1 + settings.brightness_jitter * rng.uniform(-1, 1)
+        gain = 1 + settings.joint_brightness_jitter * rng.uniform(-1, 1)
         flip = rng.random() < settings.flip_probability
         sample: dict[str, Tensor] = {}
         for name, (frames, boxes), jitter in (

@@ -47,6 +47,7 @@ def recipe() -> Recipe:
             scale_jitter_test=0.5,
             border="inside_major",
             max_scale_change=1.5,
+            joint_brightness_jitter=0.2,
             flip_probability=0.5,
         ),
         box=BoxSettings("nceplus", {"beta": 0.1}, weight=1.0),

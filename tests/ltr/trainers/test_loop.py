@@ -173,3 +173,16 @@ def test_schedules():
     assert cosine[4] == pytest.approx(0.5)
     with pytest.raises(ValueError, match="schedule must be"):
         rates(OptimiserSettings({}, schedule="linear"), 1)
+
+
+def test_with_a_frozen_backbone_the_weight_of_the_box_loss_changes_nothing(recipe, tmp_path):
+    """Classifier and box head share no trained parameter, and Adam does not see the scale of a gradient."""
+    light, heavy = (
+        weights(train(replace(recipe, name=f"w{weight}", box=replace(recipe.box, weight=weight)), settings(tmp_path)))
+        for weight in (0.1, 10.0)
+    )
+    start = recipe.network.build().state_dict()
+    head = [name for name in light if name.startswith("bb_regressor") and name.endswith("weight")]
+    moved = sum(float((light[name] - start[name]).square().sum()) for name in head)
+    apart = sum(float((light[name] - heavy[name]).square().sum()) for name in head)
+    assert apart < 1e-4 * moved
