@@ -23,10 +23,10 @@ from pytracking.features.augmentation import (
 )
 from pytracking.features.crops import crop_patch
 from pytracking.tracker.base import TrackResult, check_first_box
-from pytracking.tracker.dimp.geometry import SampleFrame, TargetState
-from pytracking.tracker.dimp.localisation import Localisation, from_centre, localise, softmax_map
-from pytracking.tracker.dimp.memory import SampleMemory
-from pytracking.tracker.dimp.refinement import propose, refine
+from pytracking.tracker.shared.geometry import SampleFrame, TargetState
+from pytracking.tracker.shared.localisation import Localisation, from_centre, localise, softmax_map
+from pytracking.tracker.shared.memory import SampleMemory
+from pytracking.tracker.shared.refinement import propose, refine
 from pytracking.tracker.dimp.settings import DiMPParameters
 
 _MINIMUM_SIDE = 10

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from pytracking.errors import UserError, unknown_name
 from pytracking.features.augmentation import Augmentation
-from pytracking.tracker.dimp.localisation import LocalisationThresholds
-from pytracking.tracker.dimp.refinement import RefinementParameters
+from pytracking.tracker.shared.localisation import LocalisationThresholds
+from pytracking.tracker.shared.refinement import RefinementParameters
 
 _CHOICES = {
     "border_mode": ("replicate", "inside", "inside_major"),

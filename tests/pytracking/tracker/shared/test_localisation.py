@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytracking.tracker.dimp.localisation import LocalisationThresholds, from_centre, localise, softmax_map
+from pytracking.tracker.shared.localisation import LocalisationThresholds, from_centre, localise, softmax_map
 
 CENTRE = np.zeros(2, dtype=np.float32)
 THREE_CELLS = np.array([3, 3], dtype=np.float32) / np.float32(2.2)

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytracking.tracker.dimp.refinement import RefinementParameters, best_mean, propose, refine
+from pytracking.tracker.shared.refinement import RefinementParameters, best_mean, propose, refine
 
 BOX = torch.tensor([100.0, 80.0, 40.0, 90.0])
 

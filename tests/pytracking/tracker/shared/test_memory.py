@@ -7,7 +7,7 @@ from golden import load_golden
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytracking.tracker.dimp.memory import SampleMemory
+from pytracking.tracker.shared.memory import SampleMemory
 
 
 def make(first_frame: int = 3, capacity: int = 6, rate: float = 0.1, minimum: float = 0.25) -> SampleMemory:

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytracking.tracker.dimp.geometry import SampleFrame, TargetState
+from pytracking.tracker.shared.geometry import SampleFrame, TargetState
 
 
 def test_state_of_a_box_and_back():

@@ -1,0 +1,1 @@
+"""What the online trackers have in common, and that knows nothing of any one of them."""
