@@ -81,6 +81,34 @@ def _resnet(name: str, pretrained: bool, frozen: Sequence[str]) -> ResNet:
     return backbone
 
 
+def _assemble(
+    name: str,
+    optimizer: SteepestDescentGN | SteepestDescentNewton,
+    *,
+    filter_size: int,
+    backbone_pretrained: bool,
+    clf_feat_blocks: int,
+    clf_feat_norm: bool,
+    final_conv: bool,
+    out_feature_dim: int,
+    frozen_backbone_layers: Sequence[str],
+    zero_initializer: bool = False,
+) -> DiMPNet:
+    """A network on the ResNet `name` around a filter optimiser."""
+    channels = _CHANNELS[name]
+    features = classification_features(
+        channels[1],
+        out_feature_dim,
+        num_blocks=clf_feat_blocks,
+        norm=clf_feat_norm,
+        final_conv=final_conv,
+        filter_size=filter_size,
+    )
+    initializer = FilterInitializer(out_feature_dim, filter_size, FEATURE_STRIDE, zero=zero_initializer)
+    backbone = _resnet(name, backbone_pretrained, frozen_backbone_layers)
+    return DiMPNet(backbone, TargetClassifier(features, initializer, optimizer), BoxHead(channels))
+
+
 def _dimpnet(
     name: str,
     filter_size: int = 4,
@@ -100,7 +128,6 @@ def _dimpnet(
     score_act: str = "relu",
     frozen_backbone_layers: Sequence[str] = (),
 ) -> DiMPNet:
-    channels = _CHANNELS[name]
     optimizer = SteepestDescentGN(
         num_iter=optim_iter,
         filter_size=filter_size,
@@ -114,17 +141,17 @@ def _dimpnet(
         target_mask_act=target_mask_act,
         score_act=score_act,
     )
-    features = classification_features(
-        channels[1],
-        out_feature_dim,
-        num_blocks=clf_feat_blocks,
-        norm=clf_feat_norm,
-        final_conv=final_conv,
+    return _assemble(
+        name,
+        optimizer,
         filter_size=filter_size,
+        backbone_pretrained=backbone_pretrained,
+        clf_feat_blocks=clf_feat_blocks,
+        clf_feat_norm=clf_feat_norm,
+        final_conv=final_conv,
+        out_feature_dim=out_feature_dim,
+        frozen_backbone_layers=frozen_backbone_layers,
     )
-    initializer = FilterInitializer(out_feature_dim, filter_size, FEATURE_STRIDE)
-    backbone = _resnet(name, backbone_pretrained, frozen_backbone_layers)
-    return DiMPNet(backbone, TargetClassifier(features, initializer, optimizer), BoxHead(channels))
 
 
 def dimpnet18(*, clf_feat_blocks: int = 1, out_feature_dim: int = 256, **options: Any) -> DiMPNet:
@@ -159,7 +186,6 @@ def _klcedimpnet(
 ) -> DiMPNet:
     if init_initializer not in ("zero", "default"):
         raise ValueError(f"init_initializer must be 'zero' or 'default', not '{init_initializer}'")
-    channels = _CHANNELS[name]
     optimizer = SteepestDescentNewton(
         num_iter=optim_iter,
         filter_size=filter_size,
@@ -171,17 +197,18 @@ def _klcedimpnet(
         alpha_eps=alpha_eps,
         normalize_label=normalize_label,
     )
-    features = classification_features(
-        channels[1],
-        out_feature_dim,
-        num_blocks=clf_feat_blocks,
-        norm=clf_feat_norm,
-        final_conv=final_conv,
+    return _assemble(
+        name,
+        optimizer,
         filter_size=filter_size,
+        backbone_pretrained=backbone_pretrained,
+        clf_feat_blocks=clf_feat_blocks,
+        clf_feat_norm=clf_feat_norm,
+        final_conv=final_conv,
+        out_feature_dim=out_feature_dim,
+        frozen_backbone_layers=frozen_backbone_layers,
+        zero_initializer=init_initializer == "zero",
     )
-    initializer = FilterInitializer(out_feature_dim, filter_size, FEATURE_STRIDE, zero=init_initializer == "zero")
-    backbone = _resnet(name, backbone_pretrained, frozen_backbone_layers)
-    return DiMPNet(backbone, TargetClassifier(features, initializer, optimizer), BoxHead(channels))
 
 
 def klcedimpnet18(*, out_feature_dim: int = 256, **options: Any) -> DiMPNet:
