@@ -1,0 +1,49 @@
+"""The choice of the refinement step, on a tiny network."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from tiny_training import tiny_recipe
+
+from experiments import refinement_choice
+from ltr.admin.checkpoint import save_network
+from ltr.trainers.validation import Refinement
+
+
+@pytest.fixture
+def network(monkeypatch, tmp_path):
+    recipe = tiny_recipe(monkeypatch)
+    monkeypatch.setattr(refinement_choice, "load_recipe", lambda names: recipe)
+    torch.manual_seed(0)
+    path = tmp_path / "network.safetensors"
+    save_network(path, recipe.network.build(), recipe.network)
+    return path
+
+
+def test_the_table_is_sorted_and_written_with_what_made_it(network, tmp_path, monkeypatch, capsys):
+    still = Refinement(steps=1, step_length=(0.0, 0.0), top_k=10)
+    wild = Refinement(steps=1, step_length=(1e12, 0.0), top_k=10)
+    monkeypatch.setattr(refinement_choice, "grid", lambda: [wild, still])
+    output = tmp_path / "choice.json"
+    arguments = ["tiny", "--network", str(network), "--samples", "4", "--threads", "1", "--output", str(output)]
+    assert refinement_choice.main(arguments) == 0
+    result = json.loads(output.read_text())
+    assert result["frames"] == 4
+    assert result["recipe"]["name"] == "tiny"
+    ious = [row["iou"] for row in result["settings"]]
+    assert ious == sorted(ious, reverse=True)
+    assert result["settings"][0]["step_length"] == [0.0, 0.0], "a step that leaves the image cannot be best"
+    assert "4 frames" in capsys.readouterr().out
+
+
+def test_the_grid_has_every_combination_once():
+    settings = refinement_choice.grid()
+    assert len(set(settings)) == len(settings) == 36
+
+
+def test_a_missing_network_is_one_line(tmp_path, network, capsys):
+    assert refinement_choice.main(["tiny", "--network", str(tmp_path / "none.safetensors")]) == 2
+    assert "no checkpoint" in capsys.readouterr().err

@@ -1,0 +1,65 @@
+"""Shipping a network: half precision, a card that says what it is, figures only from results of this very file."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from tiny_training import tiny_recipe
+
+from experiments import ship_network
+from ltr.admin.checkpoint import load_network
+from ltr.trainers.loop import RunSettings, train
+from pytracking.evaluation.datasets import get_dataset
+from pytracking.evaluation.running import run_dataset
+from pytracking.evaluation.tracker import TrackerRun
+
+
+@pytest.fixture
+def trained(monkeypatch, tmp_path):
+    recipe = replace(tiny_recipe(monkeypatch), epochs=1)
+    path = train(recipe, RunSettings(workspace=tmp_path / "runs", device="cpu", num_workers=0))
+    monkeypatch.setattr(ship_network, "NETWORKS", tmp_path / "networks")
+    data = tmp_path / "data.json"
+    data.write_text('[{"folder": "squares", "licence": "none needed"}]')
+    return path, data
+
+
+def test_network_and_card(trained, tmp_path, capsys):
+    path, data = trained
+    assert ship_network.main([str(path), "--name", "tiny", "--data", str(data)]) == 0
+    shipped = tmp_path / "networks" / "tiny.safetensors"
+    ours, theirs = load_network(path).state_dict(), load_network(shipped).state_dict()
+    assert all(torch.allclose(ours[name].float(), theirs[name].float(), atol=2e-3, rtol=1e-3) for name in ours)
+    card = json.loads(shipped.with_suffix(".json").read_text())
+    assert card["recipe"]["name"] == "tiny" and card["precision"] == "float16"
+    assert card["data"][0]["licence"] == "none needed"
+    assert card["validation"]["epoch"] == 1 and card["validation"]["training_seconds"] > 0
+    assert "commit" in card["environment"]
+
+
+def test_figures_come_from_results_on_disk(trained, tmp_path, monkeypatch):
+    path, data = trained
+    ship_network.main([str(path), "--name", "dimp_nceplus_lite", "--data", str(data)])
+    monkeypatch.setenv("EBM_TRACKING_NETWORKS", str(tmp_path / "networks"))
+    (ball,) = get_dataset("demo", sequences=["ball"])
+    clip = [replace(ball, frames=ball.frames[:5], ground_truth_rect=ball.ground_truth_rect[:5], target_visible=None)]
+    monkeypatch.setattr(ship_network, "get_dataset", lambda name, path=None: clip)
+    results = tmp_path / "results"
+    command = ["--name", "dimp_nceplus_lite", "--figures", "demo", "--results", str(results)]
+    assert ship_network.main(command) == 2, "nothing has been tracked yet"
+    overrides = {"device": "cpu", "box_refinement_iter": 1, "use_augmentation": False}
+    assert not run_dataset(clip, [TrackerRun("dimp", "dimp_nceplus_lite")], results, overrides=overrides)
+    assert ship_network.main(command) == 0
+    card = json.loads((tmp_path / "networks" / "dimp_nceplus_lite.json").read_text())
+    assert card["measured"]["demo"]["protocol"] == "pytracking"
+    assert 0 <= card["measured"]["demo"]["auc"] <= 100
+
+
+def test_a_network_without_data_is_refused(trained, capsys):
+    path, _ = trained
+    with pytest.raises(SystemExit):
+        ship_network.main([str(path), "--name", "tiny"])
+    assert "--data" in capsys.readouterr().err
