@@ -17,14 +17,20 @@ from pytracking.evaluation.running import run_dataset
 from pytracking.evaluation.tracker import TrackerRun
 
 
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    with pytest.MonkeyPatch.context() as patch:
+        recipe = replace(tiny_recipe(patch), epochs=1)
+        return train(recipe, RunSettings(workspace=folder, device="cpu", num_workers=0))
+
+
 @pytest.fixture
-def trained(monkeypatch, tmp_path):
-    recipe = replace(tiny_recipe(monkeypatch), epochs=1)
-    path = train(recipe, RunSettings(workspace=tmp_path / "runs", device="cpu", num_workers=0))
+def trained(network, monkeypatch, tmp_path):
     monkeypatch.setattr(ship_network, "NETWORKS", tmp_path / "networks")
     data = tmp_path / "data.json"
     data.write_text('[{"folder": "squares", "licence": "none needed"}]')
-    return path, data
+    return network, data
 
 
 def test_network_and_card(trained, tmp_path, capsys):
