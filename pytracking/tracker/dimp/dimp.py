@@ -1,233 +1,42 @@
-"""The DiMP tracker: a discriminative filter finds the target, a box head refines its box (SPEC section 4)."""
+"""The DiMP tracker: its target model is a filter, initialised and optimised by the network (Bhat et al., ICCV 2019)."""
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Sequence
-from copy import deepcopy
-from dataclasses import replace
-
 import numpy as np
-import torch
 from torch import Tensor
 
-from ltr.models.tracking.dimpnet import BOX_LAYERS, DiMPNet
-from pytracking.errors import UserError
-from pytracking.features.augmentation import (
-    NO_AUGMENTATION,
-    Augmentation,
-    augment_first_frame,
-    drop_feature_channels,
-    expanded_size,
-)
-from pytracking.features.crops import crop_patch
-from pytracking.tracker.base import TrackResult, check_first_box
-from pytracking.tracker.shared.geometry import SampleFrame, TargetState
-from pytracking.tracker.shared.localisation import Localisation, from_centre, localise, softmax_map
-from pytracking.tracker.shared.memory import SampleMemory
-from pytracking.tracker.shared.refinement import propose, refine
+from ltr.models.tracking.dimpnet import DiMPNet
 from pytracking.tracker.dimp.settings import DiMPParameters
+from pytracking.tracker.shared.localisation import softmax_map
+from pytracking.tracker.shared.online_tracker import OnlineTracker
 
-_MINIMUM_SIDE = 10
 
+class DiMP(OnlineTracker[DiMPNet, DiMPParameters]):
+    """Tracks one target with a discriminative filter; see `OnlineTracker`."""
 
-class DiMP:
-    """Tracks one target; see `pytracking.tracker.base.Tracker`.
-
-    Args:
-        params: the tracker's parameters.
-        network: in eval mode; the tracker works on a copy of it.
-
-    Raises:
-        UserError: a device that is not there.
-        ValueError: the network is in training mode.
-    """
-
-    memory: SampleMemory
-    weights_sha256: str | None = None
-    _generator: torch.Generator | None
-    _frame_number: int
-    _base_size: np.ndarray
-    _scale_limits: tuple[np.float32, np.float32]
-    _feature_size: int
     _filter: Tensor
-    _modulation: tuple[Tensor, Tensor]
 
     def __init__(self, params: DiMPParameters, network: DiMPNet) -> None:
-        if network.training:
-            raise ValueError("the network is in training mode; call its eval() first")
-        self.params = params
-        self._device = _device(params.device)
-        # A copy, laid out for speed, because the network that is given may be in use elsewhere.
-        self._net = deepcopy(network).requires_grad_(False)
-        self._net.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._net.feature_extractor.to(getattr(torch, params.feature_dtype))
-        self._filter_size = network.classifier.filter_size
-        self._target: TargetState | None = None
+        super().__init__(params, network, network.classifier.filter_size)
 
-    @torch.no_grad()
-    def initialize(self, image: np.ndarray, box: Sequence[float]) -> TrackResult:
-        """Learn the target from the first frame. Raises `ValueError` for a bad image or box."""
-        start = time.perf_counter()
-        first_box = check_first_box(box, image)
-        params = self.params
-        self._generator = None if params.seed is None else torch.Generator().manual_seed(params.seed)
-        self._frame_number = 1
+    def _classification_features(self, backbone: dict[str, Tensor]) -> Tensor:
+        return self._net.extract_classification_feat(backbone)
 
-        area = np.prod(np.array(first_box[2:], dtype=np.float32) * np.float32(params.search_area_scale))
-        scale = np.float32(math.sqrt(area)) / np.float32(params.image_sample_size)
-        target = TargetState.from_box(first_box, scale)
-        self._base_size = target.size / scale
-        self._scale_limits = (_MINIMUM_SIDE / self._base_size).max(), (_image_size(image) / self._base_size).min()
-
-        samples, boxes = self._first_frame_samples(image, target)
-        layers, features = self._extract(samples)
-        dropped = drop_feature_channels(features[:1], self._augmentation, self._generator)
-        features = torch.cat([features, dropped])
-        boxes = torch.cat([boxes, boxes[:1].expand(len(dropped), -1)])
-        self._feature_size = features.shape[-1]
-
-        self._filter = self._net.classifier.filter_initializer(features[:, None], boxes[:, None])
-        self._filter, _ = self._net.classifier.filter_optimizer(
-            self._filter, features[:, None], boxes[:, None], num_iter=params.net_opt_iter
+    def _learn_first(self, features: Tensor, boxes: Tensor) -> None:
+        classifier = self._net.classifier
+        initial = classifier.filter_initializer(features[:, None], boxes[:, None])
+        self._filter, _ = classifier.filter_optimizer(
+            initial, features[:, None], boxes[:, None], num_iter=self.params.net_opt_iter
         )
-        self.memory = SampleMemory(
-            features, boxes, params.sample_memory_size, params.learning_rate, params.init_samples_minimum_weight
-        )
-        if params.use_iou_net:
-            self._modulation = self._net.bb_regressor.get_modulation([layer[:1] for layer in layers], boxes[:1])
-        self._target = target
-        return TrackResult(first_box, 1.0, "init", time.perf_counter() - start)
-
-    @torch.no_grad()
-    def track(self, image: np.ndarray) -> TrackResult:
-        """Track the target in the next frame. Raises `RuntimeError` when called before `initialize`."""
-        start = time.perf_counter()
-        if self._target is None:
-            raise RuntimeError("track() was called before initialize()")
-        self._frame_number += 1
-
-        sample, frame = self._search_sample(image, self._target)
-        layers, features = self._extract(sample)
-        scores = self._score_map(features)
-        found = self._localise(scores, frame, self._target)
-
-        if found.flag != "not_found":
-            target = self._moved(self._target, found, scores.shape, frame, _image_size(image))
-            if self.params.use_iou_net:
-                target = self._refined(target, frame, layers)
-            self._target = target
-            if self.params.update_classifier and found.flag != "uncertain":
-                self._learn(features, frame.box_of(target), hard_negative=found.flag == "hard_negative")
-        return TrackResult(self._target.box(), found.score, found.flag, time.perf_counter() - start)
-
-    def _first_frame_samples(self, image: np.ndarray, target: TargetState) -> tuple[Tensor, Tensor]:
-        """Augmented samples [n, 3, S, S] of the first frame and the target's box in each, [n, 4]."""
-        params, size = self.params, self.params.image_sample_size
-        centre = np.round(target.position)
-        patch_size = expanded_size(size, params.augmentation_expansion_factor if params.use_augmentation else 1)
-        # Whatever the border mode, the border is repeated here, so that the target stays at the patch's centre.
-        patch, _ = crop_patch(image, centre, target.scale * np.float32(patch_size), patch_size, "replicate", None)
-        samples, shifts = augment_first_frame(
-            patch.to(self._device), size, self._augmentation, params.random_shift_factor, self._generator
-        )
-        box = SampleFrame(centre, target.scale, size).box_of(target).to(self._device)
-        boxes = box.repeat(len(samples), 1)
-        boxes[:, :2] += shifts.flip(1)
-        return samples, boxes
-
-    @property
-    def _augmentation(self) -> Augmentation:
-        return self.params.augmentation if self.params.use_augmentation else NO_AUGMENTATION
-
-    def _search_sample(self, image: np.ndarray, target: TargetState) -> tuple[Tensor, SampleFrame]:
-        """The sample [1, 3, S, S] around the target and its frame."""
-        size = self.params.image_sample_size
-        # Where features and filter have sizes of different parity, the target is centred between two cells.
-        offset = (self._feature_size + self._filter_size) % 2 * np.float32(size / (2 * self._feature_size))
-        patch, coordinates = crop_patch(
-            image,
-            target.position + offset * target.scale,
-            target.scale * np.float32(size),
-            size,
-            self.params.border_mode,
-            self.params.patch_max_scale_change,
-        )
-        return patch.to(self._device), SampleFrame.from_coordinates(coordinates, size)
-
-    def _extract(self, samples: Tensor) -> tuple[list[Tensor], Tensor]:
-        """The box head's layers and the classification features of samples [n, 3, S, S] in 0..255."""
-        dtype = getattr(torch, self.params.feature_dtype)
-        images = self._net.normalise(samples).to(dtype=dtype, memory_format=torch.channels_last)
-        backbone = {name: feature.float() for name, feature in self._net.extract_backbone_features(images).items()}
-        features = self._net.extract_classification_feat(backbone)
-        return [backbone[name] for name in BOX_LAYERS], features.contiguous()
 
     def _score_map(self, features: Tensor) -> np.ndarray:
-        """Scores [H, W] of classification features [1, C, F, F]."""
         scores = self._net.classifier.classify(self._filter, features[:, None])[0, 0].cpu().numpy()
         return softmax_map(scores) if self.params.score_preprocess == "softmax" else scores
 
-    def _pixels_per_cell(self, shape: tuple[int, ...]) -> np.ndarray:
-        """Sample pixels [2] per cell of a score map of this shape."""
-        cells = np.array(shape, dtype=np.float32) - (self._filter_size + 1) % 2
-        return np.float32(self.params.image_sample_size) / cells
-
-    def _localise(self, scores: np.ndarray, frame: SampleFrame, target: TargetState) -> Localisation:
-        cell = self._pixels_per_cell(scores.shape) * frame.scale
-        return localise(scores, (target.position - frame.position) / cell, target.size / cell, self.params)
-
-    def _moved(
-        self,
-        target: TargetState,
-        found: Localisation,
-        shape: tuple[int, ...],
-        frame: SampleFrame,
-        image_size: np.ndarray,
-    ) -> TargetState:
-        """The target at the peak, kept in the image; without a box head the crop's scale is taken over too."""
-        displacement = from_centre(found.cell, shape) * self._pixels_per_cell(shape) * frame.scale
-        target = replace(target, position=frame.position + displacement)
-        if not self.params.use_iou_net:
-            scale = np.clip(frame.scale, *self._scale_limits)
-            target = replace(target, scale=scale, size=self._base_size * scale)
-        return target.moved_inside(image_size, self.params.target_inside_ratio)
-
-    def _refined(self, target: TargetState, frame: SampleFrame, layers: list[Tensor]) -> TargetState:
-        """The target with the box that the box head prefers; unchanged if no refined box is fair."""
-        head = self._net.bb_regressor
-        features = head.modulate(self._modulation, head.get_iou_feat(layers))
-        starts = propose(frame.box_of(target), self.params, self._generator).to(self._device)
-        box = refine(lambda boxes: head.score(features, boxes), starts, self.params)
-        return target if box is None else frame.state_of(box, self._base_size)
-
-    def _learn(self, features: Tensor, box: Tensor, hard_negative: bool) -> None:
-        """Remember this frame's sample, and optimise the filter when it is time."""
-        params = self.params
-        self.memory.insert(features, box, params.hard_negative_learning_rate if hard_negative else None)
-        if hard_negative:
-            iterations = params.net_opt_hn_iter
-        else:
-            iterations = params.net_opt_update_iter if (self._frame_number - 1) % params.train_skipping == 0 else 0
+    def _update_model(self, hard_negative: bool) -> None:
+        iterations = self.params.net_opt_hn_iter if hard_negative else self.params.net_opt_update_iter
         if iterations > 0:
             samples, boxes, weights = self.memory.stored
             self._filter, _ = self._net.classifier.filter_optimizer(
                 self._filter, samples[:, None], boxes[:, None], sample_weight=weights[:, None], num_iter=iterations
             )
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise UserError(f"parameter device: '{name}' is no device; use 'auto', 'cpu' or 'cuda'") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise UserError(f"parameter device is '{name}', but torch sees no CUDA device here; use 'auto' or 'cpu'")
-    return device
-
-
-def _image_size(image: np.ndarray) -> np.ndarray:
-    return np.array(image.shape[:2], dtype=np.float32)

@@ -2,115 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from pytracking.errors import UserError, unknown_name
-from pytracking.features.augmentation import Augmentation
-from pytracking.tracker.shared.localisation import LocalisationThresholds
-from pytracking.tracker.shared.refinement import RefinementParameters
-
-_CHOICES = {
-    "border_mode": ("replicate", "inside", "inside_major"),
-    "score_preprocess": ("none", "softmax"),
-    "box_refinement_space": ("relative", "absolute"),
-    "feature_dtype": ("float32", "bfloat16", "float16"),
-}
-_AT_LEAST_ONE = (
-    "image_sample_size",
-    "sample_memory_size",
-    "train_skipping",
-    "iounet_k",
-    "patch_max_scale_change",
-    "augmentation_expansion_factor",
-)
-_POSITIVE = ("search_area_scale", "maximal_aspect_ratio")
-_NOT_NEGATIVE = (
-    "net_opt_iter",
-    "net_opt_update_iter",
-    "net_opt_hn_iter",
-    "box_refinement_iter",
-    "num_init_random_boxes",
-    "init_samples_minimum_weight",
-)
+from pytracking.tracker.shared.settings import TrackerParameters, check_at_least, check_choices
 
 
 @dataclass(frozen=True)
-class DiMPParameters(LocalisationThresholds, RefinementParameters):
-    """Every parameter of the DiMP tracker; defaults: SuperDiMP and the energy trackers (SPEC section 4).
-
-    Names follow the public parameter files; those of localisation and box refinement are documented in their classes.
+class DiMPParameters(TrackerParameters):
+    """Every parameter of the DiMP tracker: those of `TrackerParameters` and how its filter is optimised.
 
     Attributes:
-        net_name: name of the network in the package's or the user's collection.
-        net_path: a checkpoint file, instead of `net_name`.
-        device: 'cpu', 'cuda', ... or 'auto' for CUDA where there is one.
-        feature_dtype: precision in which backbone features are computed ('float32', 'bfloat16', 'float16').
-        seed: of the tracker's own generator, set at `initialize`; None draws from torch's default generator.
-        image_sample_size: side S of a sample in pixels.
-        search_area_scale: side of the search area over the square root of the target's area.
-        border_mode: how a crop treats the image's border: 'replicate', 'inside' or 'inside_major'.
-        patch_max_scale_change: how far the 'inside' modes may shrink the search area.
-        sample_memory_size: samples that the target model learns from at most.
-        learning_rate: weight of a new sample.
-        hard_negative_learning_rate: weight of a new sample with a hard negative in it.
-        init_samples_minimum_weight: weight that the first-frame samples together keep.
-        update_classifier: whether the target model learns after the first frame.
-        train_skipping: the filter is optimised every so many frames.
-        net_opt_iter, net_opt_update_iter, net_opt_hn_iter: optimiser iterations on the first frame, in such an update,
-            and on a hard negative.
+        net_opt_iter, net_opt_update_iter, net_opt_hn_iter: optimiser iterations on the first frame, in an update every
+            `train_skipping` frames, and on a hard negative.
         score_preprocess: 'none', or 'softmax' over the score map (PrDiMP).
-        target_inside_ratio: part of the target that is kept inside the image.
-        use_iou_net: whether the box head refines the box; without it the box keeps its aspect.
-        use_augmentation: whether the first frame is augmented.
-        augmentation: with what.
-        augmentation_expansion_factor: side of the patch that augmented samples are cut from, over S.
-        random_shift_factor: random shift of the flipped, blurred and rotated samples, over S; None for no shift.
 
     Raises:
         UserError: a value that is not one of its choices or out of its range.
     """
 
-    net_name: str = "super_dimp"
-    net_path: str | None = None
-    device: str = "auto"
-    feature_dtype: str = "float32"
-    seed: int | None = 0
-
-    image_sample_size: int = 352
-    search_area_scale: float = 6.0
-    border_mode: str = "inside_major"
-    patch_max_scale_change: float = 1.5
-
-    sample_memory_size: int = 50
-    learning_rate: float = 0.01
-    hard_negative_learning_rate: float = 0.02
-    init_samples_minimum_weight: float = 0.25
-    update_classifier: bool = True
-    train_skipping: int = 20
     net_opt_iter: int = 10
     net_opt_update_iter: int = 2
     net_opt_hn_iter: int = 1
-
     score_preprocess: str = "none"
-    target_inside_ratio: float = 0.2
-    use_iou_net: bool = True
-
-    use_augmentation: bool = True
-    augmentation: Augmentation = field(default_factory=Augmentation)
-    augmentation_expansion_factor: float = 2.0
-    random_shift_factor: float | None = 1 / 3
 
     def __post_init__(self) -> None:
-        for name, choices in _CHOICES.items():
-            if getattr(self, name) not in choices:
-                raise unknown_name(f"value of parameter {name}", str(getattr(self, name)), choices)
-        for names, lowest in ((_AT_LEAST_ONE, 1), (_NOT_NEGATIVE, 0)):
-            for name in names:
-                if not getattr(self, name) >= lowest:
-                    raise UserError(f"parameter {name} must be at least {lowest}, not {getattr(self, name)}")
-        for name in _POSITIVE:
-            if not getattr(self, name) > 0:
-                raise UserError(f"parameter {name} must be positive, not {getattr(self, name)}")
-        for name in ("learning_rate", "hard_negative_learning_rate"):
-            if not 0 < getattr(self, name) < 1:
-                raise UserError(f"parameter {name} must be between 0 and 1, not {getattr(self, name)}")
+        super().__post_init__()
+        check_choices(self, {"score_preprocess": ("none", "softmax")})
+        check_at_least(self, ("net_opt_iter", "net_opt_update_iter", "net_opt_hn_iter"), 0)

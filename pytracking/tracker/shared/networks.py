@@ -1,0 +1,34 @@
+"""Which network a tracker runs: a checkpoint file, or a name in the collections of networks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypeVar
+
+from ltr.admin.checkpoint import CheckpointError, load_network
+from ltr.models.tracking.tracking_net import TrackingNet
+from pytracking.errors import UserError
+from pytracking.networks import network_file
+from pytracking.tracker.shared.settings import TrackerParameters
+
+Network = TypeVar("Network", bound=TrackingNet)
+
+
+def checkpoint_of(params: TrackerParameters) -> Path:
+    """The checkpoint that the parameters name. Raises `UserError` when `net_name` is in no collection."""
+    return Path(params.net_path).expanduser() if params.net_path is not None else network_file(params.net_name)
+
+
+def load_tracking_network(path: Path, kind: type[Network]) -> Network:
+    """The network of a checkpoint, in eval mode, its weights without gradients.
+
+    Raises:
+        UserError: a file that is no checkpoint, or a network of another kind.
+    """
+    try:
+        network = load_network(path)
+    except CheckpointError as error:
+        raise UserError(str(error)) from error
+    if not isinstance(network, kind):
+        raise UserError(f"{path} holds a {type(network).__name__}; this tracker wants a {kind.__name__}")
+    return network.requires_grad_(False)

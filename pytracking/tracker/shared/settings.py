@@ -1,0 +1,118 @@
+"""The parameters that every online tracker has, and the checks of their values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pytracking.errors import UserError, unknown_name
+from pytracking.features.augmentation import Augmentation
+from pytracking.tracker.shared.localisation import LocalisationThresholds
+from pytracking.tracker.shared.refinement import RefinementParameters
+
+_CHOICES = {
+    "border_mode": ("replicate", "inside", "inside_major"),
+    "box_refinement_space": ("relative", "absolute"),
+    "feature_dtype": ("float32", "bfloat16", "float16"),
+}
+_AT_LEAST_ONE = (
+    "image_sample_size",
+    "sample_memory_size",
+    "train_skipping",
+    "iounet_k",
+    "patch_max_scale_change",
+    "augmentation_expansion_factor",
+)
+_NOT_NEGATIVE = ("box_refinement_iter", "num_init_random_boxes", "init_samples_minimum_weight")
+_POSITIVE = ("search_area_scale", "maximal_aspect_ratio")
+
+
+@dataclass(frozen=True)
+class TrackerParameters(LocalisationThresholds, RefinementParameters):
+    """What every online tracker is told; defaults: SuperDiMP and the energy trackers (SPEC section 4).
+
+    Names follow the public parameter files; those of localisation and box refinement are documented in their classes.
+
+    Attributes:
+        net_name: name of the network in the package's or the user's collection.
+        net_path: a checkpoint file, instead of `net_name`.
+        device: 'cpu', 'cuda', ... or 'auto' for CUDA where there is one.
+        feature_dtype: precision in which backbone features are computed ('float32', 'bfloat16', 'float16').
+        seed: of the tracker's own generator, set at `initialize`; None draws from torch's default generator.
+        image_sample_size: side S of a sample in pixels.
+        search_area_scale: side of the search area over the square root of the target's area.
+        border_mode: how a crop treats the image's border: 'replicate', 'inside' or 'inside_major'.
+        patch_max_scale_change: how far the 'inside' modes may shrink the search area.
+        sample_memory_size: samples that the target model learns from at most.
+        learning_rate: weight of a new sample.
+        hard_negative_learning_rate: weight of a new sample with a hard negative in it.
+        init_samples_minimum_weight: weight that the first-frame samples together keep.
+        update_classifier: whether the target model learns after the first frame.
+        train_skipping: the target model is optimised every so many frames.
+        target_inside_ratio: part of the target that is kept inside the image.
+        use_iou_net: whether the box head refines the box; without it the box keeps its aspect.
+        use_augmentation: whether the first frame is augmented.
+        augmentation: with what.
+        augmentation_expansion_factor: side of the patch that augmented samples are cut from, over S.
+        random_shift_factor: random shift of the flipped, blurred and rotated samples, over S; None for no shift.
+
+    Raises:
+        UserError: a value that is not one of its choices or out of its range.
+    """
+
+    net_name: str = "super_dimp"
+    net_path: str | None = None
+    device: str = "auto"
+    feature_dtype: str = "float32"
+    seed: int | None = 0
+
+    image_sample_size: int = 352
+    search_area_scale: float = 6.0
+    border_mode: str = "inside_major"
+    patch_max_scale_change: float = 1.5
+
+    sample_memory_size: int = 50
+    learning_rate: float = 0.01
+    hard_negative_learning_rate: float = 0.02
+    init_samples_minimum_weight: float = 0.25
+    update_classifier: bool = True
+    train_skipping: int = 20
+
+    target_inside_ratio: float = 0.2
+    use_iou_net: bool = True
+
+    use_augmentation: bool = True
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    augmentation_expansion_factor: float = 2.0
+    random_shift_factor: float | None = 1 / 3
+
+    def __post_init__(self) -> None:
+        check_choices(self, _CHOICES)
+        check_at_least(self, _AT_LEAST_ONE, 1)
+        check_at_least(self, _NOT_NEGATIVE, 0)
+        check_positive(self, _POSITIVE)
+        for name in ("learning_rate", "hard_negative_learning_rate"):
+            if not 0 < getattr(self, name) < 1:
+                raise UserError(f"parameter {name} must be between 0 and 1, not {getattr(self, name)}")
+
+
+def check_choices(params: Any, choices: Mapping[str, Iterable[str]]) -> None:
+    """Raise `UserError`, naming the nearest, where a parameter is none of its choices."""
+    for name, known in choices.items():
+        if getattr(params, name) not in known:
+            raise unknown_name(f"value of parameter {name}", str(getattr(params, name)), known)
+
+
+def check_at_least(params: Any, names: Iterable[str], lowest: float) -> None:
+    """Raise `UserError` where a parameter is below `lowest` or not a number."""
+    for name in names:
+        if not getattr(params, name) >= lowest:
+            raise UserError(f"parameter {name} must be at least {lowest}, not {getattr(params, name)}")
+
+
+def check_positive(params: Any, names: Iterable[str]) -> None:
+    """Raise `UserError` where a parameter is not above zero."""
+    for name in names:
+        if not getattr(params, name) > 0:
+            raise UserError(f"parameter {name} must be positive, not {getattr(params, name)}")
