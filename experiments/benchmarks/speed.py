@@ -31,9 +31,9 @@ from ltr.admin.model_constructor import NetworkConstructor
 from pytracking.errors import UserError, run_main
 from pytracking.evaluation.datasets import get_dataset
 from pytracking.evaluation.images import read_image
+from pytracking.networks import network_file
 from pytracking.registry import find_tracker, load_parameters, load_tracker
 from pytracking.tracker.base import Box, Tracker
-from pytracking.tracker.dimp.networks import network_file
 
 SYNTHETIC = "synthetic"
 
