@@ -17,13 +17,15 @@ class Sequence:
 
     Attributes:
         name: unique within its data set; names the result file.
-        frames: paths of the frames, in order.
+        frames: paths of the frames, in order, as `read_image` takes them.
         dataset: name of the data set, which decides how a protocol treats absent frames.
         ground_truth_rect: [T, 4] float64 (x, y, w, h) in pixels, the annotation file's own values (so 1-based for
             OTB); T is the number of frames, or 1 where only the first box is public.
         annotation_path: the file that the boxes came from.
         target_visible: [T] bool, False where the target is absent or fully occluded; None where nothing is known.
         object_class: what the target is, if known.
+        attributes: short names of the sequence's challenges ('OCC', 'FM', ...); None where nothing is known.
+        polygons: [T, 4, 2] float64 (x, y), the corners where the annotation has rotated boxes; None otherwise.
     """
 
     name: str
@@ -33,6 +35,8 @@ class Sequence:
     annotation_path: Path
     target_visible: np.ndarray | None = None
     object_class: str | None = None
+    attributes: tuple[str, ...] | None = None
+    polygons: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         rows = len(self.ground_truth_rect)

@@ -7,7 +7,18 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from pytracking.errors import UserError, unknown_name
-from pytracking.evaluation import demodataset, folderdataset, otbdataset
+from pytracking.evaluation import (
+    davisdataset,
+    demodataset,
+    folderdataset,
+    got10kdataset,
+    lasotdataset,
+    nfsdataset,
+    otbdataset,
+    trackingnetdataset,
+    uavdataset,
+    votdataset,
+)
 from pytracking.evaluation.data import Sequence
 
 # A reader maps the names of a data set's sequences, in order, to functions that read one annotation file each, so that
@@ -15,9 +26,18 @@ from pytracking.evaluation.data import Sequence
 Reader = Callable[[Path | None], dict[str, Callable[[], Sequence]]]
 
 READERS: dict[str, Reader] = {
+    "davis": davisdataset.list_sequences,
     "demo": demodataset.list_sequences,
     "folder": folderdataset.list_sequences,
+    "got10k_test": got10kdataset.list_test_sequences,
+    "got10k_val": got10kdataset.list_val_sequences,
+    "lasot": lasotdataset.list_sequences,
+    "lasot_extension_subset": lasotdataset.list_extension_sequences,
+    "nfs": nfsdataset.list_sequences,
     "otb": otbdataset.list_sequences,
+    "trackingnet": trackingnetdataset.list_sequences,
+    "uav": uavdataset.list_sequences,
+    "vot": votdataset.list_sequences,
 }
 
 
@@ -27,7 +47,7 @@ def get_dataset(
     """The sequences of one data set or of several, one after the other.
 
     Args:
-        names: data sets: 'demo' (comes with the package), 'otb', 'folder' (any folder of sequences).
+        names: data sets, keys of `READERS`: 'demo' comes with the package, 'folder' is any folder of sequences.
         path: the data set's folder, where environment and configuration are not to be asked.
         sequences: names of the sequences to read, or their numbers in the data set (from 0); all when left out.
 

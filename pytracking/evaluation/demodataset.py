@@ -11,7 +11,8 @@ import numpy as np
 
 from pytracking.evaluation.boxfile import read_boxes
 from pytracking.evaluation.data import Sequence
-from pytracking.evaluation.folderdataset import checked_sequence, list_frames
+from pytracking.evaluation.folderdataset import list_frames
+from pytracking.evaluation.layout import checked_sequence
 
 _ROOT = Path(__file__).parents[1] / "demo_data"
 

