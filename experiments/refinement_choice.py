@@ -17,19 +17,19 @@ from pathlib import Path
 from typing import cast
 
 import torch
-from ltr.data.loader import make_loader
 from torch import Tensor
 from tqdm import tqdm
 
 from ltr.actors.dimp import Batch, DiMPActor
 from ltr.admin.checkpoint import CheckpointError, load_network
 from ltr.admin.files import write_json
+from ltr.data.loader import make_loader
 from ltr.models.tracking.dimpnet import DiMPNet
 from ltr.ops.boxes import iou
 from ltr.run_training import load_recipe
-from ltr.train_settings.recipe import Recipe, with_changes
+from ltr.train_settings.recipe import Recipe, Refinement, with_changes
 from ltr.trainers.loop import environment, make_sampler
-from ltr.trainers.validation import Refinement, jittered_boxes, refine
+from ltr.trainers.validation import jittered_boxes, refine
 
 STEPS = (5, 10, 20)
 CENTRE_STEPS = (2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2)

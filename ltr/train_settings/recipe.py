@@ -94,6 +94,28 @@ class OptimiserSettings:
 
 
 @dataclass(frozen=True)
+class Refinement:
+    """How validation refines boxes: by the tracker's own rule (SPEC section 4), from jittered annotations.
+
+    Attributes:
+        steps, step_length, decay, space, step_control: of the gradient ascent.
+        starts: jittered boxes a test frame.
+        centre_jitter, size_jitter: standard deviations of the starts, in parts of the box.
+        top_k: the answer is the mean of the best-scored boxes.
+    """
+
+    steps: int = 10
+    step_length: float | tuple[float, float] = 2.5e-3
+    decay: float = 1.0
+    space: str = "relative"
+    step_control: bool = False
+    starts: int = 10
+    centre_jitter: float = 0.1
+    size_jitter: float = 0.2
+    top_k: int = 3
+
+
+@dataclass(frozen=True)
 class Recipe:
     """Everything that decides the weights that come out, the data's folder excepted.
 
@@ -101,6 +123,7 @@ class Recipe:
         precision: 'fp32' or 'bf16' (autocast of the backbone and the box head; the target classifier, whose steps
             are small differences, and the losses stay float32).
         validation_interval: epochs between validations.
+        refinement: how validation refines boxes; its step suits the objective's scale.
         seed: of weights, data order, crops and box samples.
     """
 
@@ -115,6 +138,7 @@ class Recipe:
     batch_size: int = 20
     precision: str = "fp32"
     validation_interval: int = 1
+    refinement: Refinement = Refinement()
     seed: int = 0
 
     def to_dict(self) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from ltr.data.sampler import TrackingSampler
 from ltr.models.tracking.dimpnet import DiMPNet
 from ltr.train_settings.recipe import DataSource, OptimiserSettings, Recipe
 from ltr.train_settings.sources import open_sources
-from ltr.trainers.validation import Refinement, validate
+from ltr.trainers.validation import validate
 
 
 class NonFiniteLossError(RuntimeError):
@@ -109,7 +109,7 @@ def train(recipe: Recipe, run: RunSettings) -> Path:
         train_epoch(actor, optimiser, schedule, loader, recipe.optimiser, log, epoch, run.log_interval)
         record: dict[str, Any] = {"epoch": epoch + 1, "seconds": time.perf_counter() - began}
         if (epoch + 1) % recipe.validation_interval == 0 or epoch + 1 == recipe.epochs:
-            record.update(validate(actor, validation_loader, Refinement(), recipe.seed))
+            record.update(validate(actor, validation_loader, recipe.refinement, recipe.seed))
             print(_summary(record, recipe.epochs))
         log.write("validation", record, (epoch + 1) * steps_per_epoch)
         state = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -11,28 +10,7 @@ from torch import Tensor
 from ltr.actors.dimp import Batch, BoxEnergy, DiMPActor
 from ltr.ebm.ascent import gradient_ascent
 from ltr.ops.boxes import iou
-
-
-@dataclass(frozen=True)
-class Refinement:
-    """How boxes are refined: the tracker's own rule on validation crops (SPEC section 4).
-
-    Attributes:
-        steps, step_length, decay, space, step_control: of the gradient ascent.
-        starts: jittered boxes a test frame.
-        centre_jitter, size_jitter: standard deviations of the starts, in parts of the box.
-        top_k: the answer is the mean of the best-scored boxes.
-    """
-
-    steps: int = 10
-    step_length: float | tuple[float, float] = 2.5e-3
-    decay: float = 1.0
-    space: str = "relative"
-    step_control: bool = False
-    starts: int = 10
-    centre_jitter: float = 0.1
-    size_jitter: float = 0.2
-    top_k: int = 3
+from ltr.train_settings.recipe import Refinement
 
 
 def jittered_boxes(boxes: Tensor, refinement: Refinement, generator: torch.Generator) -> Tensor:

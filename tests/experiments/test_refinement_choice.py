@@ -10,7 +10,7 @@ from tiny_training import tiny_recipe
 
 from experiments import refinement_choice
 from ltr.admin.checkpoint import save_network
-from ltr.trainers.validation import Refinement
+from ltr.train_settings.recipe import Refinement
 
 
 @pytest.fixture

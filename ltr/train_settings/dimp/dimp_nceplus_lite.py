@@ -14,6 +14,7 @@ from ltr.train_settings.recipe import (
     DataSource,
     OptimiserSettings,
     Recipe,
+    Refinement,
 )
 from ltr.trainers.loop import RunSettings, train
 
@@ -67,6 +68,8 @@ def recipe() -> Recipe:
         batch_size=20,
         precision="bf16",
         validation_interval=2,
+        # Chosen by experiments.refinement_choice.
+        refinement=Refinement(step_length=(5e-4, 2e-3)),
     )
 
 
