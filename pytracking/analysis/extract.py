@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pytracking.analysis.protocol import Protocol, SequenceCurves, get_protocol
+from pytracking.analysis.curves import Protocol, SequenceCurves
+from pytracking.analysis.protocol import get_protocol
 from pytracking.errors import UserError
 from pytracking.evaluation.data import Sequence
 from pytracking.evaluation.results import load_result
@@ -29,6 +30,9 @@ class Scores:
         norm_precision: [S, K, 51].
         mean_overlap: [S, K], over valid frames.
         frames: [S] number of frames.
+        weights: [S] what a sequence counts in a data set's mean: 1, or its valid frames where frames are pooled.
+        attributes: S tuples of short names of the sequences' challenges; None where nothing is known.
+        runs: K arrays [S, R] with the headline figure of each run that a tracker's column is the mean of, in percent.
         seconds: [S, K] time that a tracker took for a sequence; NaN where it was not recorded.
         excludes_invalid: whether frames without a valid annotation are left out of the divisor.
         notes: what a reader of the numbers should know.
@@ -43,14 +47,42 @@ class Scores:
     norm_precision: np.ndarray
     mean_overlap: np.ndarray
     frames: np.ndarray
+    weights: np.ndarray
+    attributes: list[tuple[str, ...] | None]
+    runs: list[np.ndarray]
     seconds: np.ndarray
     excludes_invalid: bool
     notes: list[str]
 
     @property
     def auc(self) -> np.ndarray:
-        """[S, K] area under the success curve (its mean), in percent."""
-        return 100 * self.success.mean(axis=2)
+        """[S, K] area under the success curve (its mean, or as the protocol says), in percent."""
+        return 100 * self.protocol.auc(self.success)
+
+    @property
+    def headline(self) -> np.ndarray:
+        """[S, K] the figure that ranks trackers under the protocol, AUC or average overlap, in percent."""
+        return 100 * self.mean_overlap if self.protocol.headline == "ao" else self.auc
+
+    def mean(self, figures: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
+        """Figures of sequences [S, ...] -> of the data set [...], over all sequences or those of `rows` ([S] bool).
+
+        NaN where no sequence is left to count.
+        """
+        counted = (self.weights > 0) & (np.ones(len(self.weights), bool) if rows is None else rows)
+        if not counted.any():
+            return np.full(figures.shape[1:], np.nan)
+        return np.average(figures[counted], axis=0, weights=self.weights[counted])
+
+    @property
+    def run_figures(self) -> list[np.ndarray]:
+        """K arrays [R]: the data set's headline figure in each run of a tracker, in percent."""
+        return [self.mean(figures) for figures in self.runs]
+
+    @property
+    def deviation(self) -> np.ndarray:
+        """[K] standard deviation of the headline figure over runs (divisor R - 1), in percent; NaN for a single run."""
+        return np.array([runs.std(ddof=1) if len(runs) > 1 else np.nan for runs in self.run_figures])
 
     def overlap_precision(self, threshold: float) -> np.ndarray:
         """[S, K] part of frames with an overlap above `threshold`, in percent (OP50: 0.5)."""
@@ -121,6 +153,7 @@ def extract_scores(
                     sequence.target_visible,
                     sequence.dataset,
                     exclude_invalid_frames,
+                    sequence.image_size if chosen.uses_image_size and sequence.frames[0].exists() else None,
                 )
             except UserError as error:
                 raise UserError(f"{folder / sequence.name}.txt: {error}") from None
@@ -130,6 +163,7 @@ def extract_scores(
             if raw.times is not None:
                 seconds[row, column] = raw.times.sum()
     groups = _groups(trackers, merge_results)
+    figures = np.array([[100 * _headline(chosen, item) for item in row] for row in curves])
     return Scores(
         protocol=chosen,
         dataset="+".join(dict.fromkeys(sequence.dataset for sequence in present)),
@@ -140,6 +174,9 @@ def extract_scores(
         norm_precision=_merged([[item.norm_precision for item in row] for row in curves], groups),
         mean_overlap=_merged([[item.mean_overlap for item in row] for row in curves], groups),
         frames=np.array([len(sequence.frames) for sequence in present]),
+        weights=_weights(chosen, curves),
+        attributes=[sequence.attributes for sequence in present],
+        runs=[figures[:, columns] for columns in groups.values()],
         seconds=_merged(seconds, groups),
         excludes_invalid=exclude_invalid_frames,
         notes=notes,
@@ -170,6 +207,15 @@ def _with_results(
         names = ", ".join(name for name, _ in missing)
         notes.append(f"{len(missing)} of {len(dataset)} sequences left out for want of a result: {names}")
     return present
+
+
+def _headline(protocol: Protocol, curves: SequenceCurves) -> float:
+    return curves.mean_overlap if protocol.headline == "ao" else float(protocol.auc(curves.success))
+
+
+def _weights(protocol: Protocol, curves: list[list[SequenceCurves]]) -> np.ndarray:
+    """[S] valid frames, which are the annotation's and so the same for every tracker, or 1 for each sequence."""
+    return np.array([row[0].valid_frames if protocol.pooling == "frames" else 1.0 for row in curves], np.float64)
 
 
 def _groups(trackers: Listing[TrackerRun], merge: bool) -> dict[str, list[int]]:

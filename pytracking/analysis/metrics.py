@@ -39,9 +39,10 @@ def centre_error(predicted: np.ndarray, annotated: np.ndarray, normalised: bool 
     return np.hypot(difference[:, 0], difference[:, 1])
 
 
-def success_curve(overlap: np.ndarray, thresholds: np.ndarray, frames: int) -> np.ndarray:
-    """Part of `frames` whose overlap [T] is strictly above each threshold [N]; [N]."""
-    return (overlap[:, None] > thresholds).sum(axis=0) / frames
+def success_curve(overlap: np.ndarray, thresholds: np.ndarray, frames: int, inclusive: bool = False) -> np.ndarray:
+    """Part of `frames` whose overlap [T] is strictly above (inclusive: at least) each threshold [N]; [N]."""
+    above = overlap[:, None] >= thresholds if inclusive else overlap[:, None] > thresholds
+    return above.sum(axis=0) / frames
 
 
 def precision_curve(error: np.ndarray, thresholds: np.ndarray, frames: int) -> np.ndarray:
@@ -63,3 +64,9 @@ def repeat_over_empty(predicted: np.ndarray, repeatable: np.ndarray) -> np.ndarr
     empty[:1] = False
     source = np.where(empty, 0, np.arange(len(predicted)))
     return predicted[np.maximum.accumulate(source)]
+
+
+def clip_boxes(boxes: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
+    """The part of boxes [T, 4] (x, y, w, h) that lies in an image of `image_size` (width, height); a new array."""
+    corner = np.clip(boxes[:, :2], 0, image_size)
+    return np.concatenate([corner, np.clip(boxes[:, :2] + boxes[:, 2:], 0, image_size) - corner], axis=1)

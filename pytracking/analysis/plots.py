@@ -42,7 +42,7 @@ def draw_curves(scores: Scores, plot_type: str) -> Figure:
         "success": (
             protocol.overlap_thresholds,
             scores.success,
-            scores.auc,
+            scores.headline,
             "Overlap threshold",
             "Frames with a higher overlap [%]",
         ),
@@ -61,7 +61,7 @@ def draw_curves(scores: Scores, plot_type: str) -> Figure:
             "Frames with a smaller error [%]",
         ),
     }[plot_type]
-    mean_curves, mean_figures = 100 * curves.mean(axis=0), figures.mean(axis=0)
+    mean_curves, mean_figures = 100 * scores.mean(curves), scores.mean(figures)
     figure = Figure(figsize=(4.8, 3.9), layout=ConstrainedLayoutEngine(rect=(0, 0.03, 1, 0.97)))
     axes = figure.add_subplot()
     for k in np.argsort(-mean_figures, kind="stable"):
@@ -79,7 +79,7 @@ def draw_curves(scores: Scores, plot_type: str) -> Figure:
     axes.grid(axis="y", color="0.88", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    bracket = {"success": "AUC", "prec": "at 20 px", "norm_prec": "at 0.20"}[plot_type]
+    bracket = {"success": protocol.headline.upper(), "prec": "at 20 px", "norm_prec": "at 0.20"}[plot_type]
     axes.legend(
         loc="lower left" if plot_type == "success" else "lower right",
         fontsize=8,
@@ -106,5 +106,5 @@ def save_figure(figure: Figure, stem: Path) -> list[Path]:
 def _caption(scores: Scores, plot_type: str) -> str:
     caption = f"protocol {scores.protocol.name}"
     if plot_type == "success":
-        caption += ": mean of 21 thresholds, IoU > t; a perfect tracker scores 95.24"
+        caption += f": {scores.protocol.success_rule}"
     return caption + ("; frames without a valid annotation left out" if scores.excludes_invalid else "")

@@ -2,34 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from pytracking.analysis import metrics
+from pytracking.analysis.curves import Protocol, SequenceCurves
+from pytracking.analysis.toolkits import GOT10K, LASOT, OTB, PYSOT, TRACKINGNET
 from pytracking.errors import UserError, unknown_name
-
-
-@dataclass(frozen=True)
-class SequenceCurves:
-    """One tracker on one sequence under one protocol; curves are parts of 1.
-
-    Attributes:
-        success: [21] over the protocol's overlap thresholds.
-        precision: [51] over its centre-error thresholds, in pixels.
-        norm_precision: [51] over its normalised thresholds.
-        mean_overlap: mean overlap of the valid frames, the first included; NaN where there is none.
-        valid_frames: number of valid frames.
-        note: what is unusual about the result, such as missing frames; '' where nothing is.
-    """
-
-    success: np.ndarray
-    precision: np.ndarray
-    norm_precision: np.ndarray
-    mean_overlap: float
-    valid_frames: int
-    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -49,32 +29,6 @@ class AbsentFrames:
     pad_short: bool = True
 
 
-@dataclass(frozen=True)
-class Protocol:
-    """A named way from boxes to curves.
-
-    Attributes:
-        name: what stands beside every number.
-        rule: the protocol in one line, for plots and tables.
-        overlap_thresholds: of the success curve.
-        centre_thresholds: of the precision curve, in pixels.
-        norm_thresholds: of the normalised precision curve, in annotated sizes.
-        precision_at: index into `centre_thresholds` of the precision figure (20 px).
-        norm_precision_at: index into `norm_thresholds` of the normalised precision figure (0.20).
-        curves: (predicted [P, 4], annotated [T, 4], visible [T] bool or None, data set's name, exclude invalid frames)
-            -> curves.
-    """
-
-    name: str
-    rule: str
-    curves: Callable[[np.ndarray, np.ndarray, np.ndarray | None, str, bool], SequenceCurves]
-    overlap_thresholds: np.ndarray = field(default_factory=lambda: np.arange(21) / 20)
-    centre_thresholds: np.ndarray = field(default_factory=lambda: np.arange(51.0))
-    norm_thresholds: np.ndarray = field(default_factory=lambda: np.arange(51) / 100)
-    precision_at: int = 20
-    norm_precision_at: int = 20
-
-
 # In OTB, NFS and TrackingNet absent frames are none or few, and the reference counts them as the defaults say. The data
 # sets below have many; for `demo` and `folder` there is no reference, and an absent frame is a miss in every curve.
 _ABSENT_MISSES = AbsentFrames(norm_error=np.inf, invisible_norm_error=np.inf)
@@ -87,7 +41,12 @@ _PYTRACKING_ABSENT = {
 
 
 def pytracking_curves(
-    predicted: np.ndarray, annotated: np.ndarray, visible: np.ndarray | None, dataset: str, exclude_invalid: bool
+    predicted: np.ndarray,
+    annotated: np.ndarray,
+    visible: np.ndarray | None,
+    dataset: str,
+    exclude_invalid: bool,
+    image_size: tuple[int, int] | None = None,
 ) -> SequenceCurves:
     """The protocol of the PyTracking framework, which papers of this line report (SPEC section 5).
 
@@ -98,6 +57,7 @@ def pytracking_curves(
         visible: [T] bool, or None.
         dataset: decides what an invalid frame counts as.
         exclude_invalid: divide by the valid frames instead of all.
+        image_size: not used.
 
     Raises:
         UserError: the prediction is too short on a data set that does not allow it.
@@ -134,14 +94,20 @@ def pytracking_curves(
 PYTRACKING = Protocol(
     name="pytracking",
     rule="mean of 21 thresholds, IoU > t: a perfect tracker scores 95.24; precision at 20 px, normalised at 0.20",
+    source="the PyTracking framework's analysis, which papers of this line report",
+    success_rule="mean of 21 thresholds, IoU > t; a perfect tracker scores 95.24",
     curves=pytracking_curves,
 )
 
-PROTOCOLS = {protocol.name: protocol for protocol in (PYTRACKING,)}
+PROTOCOLS = {protocol.name: protocol for protocol in (PYTRACKING, OTB, LASOT, GOT10K, TRACKINGNET, PYSOT)}
 
 
 def get_protocol(name: str) -> Protocol:
     """The protocol of that name. Raises `UserError` for an unknown one, naming the nearest."""
+    if name == "vot":
+        raise UserError(
+            "protocol 'vot' scores supervised runs (restarted after a failure): python -m pytracking.analysis.vot"
+        )
     if name not in PROTOCOLS:
         raise unknown_name("protocol", name, PROTOCOLS)
     return PROTOCOLS[name]

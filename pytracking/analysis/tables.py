@@ -36,28 +36,37 @@ def format_table(header: Listing[str], rows: Listing[Listing[str]], markdown: bo
 def results_table(
     scores: Scores, markdown: bool = False, plot_types: Iterable[str] = ("success", "prec", "norm_prec")
 ) -> str:
-    """One row a tracker, best AUC first, with its figures in percent and its frames a second.
+    """One row a tracker, best first, with its figures in percent and its frames a second.
+
+    Where a tracker's row is the mean of several runs, the first figure is followed by their standard deviation.
 
     Args:
         scores: from `extract_scores`.
         markdown: with the bars of Markdown.
-        plot_types: which figures: 'success' (AUC, OP50, OP75), 'prec' (precision), 'norm_prec' (normalised precision).
+        plot_types: which figures: 'success' (AUC, OP50, OP75; AO, SR0.5, SR0.75 under GOT-10k's protocol), 'prec'
+            (precision), 'norm_prec' (normalised precision).
     """
+    average = scores.protocol.headline == "ao"
     figures: dict[str, dict[str, np.ndarray]] = {
         "success": {
-            "AUC": scores.auc,
-            "OP50": scores.overlap_precision(0.5),
-            "OP75": scores.overlap_precision(0.75),
+            "AO" if average else "AUC": scores.headline,
+            "SR0.5" if average else "OP50": scores.overlap_precision(0.5),
+            "SR0.75" if average else "OP75": scores.overlap_precision(0.75),
         },
         "prec": {"Precision": scores.precision_figure},
         "norm_prec": {"Norm. precision": scores.norm_precision_figure},
     }
-    columns = {title: column for plot_type in plot_types for title, column in figures[plot_type].items()}
+    columns = {
+        title: scores.mean(column)
+        for plot_type in plot_types
+        if scores.protocol.has_precision or plot_type == "success"
+        for title, column in figures[plot_type].items()
+    }
     header = [f"{scores.dataset} ({_count(len(scores.sequences), 'sequence')})", *columns, "FPS"]
     rows = [
         [
             scores.trackers[k],
-            *(f"{column[:, k].mean():.1f}" for column in columns.values()),
+            *(_format_figure(scores, title, column[k], k) for title, column in columns.items()),
             _format_fps(scores.fps[k]),
         ]
         for k in ranking(scores)
@@ -66,7 +75,7 @@ def results_table(
 
 
 def per_sequence_table(scores: Scores, rows: np.ndarray | None = None, markdown: bool = False) -> str:
-    """One row a sequence with every tracker's AUC, best tracker first, and their mean.
+    """One row a sequence with every tracker's AUC (or AO), best tracker first, and their mean.
 
     Args:
         scores: of all sequences.
@@ -75,14 +84,14 @@ def per_sequence_table(scores: Scores, rows: np.ndarray | None = None, markdown:
     """
     shown = np.ones(len(scores.sequences), bool) if rows is None else rows
     order = ranking(scores)
-    auc = scores.auc[:, order]
-    header = [f"AUC on {scores.dataset}", "frames", *(scores.trackers[k] for k in order)]
+    auc = scores.headline[:, order]
+    header = [f"{scores.protocol.headline.upper()} on {scores.dataset}", "frames", *(scores.trackers[k] for k in order)]
     body = [
         [scores.sequences[s], str(scores.frames[s]), *(f"{value:.1f}" for value in auc[s])]
         for s in np.flatnonzero(shown)
     ]
     if shown.any():
-        body.append(["mean", "", *(f"{value:.1f}" for value in auc[shown].mean(axis=0))])
+        body.append(["mean", "", *(f"{value:.1f}" for value in scores.mean(auc, shown))])
     return format_table(header, body, markdown) + ("\n\n" if markdown else "\n") + footer(scores)
 
 
@@ -95,8 +104,13 @@ def footer(scores: Scores) -> str:
 
 
 def ranking(scores: Scores) -> list[int]:
-    """Columns of the trackers, best AUC first; equal ones keep their order."""
-    return [int(k) for k in np.argsort(-scores.auc.mean(axis=0), kind="stable")]
+    """Columns of the trackers, best headline figure first; equal ones keep their order."""
+    return [int(k) for k in np.argsort(-scores.mean(scores.headline), kind="stable")]
+
+
+def _format_figure(scores: Scores, title: str, value: float, k: int) -> str:
+    spread = scores.deviation[k]
+    return f"{value:.1f}" + (f" ± {spread:.1f}" if title in ("AUC", "AO") and not np.isnan(spread) else "")
 
 
 def _count(number: int, noun: str) -> str:
