@@ -86,7 +86,12 @@ def test_packages_import_downwards_only(package: str, forbidden: tuple[str, ...]
 
 
 @pytest.mark.parametrize(
-    ("package", "floors"), [("ltr.ops", ("ltr.ops",)), ("ltr.ebm", ("ltr.ops", "ltr.ebm", "ltr.names"))]
+    ("package", "floors"),
+    [
+        ("ltr.ops", ("ltr.ops",)),
+        ("ltr.ebm", ("ltr.ops", "ltr.ebm", "ltr.names")),
+        ("ltr.torchfile", ("ltr.torchfile",)),
+    ],
 )
 def test_ground_floors_of_ltr_import_nothing_above_them(package: str, floors: tuple[str, ...]) -> None:
     above = [

@@ -1,4 +1,7 @@
-"""Networks on disk: safetensors with the constructor in the header and a JSON card beside. Reading executes nothing."""
+"""Networks on disk: safetensors with the constructor in the header and a JSON card beside. Reading executes nothing.
+
+`load_network` reads PyTracking's checkpoints too (`ltr.admin.public_checkpoint`).
+"""
 
 from __future__ import annotations
 
@@ -12,14 +15,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from ltr.admin.errors import CheckpointError
 from ltr.admin.files import whole_file, write_json
 from ltr.admin.model_constructor import NetworkConstructor
+from ltr.admin.public_checkpoint import load_public_checkpoint
+from ltr.models.tracking.tracking_net import TrackingNet
+from ltr.torchfile.reader import is_torch_file, is_torch_zip
 
 FORMAT = "ebm-tracking-1"
-
-
-class CheckpointError(ValueError):
-    """A file that is not one of our checkpoints, or does not fit its network. The message says what to do."""
 
 
 def card_path(path: str | Path) -> Path:
@@ -49,16 +52,23 @@ def save_network(
     for name, value in net.state_dict().items():
         stored = value.detach().cpu()
         tensors[name] = (stored.to(dtype) if stored.is_floating_point() else stored).contiguous().clone()
-    metadata = {"format": FORMAT, "constructor": json.dumps(asdict(constructor))}
+    described = {"constructor": asdict(constructor), "input": input_normalisation(net)}
+    metadata = {"format": FORMAT, **{key: json.dumps(value) for key, value in described.items()}}
     with whole_file(path) as temporary:
         save_file(tensors, temporary, metadata=metadata)
     if card is not None:
-        write_json(card_path(path), {"constructor": asdict(constructor), **card})
+        write_json(card_path(path), {**described, **card})
 
 
-def _read(path: Path) -> tuple[NetworkConstructor, dict[str, Tensor]]:
-    if not path.is_file():
-        raise CheckpointError(f"there is no checkpoint at {path}")
+def input_normalisation(net: nn.Module) -> dict[str, Any] | None:
+    """How a tracking network wants its images: (x / `scale` - `mean`) / `std`, RGB; None for any other module."""
+    if not isinstance(net, TrackingNet):
+        return None
+    extractor = net.feature_extractor
+    return {"channels": "RGB", "scale": 255, "mean": list(extractor.input_mean), "std": list(extractor.input_std)}
+
+
+def _read_safetensors(path: Path) -> tuple[NetworkConstructor, dict[str, Tensor], dict[str, Any] | None]:
     try:
         with safe_open(path, framework="pt", device="cpu") as stored:
             metadata = stored.metadata() or {}
@@ -69,7 +79,8 @@ def _read(path: Path) -> tuple[NetworkConstructor, dict[str, Tensor]]:
                 )
             description = json.loads(metadata["constructor"])
             constructor = NetworkConstructor(str(description["name"]), dict(description["arguments"]))
-            return constructor, {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+            normalisation = json.loads(metadata.get("input", "null"))
+            return constructor, {name: stored.get_tensor(name) for name in stored.keys()}, normalisation  # noqa: SIM118
     except (SafetensorError, json.JSONDecodeError, KeyError, TypeError) as error:
         raise CheckpointError(
             f"{path} is not a checkpoint of this project (safetensors with a '{FORMAT}' header), or it is cut off: "
@@ -77,20 +88,83 @@ def _read(path: Path) -> tuple[NetworkConstructor, dict[str, Tensor]]:
         ) from error
 
 
-def load_network(path: str | Path) -> nn.Module:
-    """Build the network that a checkpoint names and load its weights, as float32 in eval mode.
+def read_checkpoint(path: str | Path) -> tuple[NetworkConstructor, nn.Module]:
+    """Which network a checkpoint holds, ours or PyTracking's (told by its content), and the network itself.
+
+    Returns:
+        The network is float32, in eval mode, on the CPU.
 
     Raises:
-        CheckpointError: no such file, not one of ours, cut off, an unknown constructor, or weights that do not fit.
+        CheckpointError: no such file, not a checkpoint, cut off, an unknown constructor, or weights that do not fit.
     """
-    constructor, tensors = _read(Path(path))
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"there is no checkpoint at {path}")
+    try:
+        of_torch = is_torch_file(path)
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
+    if of_torch:
+        public = load_public_checkpoint(path)
+        return public.constructor, build_network(path, public.constructor, public.state_dict)
+    constructor, tensors, normalisation = _read_safetensors(path)
+    net = build_network(path, constructor, tensors)
+    if normalisation not in (None, input_normalisation(net)):
+        raise CheckpointError(
+            f"{path} wants its images normalised by {normalisation}, '{constructor.name}' by {input_normalisation(net)}"
+        )
+    return constructor, net
+
+
+def build_network(path: str | Path, constructor: NetworkConstructor, tensors: dict[str, Tensor]) -> nn.Module:
+    """A network with weights, in float32 and eval mode; `path` is where they come from, for messages.
+
+    Raises:
+        CheckpointError: an unknown constructor, or weights that do not fit.
+    """
     try:
         net = constructor.build(backbone_pretrained=False)
+        check_weights(net, tensors)
         floats = {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
         net.load_state_dict(floats, strict=True)
     except (ValueError, RuntimeError) as error:
         raise CheckpointError(f"{path} does not fit the network it names, '{constructor.name}': {error}") from error
     return net.eval()
+
+
+def check_weights(net: nn.Module, tensors: dict[str, Tensor]) -> None:
+    """Compare names and shapes with a network's own.
+
+    Raises:
+        ValueError: names the first tensor of each kind that is missing, too many or of another shape.
+    """
+    wanted = net.state_dict()
+    # Files of torch before 0.4.1 have no counters; torch sets them to zero.
+    missing = [name for name in wanted if name not in tensors and not name.endswith("num_batches_tracked")]
+    unknown = [name for name in tensors if name not in wanted]
+    shapes = [name for name in tensors if name in wanted and tensors[name].shape != wanted[name].shape]
+    problems = []
+    if missing:
+        problems.append(f"{len(missing)} tensors are missing, the first is '{missing[0]}'")
+    if unknown:
+        problems.append(f"{len(unknown)} tensors are unknown, the first is {unknown[0][:100]!a}")
+    if shapes:
+        first = shapes[0]
+        problems.append(
+            f"{len(shapes)} tensors have another shape, the first is '{first}': {list(tensors[first].shape)} "
+            f"instead of {list(wanted[first].shape)}"
+        )
+    if problems:
+        raise ValueError("; ".join(problems))
+
+
+def load_network(path: str | Path) -> nn.Module:
+    """Build the network that a checkpoint names, ours or PyTracking's, and load its weights: float32, eval mode.
+
+    Raises:
+        CheckpointError: no such file, not a checkpoint, cut off, an unknown constructor, or weights that do not fit.
+    """
+    return read_checkpoint(path)[1]
 
 
 def load_training_state(path: str | Path) -> dict[str, Any]:
@@ -99,10 +173,13 @@ def load_training_state(path: str | Path) -> dict[str, Any]:
     Raises:
         CheckpointError: missing, cut off, or holding anything else.
     """
+    if not Path(path).is_file():
+        raise CheckpointError(f"there is no training checkpoint at {path}")
+    if not is_torch_zip(path):
+        # torch up to 2.5 can be made to execute the older formats although weights_only is set (CVE-2025-32434).
+        raise CheckpointError(f"{path} is not a training checkpoint of this project, or it is cut off")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise CheckpointError(f"there is no training checkpoint at {path}") from error
     except Exception as error:
         raise CheckpointError(
             f"{path} is not a training checkpoint of this project, or it is cut off: {error}"

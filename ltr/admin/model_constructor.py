@@ -23,6 +23,11 @@ CONSTRUCTORS: dict[str, Callable[..., nn.Module]] = {
 }
 
 
+# Bounds of what a file may ask for, so that a forged one cannot exhaust the memory; several times what any network has.
+_LARGEST = {"clf_feat_blocks": 4, "filter_size": 64, "optim_iter": 1000, "num_dist_bins": 10_000}
+_LARGEST_OTHER = 2048
+
+
 @dataclass(frozen=True)
 class NetworkConstructor:
     """Which network to build: a name of `CONSTRUCTORS` and its keyword arguments (plain JSON values)."""
@@ -34,14 +39,36 @@ class NetworkConstructor:
         """Build the network, with `changes` over the stored arguments.
 
         Raises:
-            ValueError: for a name that is not in the allow-list or an argument that the constructor does not take.
+            ValueError: for a name that is not in the allow-list, or an argument that the constructor does not take or
+                that is out of all proportion.
         """
         if self.name not in CONSTRUCTORS:
             raise ValueError(unknown_name("network constructor", self.name, CONSTRUCTORS))
         function = CONSTRUCTORS[self.name]
         arguments = {**self.arguments, **changes}
+        for key, value in arguments.items():
+            largest = _LARGEST.get(key, _LARGEST_OTHER)
+            if isinstance(value, (int, float)) and not abs(value) <= largest:
+                raise ValueError(f"network '{self.name}' cannot be built: {key} may be {largest} at most")
         try:
             inspect.signature(function).bind(**arguments)
             return function(**arguments)
-        except TypeError as error:
+        except (TypeError, ArithmeticError) as error:
             raise ValueError(f"network '{self.name}' cannot be built: {error}") from error
+
+
+@dataclass
+class NetConstructor:
+    """How PyTracking's checkpoints say which network to build; pickled there by reference to this module and name.
+
+    Only ever written, with names of ours (`ltr.admin.public_constructor`); in a file that is read it is plain data.
+
+    Attributes:
+        fun_name, fun_module: a function, such as 'dimpnet50' in 'ltr.models.tracking.dimpnet'.
+        args, kwds: its arguments.
+    """
+
+    fun_name: str
+    fun_module: str
+    args: tuple[Any, ...]
+    kwds: dict[str, Any]

@@ -1,34 +1,76 @@
-"""ImageNet weights for the ResNets, from torchvision's public files."""
+"""ImageNet weights for the ResNets: torchvision's files, checked, kept in torch's cache or put there by hand."""
 
 from __future__ import annotations
 
-import urllib.error
+import hashlib
 from pathlib import Path
 
 import torch
 
 from ltr.models.backbone.resnet import ResNet
+from ltr.torchfile.reader import read_torch_file
+from ltr.torchfile.records import StoredTensor, TorchFileError
 
-# The hash in a name is the beginning of the file's sha256, which torch.hub checks.
+# By torchvision's convention the end of a name is the beginning of the file's sha256.
 IMAGENET_URLS = {
     "resnet18": "https://download.pytorch.org/models/resnet18-f37072fd.pth",
     "resnet50": "https://download.pytorch.org/models/resnet50-0676ba61.pth",
 }
+_BLOCK = 2**20
+
+
+def imagenet_file(name: str) -> Path:
+    """Where the weights of 'resnet18' or 'resnet50' lie or belong: torch's cache, which TORCH_HOME moves."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / IMAGENET_URLS[name].rsplit("/", 1)[1]
 
 
 def load_imagenet(backbone: ResNet, name: str) -> None:
-    """Load ImageNet weights into a ResNet, fetching them once into torch.hub's cache.
+    """Load ImageNet weights into a ResNet; they are downloaded, with a progress bar, unless they are there already.
+
+    Args:
+        name: 'resnet18' or 'resnet50'.
 
     Raises:
-        RuntimeError: offline, or the file does not match its checksum; says where to put the file by hand.
+        RuntimeError: offline, or a file that is not the right one; the message says where to put it by hand.
     """
-    url = IMAGENET_URLS[name]
-    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    path = imagenet_file(name)
+    if not path.is_file():
+        _download(name, path)
+    _check(name, path)
     try:
-        weights = torch.hub.load_state_dict_from_url(url, map_location="cpu", check_hash=True, weights_only=True)
-    except (urllib.error.URLError, OSError, RuntimeError) as error:
-        raise RuntimeError(
-            f"cannot get the ImageNet weights of {name}: {error}. Download {url} elsewhere and put it into {folder}, "
-            "or build the network with backbone_pretrained=False"
-        ) from error
+        file = read_torch_file(path)
+        if type(file.root) is not dict or not all(isinstance(value, StoredTensor) for value in file.root.values()):
+            raise TorchFileError("it is not a state dict")
+        weights = file.tensors(file.root)
+    except TorchFileError as error:
+        raise RuntimeError(f"{path} cannot be read as ImageNet weights: {error}") from error
     backbone.load_state_dict(weights, strict=True)
+
+
+def _hash_prefix(name: str) -> str:
+    return IMAGENET_URLS[name].rsplit("-", 1)[1].removesuffix(".pth")
+
+
+def _download(name: str, path: Path) -> None:
+    url = IMAGENET_URLS[name]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # To a temporary name beside the target, renamed once the checksum is right.
+        torch.hub.download_url_to_file(url, str(path), hash_prefix=_hash_prefix(name), progress=True)
+    except (OSError, RuntimeError) as error:
+        raise RuntimeError(
+            f"cannot download the ImageNet weights of {name}: {error}. Fetch {url} on a machine with internet and put "
+            f"it at {path}, or build the network with backbone_pretrained=False"
+        ) from error
+
+
+def _check(name: str, path: Path) -> None:
+    digest = hashlib.sha256()
+    with open(path, "rb") as stream:
+        while block := stream.read(_BLOCK):
+            digest.update(block)
+    if not digest.hexdigest().startswith(_hash_prefix(name)):
+        raise RuntimeError(
+            f"{path} is not the file of {IMAGENET_URLS[name]}: its sha256 begins with {digest.hexdigest()[:8]}, not "
+            f"{_hash_prefix(name)}. Delete it to download it anew, or put the right file there"
+        )

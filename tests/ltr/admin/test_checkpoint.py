@@ -8,6 +8,7 @@ import pickle
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from ltr.admin.checkpoint import (
@@ -40,7 +41,24 @@ def test_round_trip_in_half_precision(saved):
         assert theirs.dtype == ours.dtype, name
         assert torch.allclose(ours.half().to(ours.dtype), theirs), name
     card = json.loads(card_path(path).read_text())
-    assert card == {"constructor": {"name": "dimpnet_lite0", "arguments": LITE.arguments}, "seed": 0}
+    assert card["constructor"] == {"name": "dimpnet_lite0", "arguments": LITE.arguments}
+    assert card["seed"] == 0 and card["input"]["scale"] == 255
+    images = torch.randint(256, (2, 3, 8, 8), dtype=torch.uint8)
+    mean, std = (torch.tensor(card["input"][key]).view(3, 1, 1) for key in ("mean", "std"))
+    assert torch.allclose((images / card["input"]["scale"] - mean) / std, loaded.normalise(images), atol=1e-6)
+
+
+def test_another_normalisation_than_the_network_does_is_refused(saved):
+    _, path = saved
+    with safe_open(path, framework="pt") as stored:
+        metadata = {**stored.metadata(), "input": json.dumps({"scale": 1})}
+        tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+    save_file(tensors, path, metadata=metadata)
+    with pytest.raises(CheckpointError, match="wants its images normalised by"):
+        load_network(path)
+    del metadata["input"]
+    save_file(tensors, path, metadata=metadata)
+    load_network(path)
 
 
 def test_missing_file(tmp_path):

@@ -1,0 +1,148 @@
+"""Convert a network between this project's format and PyTracking's.
+
+    python -m ltr.admin.convert super_dimp.pth.tar super_dimp.safetensors
+    python -m ltr.admin.convert dimp_nceplus.safetensors dimp_nceplus.pth.tar
+
+The source's format is told by its content, and the target is the other one. Nothing in a checkpoint is executed, and
+the weights are put into the network that the source names before anything is written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ltr.admin.checkpoint import build_network, card_path, read_checkpoint, save_network
+from ltr.admin.errors import CheckpointError
+from ltr.admin.model_constructor import NetworkConstructor
+from ltr.admin.public_checkpoint import PublicCheckpoint, load_public_checkpoint, save_public_checkpoint
+from ltr.torchfile.reader import is_torch_file
+
+PUBLIC_SUFFIXES = (".pth", ".pth.tar", ".pt")
+_SUFFIX = ".safetensors"
+
+
+def convert(source: Path, target: Path, dtype: torch.dtype = torch.float32, overwrite: bool = False) -> nn.Module:
+    """Write `source` as `target` in the other format; returns the network.
+
+    Args:
+        source: a checkpoint of either format.
+        target: `.safetensors` (its card is written beside it) for a public checkpoint, `.pth` or `.pth.tar` for ours.
+        dtype: of the floating-point weights in a safetensors file; public checkpoints are float32.
+        overwrite: replace what `target` is now.
+
+    Raises:
+        CheckpointError: a source that cannot be read or that the other format has no network for, or a target with
+            the wrong suffix or that is already there.
+        OSError: nothing is left half-written.
+    """
+    if not source.is_file():
+        raise CheckpointError(f"there is no checkpoint at {source}")
+    public = is_torch_file(source)
+    suffixes = (_SUFFIX,) if public else PUBLIC_SUFFIXES
+    if not target.name.endswith(suffixes):
+        kind = "PyTracking's" if public else "this project's"
+        raise CheckpointError(f"{source} has {kind} format, so the target must end in {' or '.join(suffixes)}")
+    for path in (target, card_path(target)) if public else (target,):
+        if path.exists() and not overwrite:
+            raise CheckpointError(f"{path} is already there; --overwrite replaces it")
+    return _to_ours(source, target, dtype) if public else _to_public(source, target)
+
+
+def _to_ours(source: Path, target: Path, dtype: torch.dtype) -> nn.Module:
+    checkpoint = load_public_checkpoint(source)
+    net = build_network(source, checkpoint.constructor, checkpoint.state_dict)
+    card = {"origin": _origin(source, checkpoint), "precision": str(dtype).removeprefix("torch.")}
+    save_network(target, net, checkpoint.constructor, card, dtype=dtype)
+    return net
+
+
+def _to_public(source: Path, target: Path) -> nn.Module:
+    constructor, net = read_checkpoint(source)
+    origin = _origin_on_card(source, constructor)
+    save_public_checkpoint(
+        target,
+        constructor,
+        net.state_dict(),
+        net_type=_value(origin, "net_type", str),
+        actor_type=_value(origin, "actor_type", str),
+        epoch=_value(origin, "epoch", int) or 0,
+    )
+    return net
+
+
+def _origin(source: Path, checkpoint: PublicCheckpoint) -> dict[str, Any]:
+    """What the card keeps of a public checkpoint; of its settings the plain values, not the paths of its machine."""
+    plain = {
+        key: value
+        for key, value in checkpoint.settings.items()
+        if type(value) in (bool, int, float) or value is None or (type(value) is str and not Path(value).is_absolute())
+    }
+    return {
+        "format": "PyTracking checkpoint",
+        "file": source.name,
+        "sha256": hashlib.sha256(source.read_bytes()).hexdigest(),
+        "net_type": checkpoint.net_type,
+        "actor_type": checkpoint.actor_type,
+        "epoch": checkpoint.epoch,
+        "settings": plain,
+    }
+
+
+def _origin_on_card(source: Path, constructor: NetworkConstructor) -> dict[str, Any]:
+    """The origin on the card beside a network, where there is one and it speaks of this network."""
+    path = card_path(source)
+    if not path.is_file():
+        return {}
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"the card {path} is not JSON: {error}") from error
+    named = card.get("constructor") if isinstance(card, dict) else None
+    if not isinstance(named, dict) or named.get("name") != constructor.name:
+        raise CheckpointError(f"the card {path} does not describe {source}, whose network is '{constructor.name}'")
+    origin = card.get("origin")
+    return origin if isinstance(origin, dict) else {}
+
+
+def _value(origin: dict[str, Any], key: str, kind: type) -> Any:
+    value = origin.get(key)
+    return value if type(value) is kind else None
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    result = argparse.ArgumentParser(
+        prog="python -m ltr.admin.convert", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    result.add_argument("source", type=Path, help="a checkpoint of either format")
+    result.add_argument("target", type=Path, help="the file to write: .safetensors, or .pth, .pth.tar")
+    result.add_argument("--half", action="store_true", help="store a safetensors file's weights as float16 (lossy)")
+    result.add_argument("--overwrite", action="store_true", help="replace the target if it is already there")
+    return result
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit status."""
+    options = parser().parse_args(arguments)
+    dtype = torch.float16 if options.half else torch.float32
+    try:
+        net = convert(options.source, options.target, dtype, options.overwrite)
+    except (CheckpointError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    count = sum(parameter.numel() for parameter in net.parameters())
+    print(f"{options.target}: {type(net).__name__} of {count / 1e6:.1f} million parameters")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,153 @@
+"""PyTracking's checkpoints (`.pth`, `.pth.tar`): read without executing anything in them, and written.
+
+Layout (SPEC section 6): a dict with `net` (state dict), `net_type`, `actor_type`, `epoch`, `stats`, `settings`,
+`optimizer`, and `constructor`, an object of class `ltr.admin.model_constructor.NetConstructor`.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ltr.admin.errors import CheckpointError
+from ltr.admin.files import whole_file
+from ltr.admin.model_constructor import NetworkConstructor
+from ltr.admin.public_constructor import from_public, to_public
+from ltr.torchfile.reader import MAX_TENSOR_BYTES, TorchFile, read_torch_file
+from ltr.torchfile.records import Record, StoredTensor, TorchFileError
+
+_CONSTRUCTOR_CLASS = "ltr.admin.model_constructor.NetConstructor"
+# The names that the public framework gives the classes of its networks, and of the actors that train them.
+_NET_TYPES = {"atom_resnet18": "ATOMnet"}
+_ACTOR_TYPES = {"atom_resnet18": "AtomActor", "klcedimpnet18": "KLDiMPActor", "klcedimpnet50": "KLDiMPActor"}
+
+
+@dataclass(frozen=True)
+class PublicCheckpoint:
+    """What a public checkpoint says.
+
+    Attributes:
+        constructor: which network, ours.
+        state_dict: its weights on the CPU, in the dtype they were saved in.
+        net_type, actor_type: class names in the public framework.
+        epoch: epochs trained.
+        settings, stats: attributes of the public framework's objects as plain data; nested objects are dicts too, and
+            a tensor is a `StoredTensor` (not read).
+    """
+
+    constructor: NetworkConstructor
+    state_dict: dict[str, Tensor]
+    net_type: str
+    actor_type: str
+    epoch: int
+    settings: dict[str, Any] = field(default_factory=dict)
+    stats: dict[str, Any] = field(default_factory=dict)
+
+
+def load_public_checkpoint(path: str | Path, limit_bytes: int = MAX_TENSOR_BYTES) -> PublicCheckpoint:
+    """Read a checkpoint of the public framework, of torch's zip format or the one before it.
+
+    Args:
+        path: any file name.
+        limit_bytes: what the weights may take in memory; the optimiser's tensors are never read.
+
+    Raises:
+        CheckpointError: no such file, cut off, not a public checkpoint, or something in it that is not data. Nothing
+            in it is executed; the message says what was refused.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"there is no checkpoint at {path}")
+    try:
+        file = read_torch_file(path)
+        root = _checked_root(file)
+        constructor = from_public(root["constructor"])
+        state_dict = file.tensors(_network(root["net"]), limit_bytes)
+    except (ValueError, OSError) as error:
+        raise CheckpointError(f"{path} cannot be read as a PyTracking checkpoint: {error}") from error
+    return PublicCheckpoint(
+        constructor=constructor,
+        state_dict=state_dict,
+        net_type=_text(root, "net_type"),
+        actor_type=_text(root, "actor_type"),
+        epoch=root["epoch"] if type(root.get("epoch")) is int else 0,
+        settings=_mapping(root, "settings"),
+        stats=_mapping(root, "stats"),
+    )
+
+
+def save_public_checkpoint(
+    path: str | Path,
+    constructor: NetworkConstructor,
+    state_dict: Mapping[str, Tensor],
+    net_type: str | None = None,
+    actor_type: str | None = None,
+    epoch: int = 0,
+) -> None:
+    """Write a checkpoint that the public framework loads. It has no optimiser state: training starts anew from it.
+
+    Args:
+        state_dict: floating-point tensors are written as float32.
+        net_type, actor_type: class names in the public framework; by default those of the constructor.
+
+    Raises:
+        CheckpointError: the public framework has no such network.
+        OSError: nothing is left half-written.
+    """
+    try:
+        public = to_public(constructor)
+    except ValueError as error:
+        raise CheckpointError(f"{path} cannot be written: {error}") from error
+    net = OrderedDict(
+        (name, (value.float() if value.is_floating_point() else value).detach().cpu().contiguous().clone())
+        for name, value in state_dict.items()
+    )
+    content = {
+        "epoch": epoch,
+        "actor_type": actor_type or _ACTOR_TYPES.get(constructor.name, "DiMPActor"),
+        "net_type": net_type or _NET_TYPES.get(constructor.name, "DiMPnet"),
+        "net": net,
+        "net_info": None,
+        "constructor": public,
+        "optimizer": {"state": {}, "param_groups": []},
+        "stats": OrderedDict(),
+        "settings": None,
+    }
+    with whole_file(path) as temporary:
+        torch.save(content, temporary)
+
+
+def _checked_root(file: TorchFile) -> dict[str, Any]:
+    root = file.root
+    if type(root) is not dict or "net" not in root:
+        raise TorchFileError("it holds no network under 'net'")
+    if str(root.get("format")).startswith("ebm-tracking"):
+        raise TorchFileError(
+            "it is a training checkpoint of this project, for resuming; give the network.safetensors beside it"
+        )
+    constructor = root.get("constructor")
+    if not isinstance(constructor, Record) or constructor.class_name != _CONSTRUCTOR_CLASS:
+        raise TorchFileError(f"it does not say how to build its network: 'constructor' is no {_CONSTRUCTOR_CLASS}")
+    return root
+
+
+def _network(net: Any) -> dict[str, StoredTensor]:
+    if type(net) is not dict or not all(type(key) is str and isinstance(net[key], StoredTensor) for key in net):
+        raise TorchFileError("'net' is not a state dict of tensors")
+    return net
+
+
+def _text(root: dict[str, Any], key: str) -> str:
+    value = root.get(key)
+    return value if isinstance(value, str) else ""
+
+
+def _mapping(root: dict[str, Any], key: str) -> dict[str, Any]:
+    value = root.get(key)
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,154 @@
+"""Constructors as PyTracking's checkpoints name them, to ours and back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from ltr.admin.model_constructor import NetConstructor, NetworkConstructor
+from ltr.names import unknown_name
+
+_DIMP_MODULE = "ltr.models.tracking.dimpnet"
+_ATOM_MODULE = "ltr.models.bbreg.atom"
+# Constructor -> its module in the public framework (SPEC section 2). `dimpnet_lite0` exists here only.
+PUBLIC_MODULES = {
+    "dimpnet18": _DIMP_MODULE,
+    "dimpnet50": _DIMP_MODULE,
+    "klcedimpnet18": _DIMP_MODULE,
+    "klcedimpnet50": _DIMP_MODULE,
+    "atom_resnet18": _ATOM_MODULE,
+}
+
+_COMMON = {"backbone_pretrained": False, "clf_feat_norm": True, "final_conv": True}
+_DIMP = {
+    "filter_size": 4,
+    "optim_iter": 5,
+    "optim_init_step": 0.9,
+    "optim_init_reg": 0.1,
+    **_COMMON,
+    "init_gauss_sigma": 0.9,
+    "num_dist_bins": 100,
+    "bin_displacement": 0.1,
+    "mask_init_factor": 3.0,
+    "target_mask_act": "sigmoid",
+    "score_act": "relu",
+    "frozen_backbone_layers": (),
+}
+_PRDIMP = {
+    "filter_size": 4,
+    "optim_iter": 5,
+    "optim_init_step": 1.0,
+    "optim_init_reg": 0.05,
+    "optim_min_reg": 0.05,
+    "gauss_sigma": 0.9,
+    "alpha_eps": 0.05,
+    "normalize_label": True,
+    "init_initializer": "zero",
+    "clf_feat_blocks": 0,
+    **_COMMON,
+    "frozen_backbone_layers": (),
+}
+# Every argument of a constructor with its value here: the public framework's own defaults differ, so a checkpoint
+# written for it names them all.
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "dimpnet18": {**_DIMP, "clf_feat_blocks": 1, "out_feature_dim": 256},
+    "dimpnet50": {**_DIMP, "clf_feat_blocks": 0, "out_feature_dim": 512},
+    "klcedimpnet18": {**_PRDIMP, "out_feature_dim": 256},
+    "klcedimpnet50": {**_PRDIMP, "out_feature_dim": 512},
+    "atom_resnet18": {"backbone_pretrained": False, "frozen_backbone_layers": ()},
+}
+# Only these come first in the public signatures as they do in the SPEC's list.
+_POSITIONAL = ("filter_size", "optim_iter", "optim_init_step", "optim_init_reg")
+# Arguments of the public constructors that stand for what is built in here: accepted with this value only.
+_FIXED: dict[str, Any] = {
+    "classification_layer": "layer3",
+    "feat_stride": 16,
+    "init_filter_norm": False,
+    "iou_input_dim": (256, 256),
+    "iou_inter_dim": (256, 256),
+    "act_param": None,
+    "detach_length": math.inf,
+    "init_uni_weight": None,
+    "softmax_reg": None,
+    "label_threshold": 0.0,
+    "label_shrink": 0,
+}
+# Written only where they say something: not every public constructor takes them.
+_ONLY_WHEN_SET = ("frozen_backbone_layers",)
+
+
+def from_public(fields: Mapping[str, Any]) -> NetworkConstructor:
+    """Our constructor for the fields of a public `NetConstructor`.
+
+    Args:
+        fields: `fun_name`, `fun_module`, `args` and `kwds`, plain data.
+
+    Raises:
+        ValueError: fields of the wrong kind, a function that is not one of ours, or an argument that asks for
+            something that is not built here.
+    """
+    name, module = fields.get("fun_name"), fields.get("fun_module")
+    positional, keywords = fields.get("args", ()), fields.get("kwds", {})
+    if not isinstance(name, str) or not isinstance(module, str):
+        raise ValueError("its constructor names no function")
+    if PUBLIC_MODULES.get(name) != module:
+        raise ValueError(
+            f"its constructor is the function {f'{module}.{name}'[:200]!a}, which is none of "
+            f"{', '.join(f'{place}.{known}' for known, place in PUBLIC_MODULES.items())}; it was not called"
+        )
+    if not isinstance(positional, (list, tuple)) or not isinstance(keywords, dict):
+        raise ValueError("its constructor's arguments are not a list and a dict")
+    arguments: dict[str, Any] = {}
+    for key, value in {**_named(name, positional), **keywords}.items():
+        if key in _FIXED and key not in ARGUMENTS[name]:
+            _check_fixed(name, key, value)
+        elif key in ARGUMENTS[name]:
+            arguments[key] = _plain(key, value)
+        else:
+            raise ValueError(unknown_name(f"argument of {name}", ascii(key)[1:-1][:100], ARGUMENTS[name]))
+    return NetworkConstructor(name, arguments)
+
+
+def to_public(constructor: NetworkConstructor) -> NetConstructor:
+    """The public `NetConstructor` of a network, all its arguments named.
+
+    Raises:
+        ValueError: the public framework has no such constructor.
+    """
+    if constructor.name not in PUBLIC_MODULES:
+        raise ValueError(
+            f"the public framework has no network '{constructor.name}'; only {', '.join(PUBLIC_MODULES)} can be "
+            "written for it"
+        )
+    arguments = {**ARGUMENTS[constructor.name], **constructor.arguments, "backbone_pretrained": False}
+    for key in _ONLY_WHEN_SET:
+        if not arguments[key]:
+            del arguments[key]
+    return NetConstructor(constructor.name, PUBLIC_MODULES[constructor.name], (), arguments)
+
+
+def _named(name: str, positional: list[Any] | tuple[Any, ...]) -> dict[str, Any]:
+    known = [key for key in _POSITIONAL if key in ARGUMENTS[name]]
+    if len(positional) > len(known):
+        raise ValueError(
+            f"its constructor gives {name} {len(positional)} arguments without a name; "
+            + (f"only {', '.join(known)} may be given so" if known else "all must be named")
+        )
+    return dict(zip(known, positional))
+
+
+def _check_fixed(name: str, key: str, value: Any) -> None:
+    wanted = _FIXED[key]
+    given = tuple(value) if isinstance(value, list) else value
+    if given != wanted:
+        raise ValueError(f"its constructor asks {name} for {key}={value!r:.100}; only {wanted!r} is built here")
+
+
+def _plain(key: str, value: Any) -> Any:
+    """JSON values only: numbers, strings, and lists of strings."""
+    if isinstance(value, (list, tuple)) and len(value) <= 64 and all(isinstance(item, str) for item in value):
+        return list(value)
+    if isinstance(value, (bool, int, float, str)):
+        return value
+    raise ValueError(f"its constructor's argument {key} is a {type(value).__name__}, not a number, a string or a list")
