@@ -1,0 +1,83 @@
+"""Files of a data set that are there under another name: finding them, and renaming them without overwriting any."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+from pytracking.errors import UserError
+
+Rename = tuple[Path, Path]
+
+_LAST_NUMBER = re.compile(r"(\d+)$")
+_SAME_FORMAT = {"jpeg": "jpg", "jpe": "jpg"}
+
+
+def find_misnamed(path: Path, official: Collection[Path]) -> Rename | None:
+    """Something that must be `path`, or a folder above it, but is written differently.
+
+    Two names are the same but for writing when they agree in letters (of either case) and digits.
+
+    Args:
+        path: what is missing.
+        official: places that the data set's other files have a right to; never renamed.
+
+    Returns:
+        rename: (what there is, what it should be called), or None where there is nothing, or more than one.
+    """
+    wanted = _first_missing(path)
+    if not wanted.parent.is_dir():
+        return None
+    alike = [
+        entry
+        for entry in wanted.parent.iterdir()
+        if _plain(entry.name) == _plain(wanted.name) and entry not in official and not entry.name.startswith(".")
+    ]
+    return (alike[0], wanted) if len(alike) == 1 else None
+
+
+def similar_names(path: Path) -> list[str]:
+    """At most three names beside the first missing part of `path` that resemble it."""
+    wanted = _first_missing(path)
+    names = [entry.name for entry in wanted.parent.iterdir()] if wanted.parent.is_dir() else []
+    return difflib.get_close_matches(wanted.name, sorted(names), n=3, cutoff=0.75)
+
+
+def frame_number(file: Path) -> int | None:
+    """The number that a frame's name ends with, or None."""
+    found = _LAST_NUMBER.search(file.stem)
+    return int(found.group()) if found else None
+
+
+def image_suffix(file: Path) -> str:
+    """'jpg' for 'a.JPEG' and 'a.jpg': the usual name of the file's format."""
+    suffix = file.suffix.lower().removeprefix(".")
+    return _SAME_FORMAT.get(suffix, suffix)
+
+
+def apply_renames(renames: Iterable[Rename]) -> None:
+    """Rename files in the order given.
+
+    Raises:
+        UserError: a target exists, or a source has gone; the renames before that were made.
+        OSError: the system refuses, such as for want of permission.
+    """
+    for source, target in renames:
+        if os.path.lexists(target) and not (source.exists() and source.samefile(target)):
+            raise UserError(f"{target}: exists, so that {source.name} is not renamed to it")
+        if not os.path.lexists(source):
+            raise UserError(f"{source}: has gone; is another program at work in this folder?")
+        source.rename(target)
+
+
+def _first_missing(path: Path) -> Path:
+    while not path.parent.exists() and path.parent != path:
+        path = path.parent
+    return path
+
+
+def _plain(name: str) -> str:
+    return "".join(character for character in name.lower() if character.isalnum())
