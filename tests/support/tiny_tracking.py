@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ltr.models.bbreg.atom import AtomNet
 from ltr.models.bbreg.box_head import BoxHead
 from ltr.models.target_classifier.classifier import TargetClassifier
 from ltr.models.target_classifier.features import classification_features
@@ -40,6 +41,14 @@ def tiny_dimpnet(filter_size: int = 4) -> DiMPNet:
             TargetClassifier(features, initializer, optimizer),
             BoxHead((3, 3), (8, 8), (8, 8)),
         )
+    return network.eval()
+
+
+def tiny_atomnet() -> AtomNet:
+    """An ATOM network on mean colours, with its real box head, in eval mode; the same at every call."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = AtomNet(PooledColours(), BoxHead((3, 3), (8, 8), (8, 8)))  # type: ignore[arg-type]
     return network.eval()
 
 

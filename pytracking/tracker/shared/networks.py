@@ -30,5 +30,5 @@ def load_tracking_network(path: Path, kind: type[Network]) -> Network:
     except CheckpointError as error:
         raise UserError(str(error)) from error
     if not isinstance(network, kind):
-        raise UserError(f"{path} holds a {type(network).__name__}; this tracker wants a {kind.__name__}")
+        raise UserError(f"{path} holds {type(network).__name__}, but this tracker wants {kind.__name__}")
     return network.requires_grad_(False)

@@ -1,0 +1,231 @@
+"""The parameter files against the table of SPEC section 4, and the documentation's table against both."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytracking.errors import UserError
+from pytracking.registry import list_trackers, load_parameters
+from pytracking.tracker.atom import ATOMParameters
+from pytracking.tracker.dimp import DiMPParameters
+
+DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "tracker.md"
+
+COMMON: dict[str, Any] = {
+    "learning_rate": 0.01,
+    "init_samples_minimum_weight": 0.25,
+    "distractor_threshold": 0.8,
+    "hard_negative_threshold": 0.5,
+    "target_neighborhood_scale": 2.2,
+    "displacement_scale": 0.8,
+    "hard_negative_learning_rate": 0.02,
+    "num_init_random_boxes": 9,
+    "box_jitter_pos": 0.1,
+    "box_jitter_sz": 0.5,
+    "box_refinement_step_decay": 1.0,
+    "iounet_k": 3,
+    "maximal_aspect_ratio": 6.0,
+    "augmentation_expansion_factor": 2.0,
+    "random_shift_factor": 1 / 3,
+    "augmentation.fliplr": True,
+    "augmentation.relative_shift": ((0.6, 0.6), (-0.6, 0.6), (0.6, -0.6), (-0.6, -0.6)),
+}
+REPLICATE = {"image_sample_size": 288, "search_area_scale": 5.0, "border_mode": "replicate"}
+INSIDE = {
+    "image_sample_size": 352,
+    "search_area_scale": 6.0,
+    "border_mode": "inside_major",
+    "patch_max_scale_change": 1.5,
+}
+RELATIVE = {"box_refinement_space": "relative", "box_refinement_iter": 10, "box_refinement_step_length": 2.5e-3}
+ABSOLUTE = {"box_refinement_space": "absolute", "box_refinement_iter": 5, "box_refinement_step_length": 1.0}
+NOT_FOUND = {"target_not_found_threshold": 0.25}
+NOT_FOUND_PROBABILITY = {"target_not_found_threshold": 0.04}
+FILTER = {
+    "sample_memory_size": 50,
+    "train_skipping": 20,
+    "augmentation.blur": ((3.0, 1.0), (1.0, 3.0), (2.0, 2.0)),
+    "augmentation.rotate": (10.0, -10.0, 45.0, -45.0),
+    "augmentation.dropout": (2, 0.2),
+    "net_opt_iter": 10,
+    "net_opt_update_iter": 2,
+    "net_opt_hn_iter": 1,
+}
+DIMP = {**NOT_FOUND, **COMMON, **FILTER, "score_preprocess": "none"}
+PRDIMP = {**NOT_FOUND_PROBABILITY, **COMMON, **FILTER, "score_preprocess": "softmax"}
+ATOM = {
+    **NOT_FOUND,
+    **COMMON,
+    "sample_memory_size": 250,
+    "train_skipping": 10,
+    "augmentation.blur": ((2.0, 0.2), (0.2, 2.0), (3.0, 1.0), (1.0, 3.0), (2.0, 2.0)),
+    "augmentation.rotate": (5.0, -5.0, 10.0, -10.0, 20.0, -20.0, 30.0, -30.0, 45.0, -45.0, 60.0, -60.0),
+    "augmentation.dropout": (7, 0.2),
+    "compressed_dim": 64,
+    "kernel_size": 4,
+    "output_sigma_factor": 0.25,
+    "response_activation": "mlu",
+    "mlu_min_value": 0.05,
+    "filter_reg": 0.1,
+    "projection_reg": 1e-4,
+    "init_CG_iter": 60,
+    "init_GN_iter": 6,
+    "CG_iter": 5,
+    "hard_negative_CG_iter": 5,
+}
+
+SPEC: dict[tuple[str, ...], dict[str, Any]] = {
+    ("dimp/dimp18", "dimp/dimp50"): {**REPLICATE, **ABSOLUTE, **DIMP},
+    ("dimp/super_dimp", "dimp/dimp_kldis", "dimp/dimp_nce", "dimp/dimp_nceplus"): {**INSIDE, **RELATIVE, **DIMP},
+    ("dimp/prdimp50",): {**INSIDE, **RELATIVE, **PRDIMP},
+    ("dimp/prdimp18",): {**REPLICATE, **RELATIVE, **PRDIMP},
+    ("atom/default",): {**REPLICATE, **ABSOLUTE, **ATOM},
+    ("atom/atom_mlis", "atom/atom_kldis"): {**REPLICATE, **RELATIVE, **ATOM},
+}
+# How an energy is climbed is chosen for each trained network; the SPEC gives it for super_dimp's.
+CHOSEN_BY_EXPERIMENT = {
+    (name, "box_refinement_step_length")
+    for name in ("dimp/dimp_nce", "dimp/dimp_nceplus", "atom/atom_mlis", "atom/atom_kldis")
+}
+TRACKERS = [(name, values) for names, values in SPEC.items() for name in names]
+
+
+def load(name: str) -> Any:
+    """Parameters of 'tracker/parameter'."""
+    tracker, _, parameter = name.partition("/")
+    return load_parameters(parameter, tracker)
+
+
+def value_of(params: Any, field: str) -> Any:
+    """A field, 'augmentation.rotate' one of the augmentation's; None where this tracker has no such field."""
+    for part in field.split("."):
+        params = getattr(params, part, None)
+    return params
+
+
+@pytest.mark.parametrize(("name", "values"), TRACKERS, ids=[name for name, _ in TRACKERS])
+def test_parameter_files_equal_the_spec(name, values):
+    params = load(name)
+    for field, value in values.items():
+        if (name, field) not in CHOSEN_BY_EXPERIMENT:
+            assert value_of(params, field) == value, field
+    assert params.use_iou_net and params.use_augmentation and params.update_classifier
+
+
+@pytest.mark.parametrize(("tracker", "kind"), [("dimp", DiMPParameters), ("atom", ATOMParameters)])
+def test_every_parameter_file_is_a_whole_set_of_parameters(tracker, kind):
+    names = list_trackers()[tracker]
+    assert {f"{tracker}/{name}" for name in names} >= {name for name, _ in TRACKERS if name.startswith(tracker)}
+    for name in names:
+        assert isinstance(load_parameters(name, tracker), kind)
+
+
+def test_the_compact_tracker_is_the_recipes():
+    from ltr.train_settings.dimp.dimp_nceplus_lite import recipe
+
+    crop, params = recipe().crop, load_parameters("dimp_nceplus_lite", "dimp")
+    assert params.image_sample_size == crop.output_size
+    assert params.search_area_scale == crop.search_area_factor
+    assert (params.border_mode, params.patch_max_scale_change) == (crop.border, crop.max_scale_change)
+    assert params.box_refinement_space == "relative"
+
+
+@pytest.mark.parametrize(
+    ("base", "energy"),
+    [
+        ("dimp/super_dimp", ("dimp/dimp_kldis", "dimp/dimp_nce", "dimp/dimp_nceplus")),
+        ("atom/default", ("atom/atom_mlis", "atom/atom_kldis")),
+    ],
+)
+def test_the_energy_trackers_differ_from_their_base_by_their_network_and_its_ascent(base, energy):
+    fields = type(load(base)).__dataclass_fields__
+    for name in energy:
+        changed = {field for field in fields if getattr(load(name), field) != getattr(load(base), field)}
+        assert "net_name" in changed
+        assert all(field == "net_name" or field.startswith("box_refinement_") for field in changed)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"border_mode": "inside_mayor"}, "did you mean 'inside_major'"),
+        ({"score_preprocess": "soft"}, "softmax"),
+        ({"box_refinement_space": "log"}, "box_refinement_space"),
+        ({"feature_dtype": "bf16"}, "bfloat16"),
+        ({"image_sample_size": 0}, "image_sample_size must be at least 1, not 0"),
+        ({"train_skipping": 0}, "train_skipping"),
+        ({"net_opt_iter": -1}, "net_opt_iter must be at least 0"),
+        ({"search_area_scale": float("nan")}, "search_area_scale must be"),
+        ({"learning_rate": 1.0}, "learning_rate must be between 0 and 1"),
+        ({"augmentation_expansion_factor": 0.5}, "augmentation_expansion_factor must be at least 1"),
+    ],
+)
+def test_values_out_of_range_are_one_clear_line(change, message):
+    with pytest.raises(UserError, match=message):
+        DiMPParameters(**change)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"border_mode": "inside_mayor"}, "did you mean 'inside_major'"),
+        ({"response_activation": "relu"}, "response_activation"),
+        ({"compressed_dim": 0}, "compressed_dim must be at least 1, not 0"),
+        ({"CG_iter": -1}, "CG_iter must be at least 0"),
+        ({"filter_reg": 0.0}, "filter_reg must be positive, not 0.0"),
+        ({"mlu_min_value": float("nan")}, "mlu_min_value must be positive"),
+        ({"init_CG_iter": 50}, r"init_CG_iter \(50\) must be a multiple of init_GN_iter \(6\)"),
+    ],
+)
+def test_atoms_values_out_of_range_are_one_clear_line(change, message):
+    with pytest.raises(UserError, match=message):
+        ATOMParameters(**change)
+
+
+def test_an_unknown_parameter_names_the_nearest():
+    with pytest.raises(UserError, match="did you mean 'hard_negative_threshold'"):
+        load_parameters("super_dimp", "dimp", hard_negative_treshold=0.5)
+    with pytest.raises(UserError, match="did you mean 'hard_negative_CG_iter'"):
+        load_parameters("default", "atom", hard_negative_CG_iters=1)
+
+
+def test_default_is_a_parameter_of_several_trackers():
+    with pytest.raises(UserError, match="'default' exists for the trackers atom, static; name one"):
+        load_parameters("default")
+
+
+def table() -> str:
+    """Values in the code, one column a group of trackers, the SPEC's in brackets where they differ."""
+    columns: list[tuple[tuple[str, ...], dict[str, Any]]] = [*SPEC.items(), (("dimp/dimp_nceplus_lite",), {})]
+    heads = [", ".join(f"`{name.removeprefix('dimp/')}`" for name in names) for names, _ in columns]
+    lines = ["| parameter | " + " | ".join(heads) + " |", "|---" * (len(columns) + 1) + "|"]
+    for field in dict.fromkeys([*INSIDE, *RELATIVE, *DIMP, *ATOM]):
+        cells = []
+        for names, values in columns:
+            found = [written(value_of(load(name), field)) for name in names]
+            one = (
+                found[0] if len(set(found)) == 1 else ", ".join(f"{name}: {value}" for name, value in zip(names, found))
+            )
+            spec = written(values[field]) if field in values else one
+            cells.append(one if spec == one else f"{one} (SPEC: {spec})")
+        lines.append(f"| `{field}` | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def written(value: Any) -> str:
+    if value is None:
+        return "-"
+    if value == 1 / 3:
+        return "1/3"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, tuple):
+        return " ".join(f"({written(part)})" if isinstance(part, tuple) else f"{part:g}" for part in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def test_the_documented_table_is_that_of_the_code():
+    assert table() in DOCUMENT.read_text(encoding="utf-8"), f"docs/tracker.md must hold this table:\n\n{table()}"

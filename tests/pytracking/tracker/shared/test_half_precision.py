@@ -1,0 +1,39 @@
+"""Half-precision features on a real backbone: scores and refined boxes of one frame against float32, on the CPU."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from golden import fill_by_rule, load_golden
+
+from ltr.models.bbreg.atom import atom_resnet18
+from ltr.models.tracking.dimpnet import dimpnet18
+from pytracking.registry import load_parameters
+from pytracking.tracker.atom import ATOM
+from pytracking.tracker.dimp import DiMP
+
+CHANGES = {"device": "cpu", "image_sample_size": 144, "use_augmentation": False, "search_area_scale": 4.0}
+
+
+def second_frame(kind: str, dtype: str) -> tuple[np.ndarray, np.ndarray]:
+    """Score map and refined box of the frame after the first, the target where it was."""
+    golden = load_golden("online_tracking")
+    if kind == "dimp":
+        params = load_parameters("dimp18", "dimp", feature_dtype=dtype, **CHANGES)
+        tracker = DiMP(params, fill_by_rule(dimpnet18()))
+    else:
+        params = load_parameters("default", "atom", feature_dtype=dtype, **CHANGES)
+        tracker = ATOM(params, fill_by_rule(atom_resnet18()))
+    tracker.initialize(golden["frames"][0], golden["gt_boxes"][0])
+    sample, frame = tracker._search_sample(golden["frames"][1], tracker._target)
+    layers, features = tracker._extract(sample)
+    return tracker._score_map(features), np.array(tracker._refined(tracker._target, frame, layers).box())
+
+
+@pytest.mark.parametrize("kind", ["dimp", "atom"])
+def test_bfloat16_is_near_float32(kind):
+    scores, box = second_frame(kind, "float32")
+    half_scores, half_box = second_frame(kind, "bfloat16")
+    error = np.abs(half_scores - scores).max() / np.abs(scores).max()
+    assert 0 < error < 0.2
+    assert 0 < np.abs(half_box - box).max() < 1
