@@ -15,6 +15,7 @@ _SCRIPTS = {
     "video": ("pytracking.run_video", "track a target through a video file"),
     "webcam": ("pytracking.run_webcam", "track a target in a camera's picture"),
     "check": ("pytracking.run_check", "check a local copy of a data set, and repair its names"),
+    "setup": ("pytracking.run_setup", "say where the data sets lie"),
     "demo": ("pytracking.run_demo", "track the demo clips with several trackers and compare them"),
 }
 _LISTS = {

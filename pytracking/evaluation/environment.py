@@ -19,13 +19,13 @@ def dataset_root(name: str, path: str | os.PathLike[str] | None = None) -> Path:
         path: a folder given on the command line.
 
     Raises:
-        UserError: no folder is known (the message says the three ways to give one), or it does not exist.
+        UserError: no folder is known (the message says the ways to give one), or it does not exist.
     """
     if path is None:
         try:
             return dataset_path(name)
         except FileNotFoundError as error:
-            raise UserError(f"{error}; or pass --dataset_path") from None
+            raise UserError(f"{error}; or pass --dataset_path, or run python -m pytracking setup") from None
     root = Path(path).expanduser()
     if not root.is_dir():
         raise UserError(f"{root}: no such folder (--dataset_path of data set '{name}')")
