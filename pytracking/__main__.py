@@ -102,7 +102,7 @@ def datasets_text() -> str:
             text = f"{len(list_sequences(None))} sequences"
         except UserError as error:
             text = str(error)
-        lines.append(f"{name:8s} {text}")
+        lines.append(f"{name:22s} {text}")
     return "\n".join(lines)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from pytracking.errors import UserError
 from pytracking.evaluation.images import read_image
 from pytracking.evaluation.layout import SequenceFiles, read_annotation, read_visibility
-from pytracking.evaluation.naming import Rename, find_misnamed, frame_number, image_suffix, similar_names
+from pytracking.evaluation.naming import Rename, find_misnamed, first_missing, frame_number, image_suffix, similar_names
 
 _DELIMITERS = {",": "commas", "\t": "tabs", ";": "semicolons", " ": "spaces"}
 
@@ -59,7 +59,8 @@ def inspect_names(files: SequenceFiles, surroundings: Surroundings) -> tuple[lis
     findings, rows = _inspect_annotation(files, surroundings.official)
     folder = next((folder for folder in files.folders if folder.is_dir()), None)
     if folder is None:
-        return [*findings, _absent(files.folders[0], surroundings.official, "folder of frames")], []
+        absent = _absent(files.folders[0], surroundings.official, "folder of frames")
+        return list(dict.fromkeys([*findings, absent])), []
     found, frames = _inspect_frames(files, folder, rows, surroundings.spans)
     return [*findings, *found], frames
 
@@ -229,8 +230,9 @@ def _shifted(
 def _absent(path: Path, official: Collection[Path], what: str) -> Finding:
     if rename := find_misnamed(path, official):
         return Finding("misnamed", f"{rename[0]} should be {rename[1].name}", (rename,))
-    similar = similar_names(path)
-    return Finding("missing", f"{path}: no such {what}" + (f"; there is {', '.join(similar)}" if similar else ""))
+    similar, lost = similar_names(path), first_missing(path)
+    text = f"{lost}: no such {what if lost == path else 'folder'}"
+    return Finding("missing", text + (f"; there is {', '.join(similar)}" if similar else ""))
 
 
 def number_text(numbers: list[int]) -> str:

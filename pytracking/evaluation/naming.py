@@ -28,7 +28,7 @@ def find_misnamed(path: Path, official: Collection[Path]) -> Rename | None:
     Returns:
         rename: (what there is, what it should be called), or None where there is nothing, or more than one.
     """
-    wanted = _first_missing(path)
+    wanted = first_missing(path)
     if not wanted.parent.is_dir():
         return None
     alike = [
@@ -41,7 +41,7 @@ def find_misnamed(path: Path, official: Collection[Path]) -> Rename | None:
 
 def similar_names(path: Path) -> list[str]:
     """At most three names beside the first missing part of `path` that resemble it."""
-    wanted = _first_missing(path)
+    wanted = first_missing(path)
     names = [entry.name for entry in wanted.parent.iterdir()] if wanted.parent.is_dir() else []
     return difflib.get_close_matches(wanted.name, sorted(names), n=3, cutoff=0.75)
 
@@ -73,7 +73,8 @@ def apply_renames(renames: Iterable[Rename]) -> None:
         source.rename(target)
 
 
-def _first_missing(path: Path) -> Path:
+def first_missing(path: Path) -> Path:
+    """`path`, or the topmost folder above it that is not there."""
     while not path.parent.exists() and path.parent != path:
         path = path.parent
     return path

@@ -20,7 +20,9 @@ def list_files(path: Path | None = None) -> dict[str, SequenceFiles]:
     """Where the files are of the sequences that have an annotation or a folder of frames."""
     root = dataset_root("trackingnet", path)
     test = root if (root / "anno").is_dir() else root / "TEST"
-    names = {file.stem for file in test.glob("anno/*.txt")} | {file.name for file in test.glob("frames/*/")}
+    names = {file.stem for file in test.glob("anno/*.txt")} | {
+        folder.name for folder in test.glob("frames/*") if folder.is_dir()
+    }
     if not (visible := sorted(name for name in names if not name.startswith("."))):
         raise UserError(f"{root}: no sequences; expected TEST/frames/<sequence>/0.jpg and TEST/anno/<sequence>.txt")
     return {

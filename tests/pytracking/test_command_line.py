@@ -173,7 +173,7 @@ def test_lists(capsys: pytest.CaptureFixture, tmp_path: Path, monkeypatch: pytes
 
     assert package_main.main(["datasets"]) == 0
     out = capsys.readouterr().out
-    assert "demo     5 sequences" in out
+    assert "demo 5 sequences" in " ".join(out.split())
     assert "EBM_TRACKING_OTB" in out
 
     monkeypatch.setenv("EBM_TRACKING_NETWORKS", str(tmp_path))
