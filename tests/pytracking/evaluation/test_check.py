@@ -232,6 +232,23 @@ def test_what_could_be_lost_is_not_renamed(otb: Path) -> None:
         naming.apply_renames([(folder / "0009.jpg", folder / "0010.jpg")])
 
 
+def test_half_a_renumbering_is_undone(otb: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from_zero(otb / "Boy")
+    folder = otb / "Boy" / "img"
+    before = {file.name: file.stat().st_ino for file in folder.iterdir()}
+    rename = Path.rename
+
+    def interrupted(self: Path, target: Path) -> Path:
+        if self.name == "0001.jpg" and Path(target).name == "0002.jpg":
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        findings("otb", otb, repair=True)
+    assert {file.name: file.stat().st_ino for file in folder.iterdir()} == before
+
+
 def test_names_of_other_sequences_are_not_taken(root: Path) -> None:
     mini.write_trackingnet(root)
     anno = root / "TEST" / "anno"
