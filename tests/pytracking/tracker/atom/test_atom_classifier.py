@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from ltr.ops.labels import gaussian_label
+from pytracking.tracker.atom import classifier
 from pytracking.tracker.atom.classifier import (
     ClassifierParameters,
     compress,
@@ -99,6 +100,24 @@ def test_the_energy_falls_in_every_round():
         energies.append(energy(*fit_layers(*start, features, labels, weights, changed), features, labels, weights))
     assert all(after < before for before, after in pairwise(energies)), energies
     assert energies[-1] < 0.2 * energies[0]
+
+
+def test_the_first_frame_takes_sixty_iterations_in_six_rounds_preconditioned_by_the_regularisation(monkeypatch):
+    asked = []
+
+    def recorded(residuals, start, **options):
+        asked.append(([tuple(tensor.shape) for tensor in start], options))
+        return start
+
+    monkeypatch.setattr(classifier, "gauss_newton", recorded)
+    features, labels, weights = problem()
+    layers = start_layers(CHANNELS, PARAMETERS, torch.Generator().manual_seed(0))
+    fit_layers(*layers, features, labels, weights, PARAMETERS)
+    fit_filter(layers[1], compress(layers[0], features), labels, weights, PARAMETERS, iterations=5)
+    (both, first), (alone, update) = asked
+    assert both == [(64, CHANNELS), (1, 64, 4, 4)] and alone == [(1, 64, 4, 4)]
+    assert first == {"rounds": 6, "iterations": 10, "preconditioner": pytest.approx((1e4, 10))}
+    assert update == {"rounds": 1, "iterations": 5, "preconditioner": pytest.approx((10,))}
 
 
 def test_learned_scores_peak_where_the_labels_do():
