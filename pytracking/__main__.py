@@ -16,6 +16,7 @@ _SCRIPTS = {
     "webcam": ("pytracking.run_webcam", "track a target in a camera's picture"),
     "check": ("pytracking.run_check", "check a local copy of a data set, and repair its names"),
     "setup": ("pytracking.run_setup", "say where the data sets lie"),
+    "import-results": ("pytracking.evaluation.foreign_import", "import raw results of another program"),
     "demo": ("pytracking.run_demo", "track the demo clips with several trackers and compare them"),
 }
 _LISTS = {
@@ -40,8 +41,8 @@ Examples
 
 def usage() -> str:
     """What the commands are, each in one line."""
-    lists = "\n".join(f"  {name:9s} {text}" for name, text in _LISTS.items())
-    scripts = "\n".join(f"  {name:9s} {text}" for name, (_, text) in _SCRIPTS.items())
+    lists = "\n".join(f"  {name:14s} {text}" for name, text in _LISTS.items())
+    scripts = "\n".join(f"  {name:14s} {text}" for name, (_, text) in _SCRIPTS.items())
     return _USAGE.format(lists=lists, scripts=scripts)
 
 

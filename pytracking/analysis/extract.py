@@ -12,6 +12,7 @@ from pytracking.analysis.curves import Protocol, SequenceCurves
 from pytracking.analysis.protocol import get_protocol
 from pytracking.errors import UserError
 from pytracking.evaluation.data import Sequence
+from pytracking.evaluation.foreign import is_foreign
 from pytracking.evaluation.results import load_result
 from pytracking.evaluation.tracker import TrackerRun
 
@@ -139,6 +140,7 @@ def extract_scores(
     present = _with_results(trackers, dataset, results, skip_missing_seq, notes)
     curves: list[list[SequenceCurves]] = []
     seconds = np.full((len(present), len(trackers)), np.nan)
+    foreign = [0] * len(trackers)
     for row, sequence in enumerate(present):
         if not sequence.has_ground_truth:
             raise UserError(f"{sequence.annotation_path}: only the first box is known; '{sequence.name}' has no score")
@@ -158,10 +160,14 @@ def extract_scores(
             except UserError as error:
                 raise UserError(f"{folder / sequence.name}.txt: {error}") from None
             curves[-1].append(scored)
+            foreign[column] += is_foreign(folder, sequence.name)
             if scored.note:
                 notes.append(f"{run.label} on {sequence.name}: {scored.note}")
             if raw.times is not None:
                 seconds[row, column] = raw.times.sum()
+    imported = [run.label for run, count in zip(trackers, foreign) if count]
+    if imported:
+        notes.append(f"boxes of another program, imported: {', '.join(dict.fromkeys(imported))}")
     groups = _groups(trackers, merge_results)
     figures = np.array([[100 * _headline(chosen, item) for item in row] for row in curves])
     return Scores(

@@ -1,0 +1,185 @@
+"""Raw results of other programs, as PyTracking, pysot, GOT-10k's toolkit and OTB's toolboxes store them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pytracking.errors import UserError, unknown_name
+from pytracking.evaluation.boxfile import read_boxes, read_rows
+from pytracking.evaluation.layout import load_list
+
+LAYOUTS = {
+    "pytracking": "<sequence>.txt, <sequence>_time.txt",
+    "pysot": "<sequence>.txt; for GOT-10k as got10k",
+    "got10k": "<sequence>/<sequence>_001.txt (and 002, ...), <sequence>/<sequence>_time.txt",
+    "otb": "<sequence>.json, or <sequence>_<tracker>.mat (needs scipy)",
+}
+_REPETITION = re.compile(r"(.+)_(\d{3})")
+_SEQUENCE_LISTS = {"otb": "otb100.json", "nfs": "nfs30.json", "uav": "uav123.json", "lasot": "lasot_test.json"}
+_PREFIX = re.compile(r"^(nfs|uav|otb|lasot)[-]")
+
+
+@dataclass(frozen=True)
+class ForeignResult:
+    """One result as another program left it.
+
+    Attributes:
+        sequence: the name that its file has.
+        repetition: number of the run, from 0.
+        boxes: [T, 4] float64 (x, y, w, h) in pixels, as they stand.
+        times: [T] float64 seconds a frame, or None.
+        source: the file of the boxes.
+        sha256: checksum of that file.
+    """
+
+    sequence: str
+    repetition: int
+    boxes: np.ndarray
+    times: np.ndarray | None
+    source: Path
+    sha256: str
+
+
+def read_foreign(folder: Path, layout: str = "auto") -> list[ForeignResult]:
+    """All results in the folder of one tracker, in order of their names.
+
+    Args:
+        folder: what holds the files of one tracker on one data set.
+        layout: a key of `LAYOUTS`, or 'auto' to tell by the files.
+
+    Raises:
+        UserError: unknown layout, no result in the folder, or a file that cannot be read (it is named).
+    """
+    if layout != "auto" and layout not in LAYOUTS:
+        raise unknown_name("layout", layout, ["auto", *LAYOUTS])
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder of results")
+    flat = sorted(file for file in folder.glob("*.txt") if not file.stem.endswith("_time"))
+    nested = sorted(file for file in folder.glob("*/*.txt") if _is_repetition(file))
+    boxed = sorted(file for file in folder.iterdir() if file.suffix in (".mat", ".json"))
+    if layout == "otb" or (layout == "auto" and boxed and not flat and not nested):
+        results = [_read_otb(file) for file in boxed]
+    elif layout == "got10k" or (layout in ("auto", "pysot") and nested and not flat):
+        results = [_read_nested(file) for file in nested]
+    else:
+        results = [_read_flat(file) for file in flat]
+    if not results:
+        expected = LAYOUTS.get(layout) or "; ".join(f"{name}: {files}" for name, files in LAYOUTS.items())
+        raise UserError(f"{folder}: no results in it; expected {expected}")
+    return results
+
+
+def official_names(dataset: str) -> list[str] | None:
+    """The names of a data set's sequences, which need not be on disk; None where there is no list of them."""
+    if dataset.startswith("got10k_"):
+        return [f"GOT-10k_{dataset.removeprefix('got10k_').title()}_{number:06d}" for number in range(1, 181)]
+    if dataset not in _SEQUENCE_LISTS:
+        return None
+    return [entry if isinstance(entry, str) else entry["name"] for entry in load_list(_SEQUENCE_LISTS[dataset])]
+
+
+def match_name(name: str, official: Iterable[str]) -> str | None:
+    """The official name that `name` stands for; None where there is none.
+
+    Toolkits differ in case ('BasketBall'), in separators ('Jogging-1', 'jogging.1'), in prefixes ('nfs_Gymnastics')
+    and, in OTB's .mat files, in a suffix with the tracker ('Deer_MDNet').
+    """
+    by_key = {_key(entry): entry for entry in official}
+    return by_key.get(_key(name)) or by_key.get(_key(name.rpartition("_")[0]))
+
+
+def is_foreign(folder: Path, sequence: str) -> bool:
+    """Whether a result on disk was imported from another program."""
+    try:
+        manifest = json.loads((folder / f"{sequence}.json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return False
+    return isinstance(manifest, dict) and manifest.get("format") == "foreign"
+
+
+def _key(name: str) -> str:
+    return _PREFIX.sub("", name.lower().replace("_", "-").replace(".", "-"))
+
+
+def _is_repetition(file: Path) -> bool:
+    match = _REPETITION.fullmatch(file.stem)
+    return match is not None and match[1] == file.parent.name
+
+
+def _checksum(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def _read_flat(file: Path) -> ForeignResult:
+    times = [folder / f"{file.stem}_time.txt" for folder in (file.parent, file.parent / "times")]
+    known = next((read_rows(path, 1)[:, 0] for path in times if path.is_file()), None)
+    return ForeignResult(file.stem, 0, read_boxes(file), known, file, _checksum(file))
+
+
+def _read_nested(file: Path) -> ForeignResult:
+    repetition = int(file.stem[-3:]) - 1
+    with file.open(encoding="utf-8-sig") as lines:
+        if lines.readline().strip() in ("1", "1.0000"):
+            raise UserError(f"{file}: a supervised run of VOT; score it with python -m pytracking.analysis.vot")
+    times_file = file.with_name(f"{file.parent.name}_time.txt")
+    times = _time_column(times_file, repetition) if times_file.is_file() else None
+    return ForeignResult(file.parent.name, repetition, read_boxes(file), times, file, _checksum(file))
+
+
+def _time_column(file: Path, repetition: int) -> np.ndarray | None:
+    """[T] seconds of a repetition; the file has a column for each, or one for the first alone (then None)."""
+    columns = len(file.read_text(encoding="utf-8-sig").partition("\n")[0].replace(",", " ").split())
+    return read_rows(file, columns)[:, repetition] if repetition < columns else None
+
+
+def _read_otb(file: Path) -> ForeignResult:
+    entry = _mat_entry(file) if file.suffix == ".mat" else _json_entry(file)
+    kind = str(entry.get("resType", entry.get("type", "rect")))
+    if kind != "rect":
+        raise UserError(f"{file}: results of type '{kind}'; only upright boxes ('rect') can be imported")
+    try:
+        boxes = np.asarray(entry["res"], np.float64)
+    except (KeyError, TypeError, ValueError):
+        boxes = np.zeros(0)
+    if boxes.ndim != 2 or boxes.shape[1] != 4 or not len(boxes):
+        raise UserError(f"{file}: its 'res' is not a list of boxes (x, y, w, h)")
+    fps = entry.get("fps")
+    times = np.full(len(boxes), 1 / float(fps)) if isinstance(fps, (int, float)) and fps > 0 else None
+    return ForeignResult(str(entry.get("seqName") or file.stem), 0, boxes, times, file, _checksum(file))
+
+
+def _json_entry(file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError:
+        raise UserError(f"{file}: not JSON") from None
+    entry = content[0] if isinstance(content, list) and content else content
+    if not isinstance(entry, dict):
+        raise UserError(f"{file}: expected OTB's list of evaluations, the one-pass one first")
+    return entry
+
+
+def _mat_entry(file: Path) -> dict[str, Any]:
+    """The first of OTB's `results`, a cell array of structs: the one-pass evaluation."""
+    try:
+        from scipy.io import loadmat
+    except ModuleNotFoundError:
+        raise UserError(f"{file}: reading MATLAB files needs scipy; install it with `pip install scipy`") from None
+    try:
+        content = loadmat(file, simplify_cells=True)
+    except (ValueError, NotImplementedError) as error:
+        raise UserError(f"{file}: not a MATLAB file that can be read ({error})") from None
+    entry = content.get("results")
+    if isinstance(entry, (list, np.ndarray)) and len(entry):
+        entry = entry[0]
+    if not isinstance(entry, dict):
+        raise UserError(f"{file}: no 'results' with boxes, as OTB's toolbox writes them")
+    return {key: value.item() if isinstance(value, np.generic) else value for key, value in entry.items()}

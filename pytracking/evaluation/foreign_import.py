@@ -1,0 +1,151 @@
+"""Import raw results of another program, so that its tracker stands in the same tables and plots as ours.
+
+python -m pytracking import-results ~/raw_results/MDNet mdnet/published --dataset_name otb
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import sys
+from pathlib import Path
+
+from ltr.admin.files import write_json, write_text
+from pytracking.errors import UserError, run_main
+from pytracking.evaluation.boxfile import format_boxes, format_times
+from pytracking.evaluation.environment import results_root
+from pytracking.evaluation.foreign import LAYOUTS, ForeignResult, is_foreign, match_name, official_names, read_foreign
+from pytracking.evaluation.tracker import TrackerRun
+
+
+def import_results(
+    source: Path,
+    tracker: str,
+    parameter: str,
+    results: Path,
+    *,
+    layout: str = "auto",
+    dataset: str | None = None,
+    run_id: int | None = None,
+) -> tuple[list[Path], list[str]]:
+    """Copy foreign results into our layout, each with a manifest that marks it as foreign.
+
+    Such a manifest says where the boxes came from and has their checksum, but no parameters or weights: the runner
+    never takes the result for one of its own. Repetitions become runs: `<parameter>_000`, `_001`, ...
+
+    Args:
+        source: folder of one tracker's results.
+        tracker, parameter: what it is called from now on.
+        results: folder of raw results.
+        layout: a key of `LAYOUTS`, or 'auto'.
+        dataset: name of the data set, to match the names of sequences; they stay as they are when left out.
+        run_id: number of the run, where the source has a single one.
+
+    Returns:
+        written: the files of boxes.
+        unknown: names in the source that the data set does not have; they are not imported.
+
+    Raises:
+        UserError: as `read_foreign`; no sequence of the data set among the results, two files for one sequence, or a
+            result of our own in the place of one.
+    """
+    found = read_foreign(source, layout)
+    names, unknown = _official(found, dataset)
+    if not names:
+        raise UserError(f"{source}: none of its {len(found)} results is on a sequence of '{dataset}': {unknown[0]} ...")
+    repeated = any(result.repetition for result in found)
+    if repeated and run_id is not None:
+        raise UserError(f"{source}: it has several repetitions, which number the runs; leave --run out")
+    targets: dict[Path, ForeignResult] = {}
+    for result, name in names:
+        run = TrackerRun(tracker, parameter, result.repetition if repeated else run_id)
+        target = run.result_folder(results) / f"{name}.txt"
+        if target in targets:
+            raise UserError(f"{targets[target].source} and {result.source} are both results on '{name}'")
+        if target.exists() and not is_foreign(target.parent, name):
+            raise UserError(f"{target}: a result that was not imported; choose other names for the tracker's results")
+        targets[target] = result
+    for target, result in targets.items():
+        _write(target, result, layout, dataset)
+    return list(targets), unknown
+
+
+def _official(found: list[ForeignResult], dataset: str | None) -> tuple[list[tuple[ForeignResult, str]], list[str]]:
+    """Results with their official names, and the names that have none."""
+    official = None if dataset is None else official_names(dataset)
+    names, unknown = [], []
+    for result in found:
+        name = result.sequence if official is None else match_name(result.sequence, official)
+        if name is None:
+            unknown.append(result.sequence)
+        else:
+            names.append((result, name))
+    return names, unknown
+
+
+def _write(target: Path, result: ForeignResult, layout: str, dataset: str | None) -> None:
+    boxes = format_boxes(result.boxes)
+    write_text(target, boxes)
+    time_file = target.with_name(f"{target.stem}_time.txt")
+    if result.times is not None:
+        write_text(time_file, format_times(result.times))
+    else:
+        time_file.unlink(missing_ok=True)
+    manifest = {
+        "format": "foreign",
+        "layout": layout,
+        "source": str(Path(result.source.parent.name) / result.source.name),
+        "source_sha256": result.sha256,
+        "dataset": dataset,
+        "sequence": target.stem,
+        "num_frames": len(result.boxes),
+        "boxes_sha256": hashlib.sha256(boxes.encode()).hexdigest(),
+    }
+    write_json(target.with_suffix(".json"), manifest)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    layouts = "; ".join(f"{name}: {files}" for name, files in LAYOUTS.items())
+    parser = argparse.ArgumentParser(
+        prog="python -m pytracking import-results",
+        description="Import raw results of another program into our layout, marked as foreign.",
+        epilog=f"Layouts: {layouts}",
+    )
+    parser.add_argument("source", type=Path, help="folder of one tracker's results on one data set")
+    parser.add_argument("name", metavar="TRACKER/PARAMETERS", help="what to call them, such as mdnet/published")
+    parser.add_argument("--dataset_name", help="data set, to match the names of its sequences")
+    parser.add_argument("--layout", default="auto", help=f"auto, {', '.join(LAYOUTS)} (default: auto)")
+    parser.add_argument("--run", type=int, help="number of the run, where there are several")
+    parser.add_argument("--results", type=Path, help="folder of raw results (default: results/tracking_results)")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line. Returns 0."""
+    args = build_parser().parse_args(argv)
+    tracker, _, parameter = args.name.partition("/")
+    if not tracker or not parameter or "/" in parameter:
+        raise UserError(f"'{args.name}' is not TRACKER/PARAMETERS, such as mdnet/published")
+    written, unknown = import_results(
+        args.source,
+        tracker,
+        parameter,
+        results_root(args.results),
+        layout=args.layout,
+        dataset=args.dataset_name,
+        run_id=args.run,
+    )
+    folders = ", ".join(str(folder) for folder in dict.fromkeys(path.parent for path in written))
+    print(f"{len(written)} results imported to {folders}")
+    official = official_names(args.dataset_name) if args.dataset_name else None
+    if official is not None and (missing := sorted(set(official) - {path.stem for path in written})):
+        shown = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
+        print(f"no result on {len(missing)} of {len(official)} sequences: {shown}")
+    if unknown:
+        print(f"not of {args.dataset_name}, left out: {', '.join(unknown)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run_main(main))
