@@ -56,6 +56,9 @@ ARCHITECTURES = {
     "prdimp18": "klcedimpnet18",
     "prdimp50": "klcedimpnet50",
     "dimp_nceplus_lite": "dimpnet_lite0",
+    "atom_default": "atom_resnet18",
+    "atom_mlis": "atom_resnet18",
+    "atom_kldis": "atom_resnet18",
 }
 
 # With random weights a peak means nothing: every frame counts as a target found without a distractor.
@@ -132,7 +135,7 @@ def create(parameter: str, device: str) -> tuple[Tracker, str]:
         UserError: unknown parameter, or a network that cannot be loaded.
     """
     name, parameter = find_tracker(parameter)
-    if name != "dimp":
+    if name not in ("dimp", "atom"):
         return load_tracker(parameter, name), "none"
     net_name = load_parameters(parameter, name).net_name
     try:
