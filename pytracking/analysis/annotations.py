@@ -1,0 +1,79 @@
+"""Sequences from annotations alone, to score raw results where the videos are not on disk."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pytracking.errors import UserError
+from pytracking.evaluation.boxfile import read_boxes, read_flags
+from pytracking.evaluation.data import Sequence
+from pytracking.evaluation.foreign import match_name, official_names
+from pytracking.evaluation.layout import load_attributes
+
+_ATTRIBUTES = {"otb": "otb_attributes.json", "uav": "uav123_attributes.json", "lasot": "lasot_attributes.json"}
+
+
+def read_annotations(path: Path, dataset: str) -> list[Sequence]:
+    """The sequences of pysot's JSON, or of a folder of `<sequence>.txt` with `absent/<sequence>.txt` (1 = absent).
+
+    Their frames are names only: a protocol that clips boxes to the image does without.
+
+    Args:
+        path: the JSON file (`gt_rect` of every sequence; `absent`, where it has that, is 1 in frames that count), or
+            the folder, as LaSOT's toolkit has it.
+        dataset: name of the data set; decides names, attributes and how a protocol treats absent frames.
+
+    Raises:
+        UserError: nothing of the kind, a file that cannot be read, or a name that the data set does not have.
+    """
+    boxes = _read_folder(path) if path.is_dir() else _read_json(path)
+    official = official_names(dataset)
+    attributes = load_attributes(_ATTRIBUTES[dataset]) if dataset in _ATTRIBUTES else {}
+    sequences = []
+    for given, (annotated, visible) in boxes.items():
+        name = given if official is None else match_name(given, official)
+        if name is None:
+            raise UserError(f"{path}: '{given}' is not a sequence of {dataset}")
+        if visible is not None and len(visible) != len(annotated):
+            raise UserError(f"{path}: '{given}' has {len(annotated)} boxes and {len(visible)} values of absence")
+        frames = [Path(name, f"{number:08d}.jpg") for number in range(1, len(annotated) + 1)]
+        sequences.append(Sequence(name, frames, dataset, annotated, path, visible, attributes=attributes.get(name)))
+    order = {name: number for number, name in enumerate(official or [])}
+    return sorted(sequences, key=lambda sequence: order.get(sequence.name, 0))
+
+
+def _read_folder(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray | None]]:
+    files = sorted(path.glob("*.txt"))
+    if not files:
+        raise UserError(f"{path}: no <sequence>.txt in it")
+    found = {}
+    for file in files:
+        absent = path / "absent" / file.name
+        found[file.stem] = (read_boxes(file), read_flags(absent) == 0 if absent.is_file() else None)
+    return found
+
+
+def _read_json(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray | None]]:
+    try:
+        content: Any = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file or folder of annotations") from None
+    except ValueError:
+        raise UserError(f"{path}: not JSON; expected pysot's annotations or a folder of <sequence>.txt") from None
+    if not isinstance(content, dict) or not content:
+        raise UserError(f"{path}: expected an object of sequences")
+    found = {}
+    for name, entry in content.items():
+        try:
+            annotated = np.asarray(entry["gt_rect"], np.float64)
+            shown = np.asarray(entry["absent"]) == 1 if "absent" in entry else None
+        except (KeyError, TypeError, ValueError):
+            annotated, shown = np.zeros(0), None
+        if annotated.ndim != 2 or annotated.shape[1] != 4 or not len(annotated):
+            raise UserError(f"{path}: sequence '{name}' has no boxes of 4 numbers under 'gt_rect'")
+        found[name] = (annotated, shown)
+    return found

@@ -1,0 +1,193 @@
+"""The paper's table beside measured figures; annotations without videos; figures by attribute."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pytracking.analysis import table
+from pytracking.analysis.annotations import read_annotations
+from pytracking.analysis.attributes import attribute_figures, attribute_table
+from pytracking.analysis.bootstrap import difference_table
+from pytracking.analysis.extract import Scores, extract_scores
+from pytracking.errors import UserError
+from pytracking.evaluation.boxfile import format_boxes
+from pytracking.evaluation.tracker import trackerlist
+
+DATA = Path(__file__).parents[2] / "data" / "foreign_results.npz"
+NAMES = ("Deer", "Couple", "Skiing", "Crossing")
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """ATOM and SiamFC on four sequences of OTB, and ATOM on one of LaSOT."""
+    root = tmp_path / "results"
+    with np.load(DATA) as data:
+        for tracker in ("ATOM", "SiamFC"):
+            folder = root / tracker.lower() / "published"
+            folder.mkdir(parents=True)
+            for name in NAMES:
+                (folder / f"{name}.txt").write_text(format_boxes(data[f"otb_{name}_{tracker}"]))
+        (root / "atom" / "published" / "yoyo-15.txt").write_text(format_boxes(data["lasot_ATOM"]))
+    return root
+
+
+@pytest.fixture
+def otb(tmp_path: Path) -> Path:
+    """pysot's JSON of the four sequences."""
+    with np.load(DATA) as data:
+        content = {name: {"gt_rect": data[f"otb_{name}_annotation"].tolist()} for name in NAMES}
+    path = tmp_path / "OTB100.json"
+    path.write_text(json.dumps(content))
+    return path
+
+
+@pytest.fixture
+def lasot(tmp_path: Path) -> Path:
+    """LaSOT's toolkit: a folder of boxes with a folder of absence."""
+    folder = tmp_path / "annotations"
+    (folder / "absent").mkdir(parents=True)
+    with np.load(DATA) as data:
+        np.savetxt(folder / "yoyo-15.txt", data["lasot_annotation"], delimiter=",", fmt="%d")
+        np.savetxt(folder / "absent" / "yoyo-15.txt", ~data["lasot_visible"], fmt="%d")
+    return folder
+
+
+@pytest.fixture
+def scores(results: Path, otb: Path) -> Scores:
+    runs = trackerlist("atom", "published", display_name="ATOM") + trackerlist("siamfc", "published", None, "SiamFC")
+    return extract_scores(runs, read_annotations(otb, "otb"), results)
+
+
+def test_the_published_table(capsys: pytest.CaptureFixture) -> None:
+    published = table.published_table()
+    assert published.trackers["DiMP-NCE+"] == {
+        "trackingnet": 78.7,
+        "lasot": 63.7,
+        "uav": 67.2,
+        "nfs": 65.0,
+        "otb": 70.7,
+    }
+    assert len(published.trackers) == 11
+    assert sum(len(figures) for figures in published.trackers.values()) == 55 - 4
+    assert table.main([]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["published", "TrackingNet", "LaSOT", "UAV123", "NFS", "OTB-100"]
+    assert lines[3].split() == ["UPDT", "61.1", "-", "54.5", "53.7", "70.2"]
+    assert "64.8 (62.3)" in lines[8]
+    assert "BMVC 2020" in lines[13]
+
+
+def test_measured_beside_published(results: Path, otb: Path, lasot: Path, capsys: pytest.CaptureFixture) -> None:
+    command = ["--results", str(results), "--dataset", f"otb={otb}"]
+    trackers = ["atom/published=ATOM", "siamfc/published=SiamFC"]
+    assert table.main([*trackers, *command, "--attributes", "--against", "ATOM"]) == 0
+    out = capsys.readouterr().out
+    lines = out.splitlines()
+    assert "measured AUC" in lines[0]
+    atom, siamfc = lines[2].split(), lines[3].split()
+    assert atom[:3] == ["ATOM", "OTB-100", "66.9"]
+    assert float(atom[4]) == pytest.approx(float(atom[3]) - 66.9, abs=0.006)
+    assert (siamfc[2], siamfc[4], siamfc[-1]) == ("-", "-", "4")
+    assert "published: How to Train" in out
+    assert "measured: from raw results on this machine, protocol pytracking" in out
+    assert "AUC on otb" in out
+    assert "AUC against ATOM" in out
+    assert "10000 samples, seed 0" in out
+
+    assert table.main(["atom/published=ATOM", *command, "--dataset", f"lasot={lasot}", "--protocol", "got10k"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "measured AO" in lines[0]
+    assert [line.split()[1] for line in lines[2:4]] == ["OTB-100", "LaSOT"]
+    # 1000 frames without the first and 33 absent ones; the figure is that of test_toolkits' plain count.
+    assert lines[3].split()[3] == "70.85"
+
+
+def test_a_data_set_on_disk(sequence_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    folder = tmp_path / "results" / "a" / "b"
+    folder.mkdir(parents=True)
+    boxes = np.loadtxt(sequence_root / "near" / "groundtruth_rect.txt", delimiter=",")
+    for name in ("near", "group_far"):
+        (folder / f"{name}.txt").write_text(format_boxes(boxes))
+    command = ["a/b", "--dataset", f"folder={sequence_root}", "--results", str(tmp_path / "results"), "--markdown"]
+    assert table.main(command) == 0
+    row = capsys.readouterr().out.splitlines()[2]
+    assert [cell.strip() for cell in row.split("|")][1:5] == ["a/b", "folder", "-", "95.24"]
+
+
+def test_bad_command_lines(results: Path, otb: Path) -> None:
+    for arguments in (["atom/published"], ["--dataset", "otb"]):
+        with pytest.raises(UserError, match="name trackers and, with --dataset"):
+            table.main(arguments)
+    command = ["atom/published=ATOM", "--dataset", f"otb={otb}", "--results", str(results)]
+    with pytest.raises(UserError, match="unknown protocol 'lassot'; did you mean 'lasot'"):
+        table.main([*command, "--protocol", "lassot"])
+    with pytest.raises(UserError, match="unknown tracker 'ATON'; did you mean 'ATOM'"):
+        table.main([*command, "--against", "ATON"])
+
+
+def test_annotations_without_videos(otb: Path, lasot: Path) -> None:
+    sequences = read_annotations(otb, "otb")
+    assert [sequence.name for sequence in sequences] == ["Couple", "Crossing", "Deer", "Skiing"]
+    assert sequences[2].attributes == ("MB", "FM", "IPR", "BC", "LR")
+    assert len(sequences[2].frames) == 71
+    (yoyo,) = read_annotations(lasot, "lasot")
+    assert yoyo.target_visible is not None
+    assert (~yoyo.target_visible).sum() == 33
+    content = {"a": {"gt_rect": [[1, 2, 3, 4], [1, 2, 3, 4]], "absent": [1, 0]}}
+    otb.write_text(json.dumps(content))
+    (other,) = read_annotations(otb, "other")
+    assert other.target_visible is not None
+    assert other.target_visible.tolist() == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("x", "not JSON"),
+        ("[]", "an object of sequences"),
+        ('{"Deer": {}}', "'Deer' has no boxes"),
+        ('{"Deer": {"gt_rect": [[1, 2, 3]]}}', "'Deer' has no boxes"),
+        ('{"Dear": {"gt_rect": [[1, 2, 3, 4]]}}', "'Dear' is not a sequence of otb"),
+        ('{"Deer": {"gt_rect": [[1, 2, 3, 4]], "absent": [1, 1]}}', "1 boxes and 2 values of absence"),
+    ],
+)
+def test_damaged_annotations(otb: Path, content: str, message: str) -> None:
+    otb.write_text(content)
+    with pytest.raises(UserError, match=message):
+        read_annotations(otb, "otb")
+
+
+def test_missing_annotations(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such file or folder of annotations"):
+        read_annotations(tmp_path / "none", "otb")
+    with pytest.raises(UserError, match=r"no <sequence>\.txt"):
+        read_annotations(tmp_path, "otb")
+
+
+def test_figures_by_attribute(scores: Scores) -> None:
+    figures = attribute_figures(scores)
+    deer = scores.sequences.index("Deer")
+    assert np.allclose(figures["MB"], scores.auc[deer])
+    with_sv = [s for s, name in enumerate(scores.sequences) if name in ("Couple", "Crossing", "Skiing")]
+    assert np.allclose(figures["SV"], scores.auc[with_sv].mean(axis=0))
+    lines = attribute_table(scores).splitlines()
+    assert lines[0].split()[3] == "sequences"
+    assert [line.split()[:2] for line in lines[2:] if line.startswith(("SV", "all"))] == [["SV", "3"], ["all", "4"]]
+
+
+def test_nothing_known_of_attributes(scores: Scores, results: Path, lasot: Path) -> None:
+    sequences = read_annotations(lasot, "elsewhere")
+    other = extract_scores(trackerlist("atom", "published"), sequences, results)
+    with pytest.raises(UserError, match="no attributes are known for the sequences of elsewhere"):
+        attribute_figures(other)
+
+
+def test_differences_are_of_the_headline_figure(scores: Scores) -> None:
+    lines = difference_table(scores, "SiamFC", markdown=True).splitlines()
+    expected = scores.auc.mean(axis=0)
+    assert f"{expected[0] - expected[1]:+.2f}" in lines[2]
+    assert "paired bootstrap over 4 sequences" in "\n".join(lines)
