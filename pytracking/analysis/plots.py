@@ -64,10 +64,10 @@ def draw_curves(scores: Scores, plot_type: str) -> Figure:
     mean_curves, mean_figures = 100 * scores.mean(curves), scores.mean(figures)
     figure = Figure(figsize=(4.8, 3.9), layout=ConstrainedLayoutEngine(rect=(0, 0.03, 1, 0.97)))
     axes = figure.add_subplot()
-    for k in np.argsort(-mean_figures, kind="stable"):
+    for k in map(int, np.argsort(-mean_figures, kind="stable")):
         label = f"{scores.trackers[k]} [{mean_figures[k]:.1f}]"
         # Colour and dashes belong to the tracker, not to its rank, so that they are the same in every plot of a report.
-        style, colour = _LINES[k % len(_LINES)], COLOURS[k % len(COLOURS)]
+        style, colour = tracker_style(k)
         axes.plot(thresholds, mean_curves[k], style, color=colour, linewidth=1.8, label=label)
     axes.set_xlim(thresholds[0], thresholds[-1])
     axes.set_ylim(0, 100)
@@ -88,7 +88,7 @@ def draw_curves(scores: Scores, plot_type: str) -> Figure:
         framealpha=0.9,
         handlelength=2.6,
     )
-    figure.text(0.995, 0.002, _caption(scores, plot_type), ha="right", va="bottom", fontsize=6, color="0.35")
+    figure.text(0.995, 0.002, caption(scores, plot_type), ha="right", va="bottom", fontsize=6, color="0.35")
     return figure
 
 
@@ -103,8 +103,14 @@ def save_figure(figure: Figure, stem: Path) -> list[Path]:
     return paths
 
 
-def _caption(scores: Scores, plot_type: str) -> str:
-    caption = f"protocol {scores.protocol.name}"
+def tracker_style(k: int) -> tuple[str, str]:
+    """Line style and colour of tracker number `k`, the same in every plot."""
+    return _LINES[k % len(_LINES)], COLOURS[k % len(COLOURS)]
+
+
+def caption(scores: Scores, plot_type: str) -> str:
+    """What stands under a plot: the protocol, for 'success' with its rule, and what is left out."""
+    text = f"protocol {scores.protocol.name}"
     if plot_type == "success":
-        caption += f": {scores.protocol.success_rule}"
-    return caption + ("; frames without a valid annotation left out" if scores.excludes_invalid else "")
+        text += f": {scores.protocol.success_rule}"
+    return text + ("; frames without a valid annotation left out" if scores.excludes_invalid else "")

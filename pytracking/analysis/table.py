@@ -12,10 +12,14 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from pytracking.analysis.annotations import read_annotations
 from pytracking.analysis.attributes import attribute_table
 from pytracking.analysis.bootstrap import difference_table
+from pytracking.analysis.comparison_plots import draw_attribute_radar, draw_scatter, draw_speed_accuracy
 from pytracking.analysis.extract import Scores, extract_scores
+from pytracking.analysis.plots import save_figure
 from pytracking.analysis.protocol import get_protocol
 from pytracking.analysis.tables import format_table
 from pytracking.errors import UserError, run_main
@@ -135,6 +139,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--skip_missing_seq", action="store_true", help="leave out sequences without a result")
     parser.add_argument("--attributes", action="store_true", help="figures for every attribute, too")
     parser.add_argument("--against", metavar="NAME", help="differences to this tracker with their intervals, too")
+    parser.add_argument("--plots", type=Path, metavar="FOLDER", help="draw speed, attributes and --against there, too")
     parser.add_argument("--seed", type=int, default=0, help="of the bootstrap (default: 0)")
     parser.add_argument("--markdown", action="store_true", help="tables in Markdown")
     return parser
@@ -158,7 +163,22 @@ def main(argv: list[str] | None = None) -> int:
             print(f"\n{attribute_table(scores, args.markdown)}")
         if args.against:
             print(f"\n{difference_table(scores, args.against, args.markdown, args.seed)}")
+        if args.plots:
+            print("\n" + "\n".join(map(str, _write_plots(scores, args.plots / scores.dataset, args.against))))
     return 0
+
+
+def _write_plots(scores: Scores, folder: Path, against: str | None) -> list[Path]:
+    """The comparison plots that the results allow: without times no speed, without attributes no radar."""
+    figures = {}
+    if np.isfinite(scores.fps).any():
+        figures["speed_accuracy"] = draw_speed_accuracy(scores)
+    if len({name for attributes in scores.attributes for name in attributes or ()}) >= 3:
+        figures["attribute_radar"] = draw_attribute_radar(scores)
+    for number, tracker in enumerate(scores.trackers):
+        if against is not None and tracker != against:
+            figures[f"scatter_{number}"] = draw_scatter(scores, tracker, against)
+    return [path for name, figure in figures.items() for path in save_figure(figure, folder / name)]
 
 
 def _measure(text: str, runs: list[TrackerRun], args: argparse.Namespace) -> Scores:

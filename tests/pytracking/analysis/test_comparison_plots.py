@@ -1,0 +1,107 @@
+"""Radar, speed-accuracy and scatter plots show the scores, each tracker in its colour, and the protocol."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pytracking.analysis import table
+from pytracking.analysis.comparison_plots import draw_attribute_radar, draw_scatter, draw_speed_accuracy
+from pytracking.analysis.extract import Scores, extract_scores
+from pytracking.analysis.plots import tracker_style
+from pytracking.errors import UserError
+from pytracking.evaluation.boxfile import format_boxes
+from pytracking.evaluation.data import Sequence
+from pytracking.evaluation.tracker import trackerlist
+
+ATTRIBUTES = {"one": ("OCC", "FM"), "two": ("FM", "SV"), "three": ("SV", "LR"), "four": None}
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> list[Sequence]:
+    boxes = np.tile([10.0, 10, 20, 20], (8, 1))
+    frames = [Path(f"{number}.jpg") for number in range(8)]
+    return [
+        Sequence(name, frames, "otb", boxes, tmp_path / f"{name}.txt", attributes=attributes)
+        for name, attributes in ATTRIBUTES.items()
+    ]
+
+
+@pytest.fixture
+def results(tmp_path: Path, dataset: list[Sequence]) -> Path:
+    """'good' loses the target on 'two' only, 'bad' on all but 'two'; 'good' alone has times, 50 frames a second."""
+    root = tmp_path / "results"
+    for tracker in ("good", "bad"):
+        folder = root / tracker / "x"
+        folder.mkdir(parents=True)
+        for sequence in dataset:
+            lost = (sequence.name == "two") == (tracker == "good")
+            boxes = sequence.ground_truth_rect + np.array([500.0 * lost, 0, 0, 0])
+            (folder / f"{sequence.name}.txt").write_text(format_boxes(boxes))
+            if tracker == "good":
+                (folder / f"{sequence.name}_time.txt").write_text("0.02\n" * 8)
+    return root
+
+
+@pytest.fixture
+def scores(dataset: list[Sequence], results: Path) -> Scores:
+    runs = trackerlist("bad", "x", display_name="Bad") + trackerlist("good", "x", display_name="Good")
+    return extract_scores(runs, dataset, results)
+
+
+def test_radar(scores: Scores) -> None:
+    figure = draw_attribute_radar(scores)
+    (axes,) = figure.axes
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["FM (2)", "LR (1)", "OCC (1)", "SV (2)"]
+    good, bad = axes.lines
+    perfect, lost = 100 * 20 / 21, 100 * 20 / 21 / 8
+    assert np.allclose(good.get_ydata(), [(perfect + lost) / 2, perfect, perfect, (perfect + lost) / 2, 53.571428])
+    assert (good.get_color(), bad.get_color()) == (tracker_style(1)[1], tracker_style(0)[1])
+    assert str(good.get_label()).startswith("Good [")
+    assert axes.get_ylim() == (0, 100)
+    assert "protocol pytracking" in figure.texts[0].get_text()
+
+
+def test_a_radar_needs_three_attributes(scores: Scores) -> None:
+    few = dataclasses.replace(scores, attributes=[("OCC",), ("FM",), None, None])
+    with pytest.raises(UserError, match="needs three attributes; the sequences of otb have 2"):
+        draw_attribute_radar(few)
+
+
+def test_speed_and_accuracy(scores: Scores) -> None:
+    (axes,) = draw_speed_accuracy(scores).axes
+    (point,) = axes.lines
+    assert np.allclose(point.get_xdata(), 50)
+    assert np.allclose(point.get_ydata(), scores.auc[:, 1].mean())
+    assert [text.get_text() for text in axes.texts] == ["Good"]
+    assert axes.get_title() == "Speed and accuracy on otb (1 without times left out)"
+    assert axes.get_xscale() == "log"
+    with pytest.raises(UserError, match="no tracker's speed is known"):
+        draw_speed_accuracy(dataclasses.replace(scores, seconds=np.full((4, 2), np.nan)))
+
+
+def test_scatter(scores: Scores) -> None:
+    (axes,) = draw_scatter(scores, "Good", "Bad").axes
+    points = np.asarray(axes.collections[0].get_offsets())
+    assert np.allclose(points, scores.auc)
+    assert axes.get_title() == "Good better on 3 of 4 sequences of otb"
+    assert {text.get_text() for text in axes.texts} == set(ATTRIBUTES)
+    with pytest.raises(UserError, match="unknown tracker 'Goof'; did you mean 'Good'"):
+        draw_scatter(scores, "Goof", "Bad")
+
+
+def test_the_table_writes_what_the_results_allow(
+    results: Path, tmp_path: Path, dataset: list[Sequence], capsys: pytest.CaptureFixture
+) -> None:
+    folder = tmp_path / "annotations"
+    folder.mkdir()
+    for sequence in dataset:
+        (folder / f"{sequence.name}.txt").write_text(format_boxes(sequence.ground_truth_rect))
+    command = ["good/x=Good", "bad/x=Bad", "--dataset", f"mine={folder}", "--results", str(results)]
+    assert table.main([*command, "--against", "Bad", "--plots", str(tmp_path / "plots")]) == 0
+    files = sorted(path.name for path in (tmp_path / "plots" / "mine").iterdir())
+    assert files == ["scatter_0.pdf", "scatter_0.png", "speed_accuracy.pdf", "speed_accuracy.png"]
+    assert str(tmp_path / "plots" / "mine" / "scatter_0.png") in capsys.readouterr().out
