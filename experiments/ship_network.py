@@ -81,7 +81,7 @@ def add_figures(name: str, dataset: str, path: Path | None, results: Path) -> di
         "precision": round(float(scores.precision_figure.mean()), 2),
         "norm_precision": round(float(scores.norm_precision_figure.mean()), 2),
     }
-    card.setdefault("measured", {})[dataset] = {"protocol": scores.protocol.name, **figures}
+    card.setdefault("measured", {})[dataset] = {"protocol": scores.protocol.name, **figures, "names": scores.sequences}
     write_json(card_file, card)
     return figures
 

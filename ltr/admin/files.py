@@ -24,6 +24,10 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     temporary = target.with_name(f"{target.name}.tmp{os.getpid()}")
     try:
         yield temporary
+        # Some writers make files for their owner alone.
+        mask = os.umask(0)
+        os.umask(mask)
+        temporary.chmod(0o666 & ~mask)
         with open(temporary, "rb") as written:
             os.fsync(written.fileno())
         os.replace(temporary, target)
