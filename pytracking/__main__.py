@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import importlib
-import json
 import sys
-from pathlib import Path
 
 from pytracking.errors import EXIT_USER_ERROR, UserError, run_main, unknown_name
 
@@ -81,16 +79,10 @@ def trackers_text() -> str:
 
 
 def models_text() -> str:
-    """One line a network: name, size, and the recipe of its card."""
-    from pytracking.networks import network_folders
+    """One line a network, and which are asked for but not there."""
+    from pytracking.networks import listing
 
-    lines = []
-    for file in sorted(path for folder in network_folders() for path in folder.glob("*.safetensors")):
-        card = file.with_suffix(".json")
-        recipe = _card_entry(card, "recipe") if card.is_file() else "no card beside it"
-        lines.append(f"{file.stem:24s} {file.stat().st_size / 1e6:6.1f} MB  {recipe}  {file}")
-    folders = " or ".join(str(folder) for folder in network_folders())
-    return "\n".join(lines) if lines else f"no trained network (*.safetensors) in {folders}"
+    return listing.models_text()
 
 
 def datasets_text() -> str:
@@ -105,14 +97,6 @@ def datasets_text() -> str:
             text = str(error)
         lines.append(f"{name:22s} {text}")
     return "\n".join(lines)
-
-
-def _card_entry(card: Path, key: str) -> str:
-    try:
-        content = json.loads(card.read_text(encoding="utf-8"))
-    except ValueError:
-        return f"{card.name} is not JSON"
-    return str(content.get(key, "")) if isinstance(content, dict) else f"{card.name} is not a JSON object"
 
 
 if __name__ == "__main__":

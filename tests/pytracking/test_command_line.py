@@ -177,18 +177,31 @@ def test_lists(capsys: pytest.CaptureFixture, tmp_path: Path, monkeypatch: pytes
     assert "EBM_TRACKING_OTB" in out
 
     monkeypatch.setenv("EBM_TRACKING_NETWORKS", str(tmp_path))
-    for name, card in [("one", '{"recipe": "dimp/one"}'), ("two", "{"), ("three", "[]"), ("four", None)]:
+    for name, card in [
+        ("one", '{"recipe_name": "dimp/one", "measured": {"demo": {"auc": 51.26, "sequences": 5}}}'),
+        ("two", "{"),
+        ("three", "[]"),
+        ("four", None),
+    ]:
         (tmp_path / f"{name}.safetensors").write_bytes(b"0" * 1000)
         if card is not None:
             (tmp_path / f"{name}.json").write_text(card)
     assert package_main.main(["models"]) == 0
     out = capsys.readouterr().out
-    for part in ("dimp/one", "two.json is not JSON", "three.json is not a JSON object", "no card beside it"):
+    assert "2.3" in next(line for line in out.splitlines() if line.startswith("dimp_nceplus_lite"))
+    assert "without weights here: atom_default" in out
+    for part in (
+        "recipe dimp/one, AUC 51.3 on demo (5)",
+        "damaged",
+        "two.json is not JSON",
+        "three.json is not a JSON object",
+        "no card beside it",
+    ):
         assert part in out
 
 
 def test_no_model_at_hand(capsys: pytest.CaptureFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pytracking.networks.network_folders", lambda: [tmp_path])
+    monkeypatch.setattr("pytracking.networks.listing.network_folders", lambda: [tmp_path])
     assert package_main.main(["models"]) == 0
     assert f"no trained network (*.safetensors) in {tmp_path}" in capsys.readouterr().out
 
