@@ -62,10 +62,14 @@ def plot_results(
 
 
 def write_plots(scores: Scores, folder: Path, plot_types: Iterable[str] = tuple(PLOT_TYPES)) -> list[Path]:
-    """Write the plots of scores that were extracted before; returns the files' paths."""
+    """Write the plots of scores that were extracted before; returns the files' paths.
+
+    Under a protocol without centre errors there is only the success plot.
+    """
     return [
         path
         for plot_type in plot_types
+        if scores.protocol.has_precision or plot_type == "success"
         for path in save_figure(draw_curves(scores, plot_type), folder / f"{plot_type}_plot")
     ]
 

@@ -10,6 +10,7 @@ import pytest
 from pytracking import get_dataset, trackerlist
 from pytracking.analysis import plots
 from pytracking.analysis.extract import extract_scores
+from pytracking.analysis.plot_results import write_plots
 from pytracking.analysis.tables import per_sequence_table, results_table
 from pytracking.evaluation.boxfile import format_boxes
 from pytracking.evaluation.data import Sequence
@@ -85,3 +86,10 @@ def test_plots_name_the_headline_figure(dataset: list[Sequence], results: Path) 
     assert legend.get_title().get_text() == "tracker [AO]"
     assert legend.get_texts()[0].get_text() == "t/good_000 [100.0]"
     assert "protocol got10k" in " ".join(text.get_text() for text in figure.texts)
+
+
+def test_a_protocol_without_centre_errors_has_no_precision_plots(
+    dataset: list[Sequence], results: Path, tmp_path: Path
+) -> None:
+    scores = extract_scores(TRACKERS, dataset, results, protocol="got10k")
+    assert [path.name for path in write_plots(scores, tmp_path / "plots")] == ["success_plot.png", "success_plot.pdf"]

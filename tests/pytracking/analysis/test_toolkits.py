@@ -7,6 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
 
 from pytracking.analysis.curves import SequenceCurves
 from pytracking.analysis.protocol import PROTOCOLS, get_protocol
@@ -165,3 +168,22 @@ def test_every_protocol_says_its_source_and_vot_where_it_is() -> None:
     assert all(protocol.source and protocol.rule and protocol.success_rule for protocol in PROTOCOLS.values())
     with pytest.raises(UserError, match=r"python -m pytracking\.analysis\.vot"):
         get_protocol("vot")
+
+
+whole_boxes = arrays.arrays(np.float64, (7, 4), elements=st.integers(1, 40).map(float))
+
+
+@settings(deadline=None, derandomize=True)
+@given(whole_boxes, whole_boxes, arrays.arrays(np.bool_, 7))
+def test_where_the_toolkits_agree(predicted: np.ndarray, annotated: np.ndarray, visible: np.ndarray) -> None:
+    predicted[0] = annotated[0]
+    visible[0] = True
+
+    def success(protocol: str, shown: np.ndarray | None) -> np.ndarray:
+        return PROTOCOLS[protocol].curves(predicted, annotated, shown, "lasot", False, None).success
+
+    for protocol in ("otb", "lasot", "pysot"):
+        assert np.array_equal(success(protocol, None), success("pytracking", None))
+    for protocol in ("lasot", "pysot"):
+        assert np.array_equal(success(protocol, visible), success("pytracking", visible))
+    assert (success("trackingnet", None) >= success("otb", None)).all()
