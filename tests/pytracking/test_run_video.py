@@ -112,7 +112,7 @@ def frames_then(error: BaseException, square_frames: list[np.ndarray]) -> Iterat
 def test_whatever_ends_the_stream_the_files_are_complete(
     tmp_path: Path, square_frames: list[np.ndarray], error: BaseException, capsys: pytest.CaptureFixture
 ) -> None:
-    tracker = load_tracker("default")
+    tracker = load_tracker("default", "static")
     tracked = track_stream(
         frames_then(error, square_frames), tracker, BOX, tmp_path / "s", label="static", rate=Fraction(25)
     )
@@ -140,7 +140,7 @@ def test_a_tracker_that_breaks_down_keeps_its_boxes(tmp_path: Path, square_frame
 def test_nothing_tracked_leaves_earlier_files_alone(tmp_path: Path, square_frames: list[np.ndarray]) -> None:
     (tmp_path / "s.mp4").write_text("earlier")
     tracked = track_stream(
-        square_frames, load_tracker("default"), (500, 500, 9, 9), tmp_path / "s", label="x", rate=Fraction(25)
+        square_frames, load_tracker("default", "static"), (500, 500, 9, 9), tmp_path / "s", label="x", rate=Fraction(25)
     )
     assert tracked.kept == "nothing was tracked"
     assert (tmp_path / "s.mp4").read_text() == "earlier"

@@ -22,7 +22,7 @@ def moving_square(step: int) -> np.ndarray:
 
 @pytest.mark.parametrize("name", ["kcf", "csrt"])
 def test_opencv_follows_a_moving_square(name: str) -> None:
-    tracker = load_tracker(name)
+    tracker = load_tracker(name, tracker_name)
     first = tracker.initialize(moving_square(0), (30, 40, 40, 40))
     assert (first.box, first.flag) == ((30, 40, 40, 40), "init")
     for step in (2, 4, 6, 8):
@@ -32,9 +32,9 @@ def test_opencv_follows_a_moving_square(name: str) -> None:
         assert np.allclose(result.box, (30 + step, 40, 40, 40), atol=4)
 
 
-@pytest.mark.parametrize("name", ["kcf", "csrt", "default"])
-def test_initialize_starts_afresh(name: str) -> None:
-    tracker = load_tracker(name)
+@pytest.mark.parametrize(("tracker_name", "name"), [("opencv", "kcf"), ("opencv", "csrt"), ("static", "default")])
+def test_initialize_starts_afresh(tracker_name: str, name: str) -> None:
+    tracker = load_tracker(name, tracker_name)
     runs = []
     for _ in range(2):
         tracker.initialize(moving_square(0), (30, 40, 40, 40))
@@ -73,9 +73,9 @@ def test_the_static_box_never_moves() -> None:
     assert tracker.track(moving_square(9)).box == box
 
 
-@pytest.mark.parametrize("name", ["kcf", "csrt", "default"])
-def test_bad_first_box_and_track_before_initialize(name: str) -> None:
-    tracker = load_tracker(name)
+@pytest.mark.parametrize(("tracker_name", "name"), [("opencv", "kcf"), ("opencv", "csrt"), ("static", "default")])
+def test_bad_first_box_and_track_before_initialize(tracker_name: str, name: str) -> None:
+    tracker = load_tracker(name, tracker_name)
     with pytest.raises(RuntimeError, match="before initialize"):
         tracker.track(moving_square(0))
     with pytest.raises(ValueError, match="empty"):
