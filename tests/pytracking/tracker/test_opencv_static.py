@@ -22,7 +22,7 @@ def moving_square(step: int) -> np.ndarray:
 
 @pytest.mark.parametrize("name", ["kcf", "csrt"])
 def test_opencv_follows_a_moving_square(name: str) -> None:
-    tracker = load_tracker(name, tracker_name)
+    tracker = load_tracker(name)
     first = tracker.initialize(moving_square(0), (30, 40, 40, 40))
     assert (first.box, first.flag) == ((30, 40, 40, 40), "init")
     for step in (2, 4, 6, 8):
