@@ -11,6 +11,7 @@ from pathlib import Path
 
 import ltr.train_settings
 from ltr.admin.checkpoint import CheckpointError
+from ltr.admin.errors import PretrainedWeightsError
 from ltr.names import unknown_name
 from ltr.train_settings.recipe import Recipe, with_changes
 from ltr.trainers.loop import NonFiniteLossError, RunSettings, train
@@ -81,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             workspace=options.workspace, device=options.device, num_workers=options.num_workers, fresh=options.fresh
         )
         train(recipe, run)
-    except (ValueError, FileNotFoundError, CheckpointError, NonFiniteLossError) as error:
+    except (ValueError, FileNotFoundError, CheckpointError, PretrainedWeightsError, NonFiniteLossError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except OSError as error:

