@@ -37,6 +37,12 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--exclude_invalid_frames", action="store_true", help="leave frames without a target out")
     parser.add_argument("--skip_missing_seq", action="store_true", help="leave out sequences without a result")
     parser.add_argument("--merge_results", action="store_true", help="average the runs of one tracker")
+    parser.add_argument("--attributes", action="store_true", help="a table of the sequences that share an attribute")
+    parser.add_argument(
+        "--against",
+        metavar="TRACKER",
+        help="differences to this tracker, with intervals of 95 %% by a paired bootstrap over the sequences",
+    )
     parser.add_argument("--markdown", action="store_true", help="tables in Markdown")
     parser.add_argument("--report_name", help="folder of the plots (default: the data set's name)")
     parser.add_argument(
@@ -49,6 +55,8 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command line. Returns 0."""
     args = build_parser().parse_args(argv)
     # Imported after parsing, so that --help and a mistyped option answer at once.
+    from pytracking.analysis.attributes import attribute_table
+    from pytracking.analysis.bootstrap import difference_table
     from pytracking.analysis.extract import extract_scores
     from pytracking.analysis.plot_results import write_plots
     from pytracking.analysis.tables import per_sequence_table, results_table
@@ -65,6 +73,10 @@ def main(argv: list[str] | None = None) -> int:
         merge_results=args.merge_results,
     )
     print(f"{results_table(scores, args.markdown)}\n\n{per_sequence_table(scores, markdown=args.markdown)}\n")
+    if args.attributes:
+        print(f"{attribute_table(scores, args.markdown)}\n")
+    if args.against:
+        print(f"{difference_table(scores, args.against, args.markdown)}\n")
     for path in write_plots(scores, args.plot_path / (args.report_name or args.dataset_name)):
         print(path)
     return 0

@@ -150,6 +150,14 @@ def test_report(sequence_root: Path, capsys: pytest.CaptureFixture) -> None:
     assert "protocol pytracking" in out
     assert (sequence_root.parent / "plots" / "folder" / "norm_prec_plot.pdf").exists()
 
+    assert tracker_main(sequence_root, "static", "default", "--runid", "1") == 0
+    capsys.readouterr()
+    both = ["report", "static/default:0=One", "static/default:1=Two", *argv[2:]]
+    assert run_main(lambda: package_main.main([*both, "--against", "One"])) == 0
+    assert "AUC against One" in capsys.readouterr().out
+    assert run_main(lambda: package_main.main([*both, "--attributes"])) == 2
+    assert "no attributes are known" in capsys.readouterr().err
+
 
 @pytest.mark.parametrize("text", ["kcf", "/kcf", "opencv/", "opencv/kcf:a", "opencv/kcf:1,,2"])
 def test_report_refuses_other_names(text: str) -> None:
