@@ -10,6 +10,7 @@ from pytracking.errors import EXIT_USER_ERROR, UserError, run_main, unknown_name
 _SCRIPTS = {
     "run": ("pytracking.run_tracker", "run a tracker on a data set and keep its raw results"),
     "report": ("pytracking.run_report", "tables and plots of raw results"),
+    "pack": ("pytracking.run_pack", "pack raw results for the servers of TrackingNet and GOT-10k"),
     "video": ("pytracking.run_video", "track a target through a video file"),
     "webcam": ("pytracking.run_webcam", "track a target in a camera's picture"),
     "check": ("pytracking.run_check", "check a local copy of a data set, and repair its names"),
