@@ -21,7 +21,7 @@ def _decode(path: Path, flag: int) -> np.ndarray:
         raise ImageError(f"{path} is cut short: the end of the image is missing after {len(content)} bytes")
     image = cv2.imdecode(np.frombuffer(content, np.uint8), flag) if content else None
     if image is None:
-        raise ImageError(f"{path} is not an image that can be decoded ({len(content)} bytes)")
+        raise ImageError(f"{path}: cannot be decoded as an image ({len(content)} bytes)")
     return image
 
 

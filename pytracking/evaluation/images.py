@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
-import cv2
 import numpy as np
 
+from ltr.data.image import ImageError
+from ltr.data.image import read_image as read_image_file
 from pytracking.errors import UserError
 from pytracking.video import probe_video, read_video
 
 VIDEO_SUFFIXES = {".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mpg", ".mpeg"}
-_JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
 
 
 def read_image(path: str | os.PathLike[str]) -> np.ndarray:
@@ -24,24 +24,16 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
         image: [H, W, 3] uint8 RGB.
 
     Raises:
-        UserError: the file is missing, is not an image, or is a JPEG that was cut off (OpenCV alone would fill the
-            rest with grey); a video without this frame, or damaged before it.
+        UserError: the file is missing, is not an image, or was cut short; a video without this frame, or damaged
+            before it.
     """
     video = Path(path).parent
     if video.suffix.lower() in VIDEO_SUFFIXES and video.is_file():
         return _opened(video, video.stat().st_mtime_ns).frame(int(Path(path).name)).copy()
     try:
-        data = Path(path).read_bytes()
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such image") from None
-    except IsADirectoryError:
-        raise UserError(f"{path}: is a folder, not an image") from None
-    if data.startswith(_JPEG_START) and data.rfind(_JPEG_END) < data.rfind(_JPEG_SCAN):
-        raise UserError(f"{path}: the JPEG file is truncated")
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
-    if image is None:
-        raise UserError(f"{path}: cannot be decoded as an image")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+        return read_image_file(Path(path))
+    except ImageError as error:
+        raise UserError(str(error)) from None
 
 
 def video_frames(path: Path) -> list[Path]:

@@ -87,7 +87,7 @@ def drop_annotation(folder: Path) -> None:
     [
         (drop_middle, "missing: .*img: frame 2 is missing$"),
         (drop_last, "short: .*img: frame 4 is missing, the last of the sequence"),
-        (truncate, r"unreadable: .*0003\.jpg: the JPEG file is truncated"),
+        (truncate, r"unreadable: .*0003\.jpg is cut short"),
         (empty_frame, r"unreadable: .*0003\.jpg: cannot be decoded"),
         (drop_annotation, r"missing: .*groundtruth_rect\.txt: no such annotation"),
         (rewrite("3|4|10|8\n" * 4), "unreadable: .*line 1: expected 4 numbers, found 1"),

@@ -230,7 +230,7 @@ def test_a_truncated_video_is_refused(tmp_path: Path) -> None:
 def test_a_missing_frame_is_noticed(dataset: str, root: Path) -> None:
     sequence = next(iter(by_name(dataset, root).values()))
     sequence.frames[2].unlink()
-    with pytest.raises(UserError, match=r"no such image|4 boxes for 3 frames"):
+    with pytest.raises(UserError, match=r"cannot read the image|4 boxes for 3 frames"):
         run_sequence(StaticTracker(), get_dataset(dataset, path=root, sequences=["0"])[0])
 
 
