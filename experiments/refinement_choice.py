@@ -20,11 +20,11 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ltr.actors.dimp import Batch, DiMPActor
+from ltr.actors.base import Actor, Batch
+from ltr.actors.factory import make_actor
 from ltr.admin.checkpoint import CheckpointError, load_network
 from ltr.admin.files import write_json
 from ltr.data.loader import make_loader
-from ltr.models.tracking.dimpnet import DiMPNet
 from ltr.ops.boxes import iou
 from ltr.run_training import load_recipe
 from ltr.train_settings.recipe import Recipe, Refinement, with_changes
@@ -44,7 +44,7 @@ def grid() -> list[Refinement]:
     ]
 
 
-def evaluate(actor: DiMPActor, batches: Sequence[Batch], settings: Sequence[Refinement], seed: int) -> list[Tensor]:
+def evaluate(actor: Actor, batches: Sequence[Batch], settings: Sequence[Refinement], seed: int) -> list[Tensor]:
     """IoU with the annotation of every validation frame, before refinement and after each setting.
 
     Returns:
@@ -76,8 +76,7 @@ def report(settings: Sequence[Refinement], values: Sequence[Tensor]) -> list[dic
 def choose(recipe: Recipe, network: Path, samples: int, threads: int) -> dict[str, object]:
     """Run the grid for a network; the content of the JSON file."""
     torch.set_num_threads(threads)
-    net = cast(DiMPNet, load_network(network))
-    actor = DiMPActor(net, recipe.box, recipe.classifier)
+    actor = make_actor(replace(recipe, precision="fp32"), load_network(network))
     sampler = make_sampler(recipe, recipe.data.validation, samples, recipe.seed + 1)
     batches = list(make_loader(sampler, recipe.batch_size, num_workers=0))
     settings = grid()

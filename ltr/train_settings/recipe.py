@@ -123,6 +123,7 @@ class Recipe:
         precision: 'fp32' or 'bf16' (autocast of the backbone and the box head; the target classifier, whose steps
             are small differences, and the losses stay float32).
         validation_interval: epochs between validations.
+        classifier: None where the network has none (ATOM).
         refinement: how validation refines boxes; its step suits the objective's scale.
         seed: of weights, data order, crops and box samples.
     """
@@ -132,7 +133,7 @@ class Recipe:
     data: DataSettings
     crop: CropSettings
     box: BoxSettings
-    classifier: ClassifierSettings
+    classifier: ClassifierSettings | None
     optimiser: OptimiserSettings
     epochs: int = 50
     batch_size: int = 20

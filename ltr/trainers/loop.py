@@ -19,14 +19,14 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from ltr.actors.dimp import Batch, DiMPActor, StepOutput
+from ltr.actors.base import Actor, Batch, StepOutput
+from ltr.actors.factory import make_actor
 from ltr.admin.allocator import keep_freed_memory
 from ltr.admin.checkpoint import load_training_state, save_network, save_training_state
 from ltr.admin.files import write_json
 from ltr.data.loader import make_loader
 from ltr.data.processing import CropProcessing
 from ltr.data.sampler import TrackingSampler
-from ltr.models.tracking.dimpnet import DiMPNet
 from ltr.train_settings.recipe import DataSource, OptimiserSettings, Recipe
 from ltr.train_settings.sources import open_sources
 from ltr.trainers.validation import validate
@@ -77,9 +77,9 @@ def train(recipe: Recipe, run: RunSettings) -> Path:
     sampler = make_sampler(recipe, data.train, data.samples_per_epoch, recipe.seed)
     validation = make_sampler(recipe, data.validation, data.validation_samples, recipe.seed + 1)
     torch.manual_seed(recipe.seed)
-    net = cast(DiMPNet, recipe.network.build()).to(device)
+    net = recipe.network.build().to(device)
     generator = torch.Generator(device).manual_seed(recipe.seed)
-    actor = DiMPActor(net, recipe.box, recipe.classifier, recipe.precision, generator)
+    actor = make_actor(recipe, net)
     optimiser = make_optimiser(net, recipe.optimiser)
     steps_per_epoch = len(sampler) // recipe.batch_size
     if steps_per_epoch == 0:
@@ -106,7 +106,7 @@ def train(recipe: Recipe, run: RunSettings) -> Path:
     for epoch in range(start, recipe.epochs):
         loader.set_epoch(epoch)
         began = time.perf_counter()
-        train_epoch(actor, optimiser, schedule, loader, recipe.optimiser, log, epoch, run.log_interval)
+        train_epoch(actor, generator, optimiser, schedule, loader, recipe.optimiser, log, epoch, run.log_interval)
         record: dict[str, Any] = {"epoch": epoch + 1, "seconds": time.perf_counter() - began}
         if (epoch + 1) % recipe.validation_interval == 0 or epoch + 1 == recipe.epochs:
             record.update(validate(actor, validation_loader, recipe.refinement, recipe.seed))
@@ -147,7 +147,8 @@ def make_sampler(recipe: Recipe, sources: tuple[DataSource, ...], samples: int, 
 
 
 def train_epoch(
-    actor: DiMPActor,
+    actor: Actor,
+    generator: torch.Generator,
     optimiser: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LRScheduler,
     loader: Iterable[Batch],
@@ -167,7 +168,7 @@ def train_epoch(
     for index, batch in enumerate(bar):
         waited += time.perf_counter() - asked
         moved = {k: v.to(device, non_blocking=True) if isinstance(v, Tensor) else v for k, v in batch.items()}
-        output = actor(moved)
+        output: StepOutput = actor(moved, generator)
         if not math.isfinite(float(output.loss.detach())):
             raise _non_finite(output, batch, log.folder, epoch, index)
         optimiser.zero_grad(set_to_none=True)
@@ -315,6 +316,7 @@ def _non_finite(output: StepOutput, batch: Batch, folder: Path, epoch: int, inde
 def _summary(record: dict[str, Any], epochs: int) -> str:
     return (
         f"epoch {record['epoch']}/{epochs} in {record['seconds']:.0f} s: validation loss {record['loss']:.3f}, "
-        f"box {record['loss/box']:.3f}, peak hits {record['classifier/peak_hits']:.3f}, "
-        f"IoU {record['iou/start']:.3f} -> {record['iou/refined']:.3f}"
+        f"box {record['loss/box']:.3f}, "
+        + (f"peak hits {record['classifier/peak_hits']:.3f}, " if "classifier/peak_hits" in record else "")
+        + f"IoU {record['iou/start']:.3f} -> {record['iou/refined']:.3f}"
     )

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from ltr.actors.dimp import Batch, BoxEnergy, DiMPActor
+from ltr.actors.base import Actor, Batch
+from ltr.actors.energy import BoxEnergy
 from ltr.ebm.ascent import gradient_ascent
 from ltr.ops.boxes import iou
 from ltr.train_settings.recipe import Refinement
@@ -42,15 +43,15 @@ def refine(energy: BoxEnergy, starts: Tensor, refinement: Refinement) -> Tensor:
     return refined.gather(1, best.unsqueeze(-1).expand(-1, -1, 4)).mean(dim=1)
 
 
-def validate(actor: DiMPActor, batches: Iterable[Batch], refinement: Refinement, seed: int) -> dict[str, float]:
+def validate(actor: Actor, batches: Iterable[Batch], refinement: Refinement, seed: int) -> dict[str, float]:
     """Means over the validation batches: every statistic of the actor, and `iou/start`, `iou/refined`.
 
     The network is put into eval mode and back. The box samples come from `seed`, so that epochs compare.
     """
-    was_training, training_generator = actor.net.training, actor.generator
+    was_training = actor.net.training
     actor.net.eval()
     device = next(actor.net.parameters()).device
-    actor.generator = torch.Generator(device).manual_seed(seed)
+    samples = torch.Generator(device).manual_seed(seed)
     starts = torch.Generator(device).manual_seed(seed + 1)
     sums: dict[str, float] = {}
     count = 0
@@ -58,7 +59,7 @@ def validate(actor: DiMPActor, batches: Iterable[Batch], refinement: Refinement,
         for batch in batches:
             moved = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in batch.items()}
             with torch.no_grad():
-                values = dict(actor(moved).statistics)
+                values = dict(actor(moved, samples).statistics)
             with torch.no_grad():
                 energy = actor.energy_of(moved)
                 boxes = moved["test_boxes"].flatten(0, 1)
@@ -70,7 +71,6 @@ def validate(actor: DiMPActor, batches: Iterable[Batch], refinement: Refinement,
                 sums[name] = sums.get(name, 0.0) + float(value)
             count += 1
     finally:
-        actor.generator = training_generator
         actor.net.train(was_training)
     if count == 0:
         raise ValueError("there is no validation batch: fewer validation samples than the batch size")

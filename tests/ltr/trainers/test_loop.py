@@ -50,7 +50,7 @@ def test_a_resumed_run_is_the_run_without_a_stop_bit_for_bit(recipe, tmp_path, m
     original = loop.train_epoch
 
     def killed_in_the_second_epoch(*arguments):
-        if arguments[6] == 1:
+        if arguments[7] == 1:
             raise KeyboardInterrupt
         original(*arguments)
 
@@ -73,13 +73,13 @@ def test_another_recipe_does_not_resume(recipe, tmp_path):
 
 
 def test_a_non_finite_loss_stops_and_names_the_sequences(recipe, tmp_path, monkeypatch):
-    original = DiMPActor.__call__
+    original = DiMPActor.forward
 
-    def poisoned(self, batch):
-        output = original(self, batch)
-        return replace(output, loss=output.loss * float("nan"))
+    def poisoned(self, batch, generator):
+        output = original(self, batch, generator)
+        return output._replace(loss=output.loss * float("nan"))
 
-    monkeypatch.setattr(DiMPActor, "__call__", poisoned)
+    monkeypatch.setattr(DiMPActor, "forward", poisoned)
     with pytest.raises(NonFiniteLossError, match="square"):
         train(recipe, settings(tmp_path))
     kept = load_training_state(tmp_path / "tiny" / "nonfinite_batch.pt")["batch"]
