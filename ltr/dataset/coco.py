@@ -13,7 +13,7 @@ import numpy as np
 
 from ltr.data.image import read_image
 from ltr.dataset.base import SequenceInfo
-from ltr.dataset.folders import AnnotationError
+from ltr.dataset.boxfile import AnnotationError
 
 
 class Coco:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import math
-import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -12,43 +11,9 @@ import numpy as np
 
 from ltr.data.image import read_image
 from ltr.dataset.base import SequenceInfo
+from ltr.dataset.boxfile import AnnotationError, positive, read_boxes
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
-
-
-class AnnotationError(ValueError):
-    """An annotation that cannot be read; the message names file and line."""
-
-
-def read_boxes(path: Path) -> np.ndarray:
-    """Boxes [T, 4] float32 of a text file: one (x, y, w, h) a line, separated by commas, tabs or spaces; nan allowed.
-
-    Raises:
-        AnnotationError: no such file, no line, or a line that is not four numbers.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise AnnotationError(f"cannot read the annotation {path}: {error}") from error
-    rows = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            row = [float(part) for part in re.split(r"[,\s]+", line.strip().rstrip(","))]
-        except ValueError:
-            row = []
-        if len(row) != 4:
-            raise AnnotationError(f"{path}, line {number}: wanted four numbers x,y,w,h, found {line!r}")
-        rows.append(row)
-    if not rows:
-        raise AnnotationError(f"{path} has no boxes")
-    return np.array(rows, dtype=np.float32)
-
-
-def positive(boxes: np.ndarray, smallest: float = 0.0) -> np.ndarray:
-    """Which boxes [T, 4] are finite and have sides longer than `smallest` pixels."""
-    return np.isfinite(boxes).all(axis=1) & (np.nan_to_num(boxes[:, 2:]) > smallest).all(axis=1)
 
 
 class FolderSequences:
@@ -85,7 +50,7 @@ class FolderSequences:
         self._infos = []
         for sequence in self.names:
             images = _in_order(p for p in (root / sequence / "img").glob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
-            boxes = read_boxes(root / sequence / "groundtruth_rect.txt")
+            boxes = read_boxes(root / sequence / "groundtruth_rect.txt").astype(np.float32)
             if len(images) != len(boxes):
                 raise AnnotationError(f"{root / sequence}: {len(images)} images but {len(boxes)} boxes")
             self._frames.append(images)

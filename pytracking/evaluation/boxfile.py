@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
+from ltr.dataset import boxfile
 from pytracking.errors import UserError
 
-_SEPARATORS = str.maketrans(",;\t", "   ")
+
+@contextmanager
+def _user_errors() -> Iterator[None]:
+    try:
+        yield
+    except boxfile.AnnotationError as error:
+        raise UserError(str(error)) from None
 
 
 def read_rows(path: str | os.PathLike[str], columns: int) -> np.ndarray:
@@ -21,11 +29,8 @@ def read_rows(path: str | os.PathLike[str], columns: int) -> np.ndarray:
     Raises:
         UserError: the file is missing, is not text, is empty, or a line has not `columns` numbers (it is named).
     """
-    lines = _read_lines(path)
-    rows = np.empty((len(lines), columns), np.float64)
-    for number, line in enumerate(lines, start=1):
-        rows[number - 1] = _numbers(path, number, line, (columns,))
-    return rows
+    with _user_errors():
+        return boxfile.read_rows(path, columns)
 
 
 def read_boxes(path: str | os.PathLike[str]) -> np.ndarray:
@@ -43,12 +48,14 @@ def read_polygons(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray 
     Raises:
         UserError: as for `read_rows`; masks (VOT2020 and later) are refused by name.
     """
-    lines = _read_lines(path)
+    with _user_errors():
+        lines = boxfile.read_lines(path)
     boxes, polygons, found = np.empty((len(lines), 4)), np.empty((len(lines), 4, 2)), False
     for number, line in enumerate(lines, start=1):
         if line.startswith("m"):
             raise UserError(f"{path}, line {number}: a mask; this reader takes boxes and polygons of four corners")
-        values = _numbers(path, number, line, (4, 8))
+        with _user_errors():
+            values = boxfile.parse_numbers(path, number, line, (4, 8))
         if len(values) == 4:
             x, y, width, height = values
             values = [x, y, x + width, y, x + width, y + height, x, y + height]
@@ -67,12 +74,8 @@ def read_flags(path: str | os.PathLike[str]) -> np.ndarray:
     Raises:
         UserError: the file is missing, is not text, is empty, or has something else in it.
     """
-    parts = " ".join(_read_lines(path)).translate(_SEPARATORS).split()
-    try:
-        return np.array([int(part) for part in parts], np.int64)
-    except ValueError:
-        wrong = next(part for part in parts if not part.lstrip("-").isdigit())
-        raise UserError(f"{path}: '{wrong[:60]}' is not a whole number") from None
+    with _user_errors():
+        return boxfile.read_flags(path)
 
 
 def format_boxes(boxes: np.ndarray) -> str:
@@ -83,27 +86,3 @@ def format_boxes(boxes: np.ndarray) -> str:
 def format_times(times: np.ndarray) -> str:
     """Seconds a frame [N] as text, one a line, with nanoseconds: a static box takes less than a microsecond."""
     return "".join(f"{value:.9f}\n" for value in times)
-
-
-def _numbers(path: str | os.PathLike[str], number: int, line: str, columns: tuple[int, ...]) -> list[float]:
-    parts = line.translate(_SEPARATORS).split()
-    if len(parts) not in columns:
-        expected = " or ".join(map(str, columns))
-        raise UserError(f"{path}, line {number}: expected {expected} numbers, found {len(parts)}: '{line[:60]}'")
-    try:
-        return [float(part) for part in parts]
-    except ValueError:
-        raise UserError(f"{path}, line {number}: not numbers: '{line[:60]}'") from None
-
-
-def _read_lines(path: str | os.PathLike[str]) -> list[str]:
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except (IsADirectoryError, UnicodeDecodeError):
-        raise UserError(f"{path}: not a text file") from None
-    lines = text.rstrip().splitlines()
-    if not lines:
-        raise UserError(f"{path}: the file is empty")
-    return lines

@@ -9,7 +9,7 @@ import pytest
 from tiny_data import scene, write_image
 
 from ltr.dataset.coco import Coco
-from ltr.dataset.folders import AnnotationError
+from ltr.dataset.boxfile import AnnotationError
 
 
 def write_coco(root, annotations):

@@ -7,7 +7,7 @@ import pytest
 from tiny_data import write_image, write_lines
 
 from ltr.dataset import got10k
-from ltr.dataset.folders import AnnotationError
+from ltr.dataset.boxfile import AnnotationError
 from ltr.dataset.got10k import SPLITS, Got10k, split_indices
 
 

@@ -7,7 +7,8 @@ import pytest
 from tiny_data import scene, shape_rgba, write_image, write_lines, write_sequence
 
 from ltr.dataset.composited import CompositedVideo
-from ltr.dataset.folders import AnnotationError, FolderSequences, ImageBoxes
+from ltr.dataset.boxfile import AnnotationError
+from ltr.dataset.folders import FolderSequences, ImageBoxes
 from ltr.dataset.lite import build_lite_datasets, in_split
 
 
