@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ltr.actors.energy import BoxEnergy, half_precision
+from ltr.actors.iou_regression import BOX_METHODS
 from ltr.ebm.methods import create_method
 from ltr.models.bbreg.atom import AtomNet
 from ltr.models.tracking.dimpnet import DiMPNet
@@ -46,7 +47,7 @@ class Actor(nn.Module):
         self.net = net
         self.box = box
         self.precision = precision
-        self.method = create_method(box.objective, **box.arguments)
+        self.method = create_method(box.objective, BOX_METHODS, **box.arguments)
 
     def forward(self, batch: Batch, generator: torch.Generator | None = None) -> StepOutput:
         """Loss of a batch.

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ltr.actors.base import Actor, Batch, Features, StepOutput
-from ltr.ebm.objectives import lb_hinge
+from ltr.ebm.objectives import kl_grid, lb_hinge
 from ltr.models.tracking.dimpnet import CLASSIFICATION_LAYER, DiMPNet
 from ltr.ops.labels import gaussian_label
 from ltr.train_settings.recipe import BoxSettings, ClassifierSettings
@@ -17,12 +17,17 @@ class DiMPActor(Actor):
 
     Args:
         classifier: how the target classifier is trained.
+
+    Raises:
+        ValueError: as `Actor`, or an unknown loss of the classifier.
     """
 
     net: DiMPNet
 
     def __init__(self, net: DiMPNet, box: BoxSettings, classifier: ClassifierSettings, precision: str = "fp32") -> None:
         super().__init__(net, box, precision)
+        if classifier.loss not in ("hinge", "kl"):
+            raise ValueError(f"loss of the classifier must be 'hinge' or 'kl', not '{classifier.loss}'")
         self.classifier = classifier
 
     def forward(self, batch: Batch, generator: torch.Generator | None = None) -> StepOutput:
@@ -49,7 +54,13 @@ class DiMPActor(Actor):
             filter_size=self.net.classifier.filter_size,
             sigma_factor=settings.label_sigma_factor,
         )
-        losses = [lb_hinge(scores, label, settings.hinge_threshold).mean() for scores in maps]
+        if settings.loss == "kl":
+            # Sums to 1 as it is, unless the target is near the border: without that, adding a constant to all scores
+            # would lower the loss for ever.
+            density = label / label.sum((-2, -1), keepdim=True).clamp(min=torch.finfo(label.dtype).tiny)
+            losses = [kl_grid(scores, density).mean() for scores in maps]
+        else:
+            losses = [lb_hinge(scores, label, settings.hinge_threshold).mean() for scores in maps]
         loss = settings.final_weight * losses[-1] + settings.initial_weight * losses[0]
         if len(losses) > 2:
             loss = loss + settings.iteration_weight * torch.stack(losses[1:-1]).mean()

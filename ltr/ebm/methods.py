@@ -7,7 +7,7 @@ A method knows nothing of images or boxes: it sees an energy over points in the 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -318,7 +318,7 @@ METHODS: dict[str, type[Method]] = {
 }
 
 
-def create_method(name: str, **settings: Any) -> Method:
+def create_method(name: str, registry: Mapping[str, type[Method]] = METHODS, /, **settings: Any) -> Method:
     """The training method `name` with its defaults, those of the paper's trackers, but for `settings`.
 
     >>> create_method("nceplus", beta=0.025).beta
@@ -327,9 +327,9 @@ def create_method(name: str, **settings: Any) -> Method:
     Raises:
         ValueError: an unknown method or setting (the nearest is named), or a value out of its range.
     """
-    if name not in METHODS:
-        raise ValueError(unknown_name("training method", name, METHODS))
-    method = METHODS[name]
+    if name not in registry:
+        raise ValueError(unknown_name("training method", name, registry))
+    method = registry[name]
     known = [field.name for field in dataclasses.fields(method)]  # type: ignore[arg-type]
     for key in settings:
         if key not in known:

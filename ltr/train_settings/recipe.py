@@ -46,7 +46,7 @@ class BoxSettings:
     """How the box head is trained.
 
     Attributes:
-        objective: a name of `ltr.ebm.methods.METHODS`.
+        objective: a name of `ltr.ebm.methods.METHODS`, or 'iou' for IoU regression.
         arguments: settings of that method that differ from its defaults.
         weight: factor of the box loss in the total.
     """
@@ -58,16 +58,19 @@ class BoxSettings:
 
 @dataclass(frozen=True)
 class ClassifierSettings:
-    """How the target classifier is trained (hinge loss on Gaussian labels, SPEC section 3).
+    """How the target classifier is trained (SPEC section 3).
 
     Attributes:
-        label_sigma_factor: sigma of the label in crops' sides, (1/4) / search area factor.
+        label_sigma_factor: sigma of the Gaussian label in crops' sides, (1/4) / search area factor.
+        loss: 'hinge' (DiMP: squared error, with a hinge where the label is low) or 'kl' (PrDiMP: KL divergence from
+            the label as a density to the softmax of the scores).
         hinge_threshold: below this label, only positive scores cost.
         final_weight, initial_weight, iteration_weight: factors of the last filter's loss, the initial filter's, and
             the mean over those between.
     """
 
     label_sigma_factor: float
+    loss: str = "hinge"
     hinge_threshold: float = 0.05
     final_weight: float = 100.0
     initial_weight: float = 100.0
@@ -83,6 +86,8 @@ class OptimiserSettings:
         schedule: 'step' (x `decay` every `decay_epochs` epochs) or 'cosine' (to zero over all steps, with a warm-up).
         warmup_steps: linear warm-up, 'cosine' only.
         max_gradient_norm: clip the gradient's norm; 0 does not.
+        ema_decay: decay a step of an exponential moving average of the weights, which validation and the network that
+            comes out then use; 0 keeps none.
     """
 
     learning_rates: dict[str, float]
@@ -91,6 +96,7 @@ class OptimiserSettings:
     decay_epochs: int = 15
     warmup_steps: int = 0
     max_gradient_norm: float = 0.0
+    ema_decay: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -116,13 +122,39 @@ class Refinement:
 
 
 @dataclass(frozen=True)
+class TrackingValidation:
+    """Which sequences the half-trained network tracks between epochs.
+
+    Attributes:
+        interval: epochs between; 0 never tracks.
+        tracker: name of the tracker.
+        parameter: name of its parameters; the recipe's name where empty.
+        dataset: an evaluation data set.
+        sequences: names of its sequences; all of them where empty.
+    """
+
+    interval: int = 0
+    tracker: str = "dimp"
+    parameter: str = ""
+    dataset: str = "demo"
+    sequences: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Recipe:
     """Everything that decides the weights that come out, the data's folder excepted.
 
     Attributes:
+        batch_size: sequences of an optimiser step, over all processes.
+        micro_batches: equal parts that a step's batch goes through the network in. They are shared by the processes and
+            accumulated within one, so that the number of processes, which must divide them, decides nothing.
+        batch_norm: of trained parts: 'batch' (statistics of a micro-batch), 'frozen' (the running ones, unchanged) or
+            'sync' (of the micro-batches of all processes together; CUDA only).
         precision: 'fp32' or 'bf16' (autocast of the backbone and the box head; the target classifier, whose steps
             are small differences, and the losses stay float32).
         validation_interval: epochs between validations.
+        best_figure, best_is: the validation figure, and 'highest' or 'lowest', by which the best network is kept.
+        tracking: sequences that are tracked between epochs.
         classifier: None where the network has none (ATOM).
         refinement: how validation refines boxes; its step suits the objective's scale.
         seed: of weights, data order, crops and box samples.
@@ -137,10 +169,26 @@ class Recipe:
     optimiser: OptimiserSettings
     epochs: int = 50
     batch_size: int = 20
+    micro_batches: int = 1
+    batch_norm: str = "batch"
     precision: str = "fp32"
     validation_interval: int = 1
     refinement: Refinement = Refinement()
+    best_figure: str = "iou/refined"
+    best_is: str = "highest"
+    tracking: TrackingValidation = TrackingValidation()
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "micro_batches", "validation_interval"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.batch_size % self.micro_batches:
+            raise ValueError(f"micro_batches={self.micro_batches} does not divide batch_size={self.batch_size}")
+        if self.batch_norm not in ("batch", "frozen", "sync"):
+            raise ValueError(f"batch_norm must be 'batch', 'frozen' or 'sync', not '{self.batch_norm}'")
+        if self.best_is not in ("highest", "lowest"):
+            raise ValueError(f"best_is must be 'highest' or 'lowest', not '{self.best_is}'")
 
     def to_dict(self) -> dict[str, Any]:
         """The whole recipe as plain JSON values."""
