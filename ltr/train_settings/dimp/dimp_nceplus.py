@@ -11,7 +11,7 @@ from ltr.trainers.loop import RunSettings, train
 
 def recipe() -> Recipe:
     """The recipe."""
-    return replace(super_dimp.recipe(), name="dimp_nceplus", box=BoxSettings("nceplus", {"beta": 0.1}, weight=0.01))
+    return replace(super_dimp.recipe(), name="dimp_nceplus", box=BoxSettings("nceplus", weight=0.01))
 
 
 def run(settings: RunSettings) -> None:

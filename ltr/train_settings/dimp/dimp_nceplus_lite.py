@@ -51,7 +51,7 @@ def recipe() -> Recipe:
             joint_brightness_jitter=0.2,
             flip_probability=0.5,
         ),
-        box=BoxSettings("nceplus", {"beta": 0.1}, weight=1.0),
+        box=BoxSettings("nceplus", weight=1.0),
         classifier=ClassifierSettings(label_sigma_factor=0.25 / SEARCH_AREA),
         optimiser=OptimiserSettings(
             {

@@ -1,0 +1,1 @@
+"""Recipes of ATOM, whose network is a box head on a frozen backbone."""

@@ -1,0 +1,34 @@
+"""ATOM (Danelljan et al., CVPR 2019): IoU regression on a frozen ResNet-18 (SPEC section 3, last column).
+
+Pairs of one train and one test frame, as in the paper (section 3.1); the SPEC names no other number for ATOM.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ltr.admin.model_constructor import NetworkConstructor
+from ltr.train_settings.dimp import dimp50
+from ltr.train_settings.recipe import BoxSettings, OptimiserSettings, Recipe
+from ltr.trainers.loop import RunSettings, train
+
+
+def recipe() -> Recipe:
+    """The recipe."""
+    base = dimp50.recipe()
+    return replace(
+        base,
+        name="atom",
+        network=NetworkConstructor("atom_resnet18", {"backbone_pretrained": True}),
+        data=replace(base.data, samples_per_epoch=64000, max_gap=50, train_frames=1, test_frames=1),
+        crop=replace(base.crop, centre_jitter_train=0.0, scale_jitter_train=0.0),
+        box=BoxSettings("iou", {"num_proposals": 16}, weight=1.0),
+        classifier=None,
+        optimiser=OptimiserSettings({"bb_regressor": 1e-3}),
+        batch_size=64,
+    )
+
+
+def run(settings: RunSettings) -> None:
+    """Train it."""
+    train(recipe(), settings)

@@ -1,0 +1,40 @@
+"""PrDiMP-50 (Danelljan et al., CVPR 2020): DiMP-50 with probabilistic losses (SPEC section 3, second column)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ltr.admin.model_constructor import NetworkConstructor
+from ltr.train_settings.dimp import dimp50
+from ltr.train_settings.recipe import BoxSettings, ClassifierSettings, OptimiserSettings, Recipe, Refinement
+from ltr.trainers.loop import RunSettings, train
+
+
+def recipe() -> Recipe:
+    """The recipe."""
+    base = dimp50.recipe()
+    sigma_factor = 0.25 / dimp50.SEARCH_AREA
+    return replace(
+        base,
+        name="prdimp50",
+        network=NetworkConstructor(
+            "klcedimpnet50",
+            {
+                "backbone_pretrained": True,
+                "out_feature_dim": 512,
+                "gauss_sigma": sigma_factor * dimp50.FEATURE_SIZE,
+            },
+        ),
+        data=replace(base.data, max_gap=200),
+        box=BoxSettings("kldis", weight=0.0025),
+        classifier=ClassifierSettings(
+            label_sigma_factor=sigma_factor, loss="kl", final_weight=0.25, initial_weight=0.25, iteration_weight=1.0
+        ),
+        optimiser=OptimiserSettings({"classifier": 1e-3, "bb_regressor": 1e-3, "feature_extractor": 2e-5}),
+        refinement=Refinement(),
+    )
+
+
+def run(settings: RunSettings) -> None:
+    """Train it."""
+    train(recipe(), settings)
