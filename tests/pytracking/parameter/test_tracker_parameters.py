@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from ltr.run_training import load_recipe, recipes
 from pytracking.errors import UserError
 from pytracking.registry import list_trackers, load_parameters
 from pytracking.tracker.atom import ATOMParameters
@@ -83,13 +84,15 @@ SPEC: dict[tuple[str, ...], dict[str, Any]] = {
     ("dimp/prdimp50",): {**INSIDE, **RELATIVE, **PRDIMP},
     ("dimp/prdimp18",): {**REPLICATE, **RELATIVE, **PRDIMP},
     ("atom/default",): {**REPLICATE, **ABSOLUTE, **ATOM},
-    ("atom/atom_mlis", "atom/atom_kldis"): {**REPLICATE, **RELATIVE, **ATOM},
+    ("atom/atom_mlis", "atom/atom_kldis", "atom/atom_nceplus"): {**REPLICATE, **RELATIVE, **ATOM},
 }
 # How an energy is climbed is chosen for each trained network; the SPEC gives it for super_dimp's.
 CHOSEN_BY_EXPERIMENT = {
     (name, "box_refinement_step_length")
-    for name in ("dimp/dimp_nce", "dimp/dimp_nceplus", "atom/atom_mlis", "atom/atom_kldis")
+    for name in ("dimp/dimp_nce", "dimp/dimp_nceplus", "atom/atom_mlis", "atom/atom_kldis", "atom/atom_nceplus")
 }
+# Trackers of ours, of which the SPEC says nothing.
+COMPACT = [("dimp/dimp_nceplus_lite", "dimp/dimp_nce_lite"), ("dimp/dimp_kldis_lite",), ("dimp/dimp_iou_lite",)]
 TRACKERS = [(name, values) for names, values in SPEC.items() for name in names]
 
 
@@ -123,21 +126,34 @@ def test_every_parameter_file_is_a_whole_set_of_parameters(tracker, kind):
         assert isinstance(load_parameters(name, tracker), kind)
 
 
-def test_the_compact_tracker_is_the_recipes():
-    from ltr.train_settings.dimp.dimp_nceplus_lite import recipe
-
-    crop, params = recipe().crop, load_parameters("dimp_nceplus_lite", "dimp")
+@pytest.mark.parametrize("name", [name.removeprefix("dimp/") for names in COMPACT for name in names])
+def test_the_compact_trackers_crop_as_in_training(name):
+    crop, params = load_recipe([name]).crop, load_parameters(name, "dimp")
     assert params.image_sample_size == crop.output_size
     assert params.search_area_scale == crop.search_area_factor
     assert (params.border_mode, params.patch_max_scale_change) == (crop.border, crop.max_scale_change)
-    assert params.box_refinement_space == "relative"
+
+
+@pytest.mark.parametrize("name", recipes())
+def test_every_recipe_has_a_tracker_that_climbs_as_its_validation_does(name):
+    tracker = "atom/default" if name == "atom" else f"{'atom' if name.startswith('atom') else 'dimp'}/{name}"
+    params, refinement = load(tracker), load_recipe([name]).refinement
+    assert name == "atom" or params.net_name == name
+    assert (params.box_refinement_space, params.box_refinement_iter, params.box_refinement_step_length) == (
+        refinement.space,
+        refinement.steps,
+        refinement.step_length,
+    )
+    assert (params.box_refinement_step_decay, params.iounet_k) == (refinement.decay, refinement.top_k)
+    assert params.num_init_random_boxes + 1 == refinement.starts
 
 
 @pytest.mark.parametrize(
     ("base", "energy"),
     [
         ("dimp/super_dimp", ("dimp/dimp_kldis", "dimp/dimp_nce", "dimp/dimp_nceplus")),
-        ("atom/default", ("atom/atom_mlis", "atom/atom_kldis")),
+        ("atom/default", ("atom/atom_mlis", "atom/atom_kldis", "atom/atom_nceplus")),
+        ("dimp/dimp_nceplus_lite", ("dimp/dimp_iou_lite", "dimp/dimp_kldis_lite", "dimp/dimp_nce_lite")),
     ],
 )
 def test_the_energy_trackers_differ_from_their_base_by_their_network_and_its_ascent(base, energy):
@@ -199,7 +215,7 @@ def test_default_is_a_parameter_of_several_trackers():
 
 def table() -> str:
     """Values in the code, one column a group of trackers, the SPEC's in brackets where they differ."""
-    columns: list[tuple[tuple[str, ...], dict[str, Any]]] = [*SPEC.items(), (("dimp/dimp_nceplus_lite",), {})]
+    columns: list[tuple[tuple[str, ...], dict[str, Any]]] = [*SPEC.items(), *((names, {}) for names in COMPACT)]
     heads = [", ".join(f"`{name.removeprefix('dimp/')}`" for name in names) for names, _ in columns]
     lines = ["| parameter | " + " | ".join(heads) + " |", "|---" * (len(columns) + 1) + "|"]
     for field in dict.fromkeys([*INSIDE, *RELATIVE, *DIMP, *ATOM]):
