@@ -16,7 +16,7 @@ import numpy as np
 
 from ltr.data.image import read_image
 from ltr.dataset.base import SequenceInfo
-from ltr.dataset.cutouts import CutoutSource
+from ltr.dataset.cutouts import Cutouts
 from ltr.dataset.motion import affine, smooth_waves
 
 _CANVASES = ((480, 360), (400, 300), (360, 360), (320, 420), (512, 288))
@@ -94,7 +94,7 @@ class CompositedVideo:
 
     def __init__(
         self,
-        cutouts: CutoutSource,
+        cutouts: Cutouts,
         backgrounds: Sequence[Path],
         sequences: int,
         settings: CompositedSettings | None = None,

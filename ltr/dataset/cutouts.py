@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -17,6 +18,18 @@ _SMALLEST = 20
 _SHRUNK = 10
 _COVER = (0.12, 0.97)
 _MAX_BORDER = 0.35
+
+
+class Cutouts(Protocol):
+    """Objects to composite videos of."""
+
+    def __len__(self) -> int:
+        """Number of objects."""
+        ...
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """uint8 RGBA [h, w, 4], cut to its outline; the colours are multiplied by alpha."""
+        ...
 
 
 class CutoutSource:
@@ -50,6 +63,11 @@ def _read_cutout(image: Path, mask: Path | None) -> np.ndarray:
                 f"{colour.shape[1]} x {colour.shape[0]}"
             )
         rgba = np.dstack((colour, alpha))
+    return cut_out(rgba)
+
+
+def cut_out(rgba: np.ndarray) -> np.ndarray:
+    """Cut an image uint8 RGBA [H, W, 4] to its opaque part, at most 256 pixels long; multiply the colours by alpha."""
     x, y, w, h = cv2.boundingRect((rgba[..., 3] > 127).astype(np.uint8))
     rgba = rgba[y : y + h, x : x + w].copy()
     # What lies under the transparent part would else shine through at the edges of a resized or moved cut-out.

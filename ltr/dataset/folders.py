@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import math
+import zlib
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ import numpy as np
 from ltr.data.image import read_image
 from ltr.dataset.base import SequenceInfo
 from ltr.dataset.boxfile import AnnotationError, positive, read_boxes
+from ltr.dataset.index import open_index, read_index
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
 
@@ -38,39 +41,65 @@ class FolderSequences:
     ) -> None:
         self.name = name
         self.root = root
-        if not root.is_dir():
-            raise FileNotFoundError(f"{root} is not a folder of sequences")
-        found = sorted(path.parent.name for path in root.glob("*/groundtruth_rect.txt"))
-        if not found:
-            raise AnnotationError(
-                f"{root} has no sequences: wanted <sequence>/groundtruth_rect.txt with <sequence>/img/"
-            )
-        self.names = found if names is None else list(names)
-        self._frames = []
-        self._infos = []
-        for sequence in self.names:
-            images = _in_order(p for p in (root / sequence / "img").glob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
-            boxes = read_boxes(root / sequence / "groundtruth_rect.txt").astype(np.float32)
-            if len(images) != len(boxes):
-                raise AnnotationError(f"{root / sequence}: {len(images)} images but {len(boxes)} boxes")
-            self._frames.append(images)
-            valid = positive(boxes)
-            self._infos.append(SequenceInfo(boxes, valid, positive(boxes, smallest)))
+        found = sequence_names(root)
+        chosen = found if names is None else list(names)
+        # Several choices from one folder have an index each.
+        label = name if names is None else f"{name}-{zlib.crc32(chr(10).join(chosen).encode()):08x}"
+        self.index = open_index(
+            label,
+            root,
+            [root / sequence / "groundtruth_rect.txt" for sequence in chosen],
+            f"visible: sides above {smallest:g} px",
+            lambda: read_index(chosen, lambda k: _read_sequence(root / chosen[k], smallest), name),
+        )
 
     def __len__(self) -> int:
-        return len(self.names)
+        return len(self.index)
 
     def sequence_name(self, index: int) -> str:
         """Name of a sequence: its folder's."""
-        return self.names[index]
+        return self.index.name(index)
 
     def sequence_info(self, index: int) -> SequenceInfo:
         """Annotation of a sequence."""
-        return self._infos[index]
+        return self.index.info(index)
 
     def frames(self, index: int, frame_ids: Sequence[int]) -> list[np.ndarray]:
-        """Frames, uint8 RGB [H, W, 3]."""
-        return [read_image(self._frames[index][frame]) for frame in frame_ids]
+        """Frames, uint8 RGB [H, W, 3]. Raises AnnotationError where frames came or went since the index was made."""
+        folder = self.root / self.index.name(index)
+        images, count = list_frames(folder), len(self.index.info(index).boxes)
+        if len(images) != count:
+            raise AnnotationError(f"{folder}: {len(images)} images but {count} boxes")
+        return [read_image(images[frame]) for frame in frame_ids]
+
+
+def sequence_names(root: Path) -> list[str]:
+    """The folders below `root` that have a box file, by name.
+
+    Raises:
+        FileNotFoundError: no such folder.
+        AnnotationError: there is none.
+    """
+    if not root.is_dir():
+        raise FileNotFoundError(f"{root} is not a folder of sequences")
+    found = sorted(path.parent.name for path in root.glob("*/groundtruth_rect.txt"))
+    if not found:
+        raise AnnotationError(f"{root} has no sequences: wanted <sequence>/groundtruth_rect.txt with <sequence>/img/")
+    return found
+
+
+def _read_sequence(folder: Path, smallest: float) -> tuple[np.ndarray, np.ndarray]:
+    boxes = read_boxes(folder / "groundtruth_rect.txt").astype(np.float32)
+    images = list_frames(folder)
+    if len(images) != len(boxes):
+        raise AnnotationError(f"{folder}: {len(images)} images but {len(boxes)} boxes")
+    return boxes, positive(boxes, smallest)
+
+
+@lru_cache(maxsize=512)
+def list_frames(folder: Path) -> tuple[Path, ...]:
+    """The images in `folder/img`, in the order of their numbers."""
+    return tuple(_in_order(p for p in (folder / "img").glob("*") if p.suffix.lower() in IMAGE_SUFFIXES))
 
 
 def _in_order(paths: Iterable[Path]) -> list[Path]:

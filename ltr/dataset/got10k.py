@@ -6,16 +6,10 @@ frames. `root` may also be the folder `train` itself.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 
-import numpy as np
-
-from ltr.data.image import read_image
-from ltr.dataset.base import SequenceInfo
-from ltr.dataset.folders import AnnotationError, positive, read_boxes
-from ltr.names import unknown_name
+from ltr.dataset.split_lists import read_split, require, split_label
+from ltr.dataset.videos import FlagFile, IndexedVideos, VideoFiles
 
 # PyTracking's lists of sequences, counted from 0. 'vot...' were meant to leave out the 1000 sequences that VOT forbids,
 # but leave out their successors: the forbidden names count from 1 (docs/data.md).
@@ -29,71 +23,68 @@ SPLITS = {
 
 def split_indices(split: str) -> list[int]:
     """The sequences of a split: 0 is `GOT-10k_Train_000001`. Raises ValueError for an unknown one."""
-    if split not in SPLITS:
-        raise ValueError(unknown_name("split of GOT-10k", split, SPLITS))
-    text = (resources.files("ltr.dataset") / "splits" / SPLITS[split]).read_text(encoding="utf-8")
-    return [int(line) for line in text.split()]
+    return [int(line) for line in read_split("GOT-10k", split, SPLITS)]
 
 
-class Got10k:
-    """GOT-10k's training sequences.
+def sequence_names(split: str) -> list[str]:
+    """The sequences of a split, such as 'GOT-10k_Train_000001'.
 
-    Args:
-        root: the folder with `train/`.
-        split: 'vottrain', 'votval', 'train', 'val' (index lists of the field's common splits), or 'all'.
+    Raises:
+        ValueError: an unknown split; the nearest is named.
+        AnnotationError: a list of one's own that cannot be read.
+    """
+    if split.endswith(".txt"):
+        return read_split("GOT-10k", split, SPLITS)
+    return [f"GOT-10k_Train_{index + 1:06d}" for index in split_indices(split)]
+
+
+def sequence_files(root: Path, name: str) -> VideoFiles:
+    """The files of the sequence `name`; `root` is the folder of sequences."""
+    folder = root / name
+    flags = (FlagFile(folder / "absence.label"), FlagFile(folder / "cover.label", hidden_if_zero=True, highest=8))
+    return VideoFiles(name, folder, folder / "groundtruth.txt", flags)
+
+
+def train_folder(root: Path) -> Path:
+    """`root/train`, or `root` where it is that folder. Raises FileNotFoundError where there is neither."""
+    folder = root / "train" if (root / "train").is_dir() else root
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder} is not a folder: wanted GOT-10k's train/")
+    return folder
+
+
+def list_videos(root: Path, split: str = "vottrain") -> list[VideoFiles]:
+    """The files of a split's sequences, there or not; of 'all', those that are there.
 
     Raises:
         ValueError: an unknown split; the nearest is named.
         FileNotFoundError: no such folder.
-        AnnotationError: a sequence of the split is not on disk.
+        AnnotationError: a list of one's own that cannot be read.
+    """
+    folder = train_folder(root)
+    return [sequence_files(folder, name) for name in (_found(folder) if split == "all" else sequence_names(split))]
+
+
+def _found(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.name.startswith("GOT-10k_"))
+
+
+class Got10k(IndexedVideos):
+    """GOT-10k's training sequences; visible: positive box, not absent, and a cover above zero.
+
+    Args:
+        root: the folder with `train/`.
+        split: 'vottrain', 'votval', 'train', 'val' (index lists of the field's common splits), 'all' that are there, or
+            the path of a text file of names.
+
+    Raises:
+        ValueError: an unknown split; the nearest is named.
+        FileNotFoundError: no such folder.
+        AnnotationError: a sequence of the split is not on disk, or an annotation cannot be read.
     """
 
-    is_video = True
-
     def __init__(self, root: Path, split: str = "vottrain") -> None:
-        self.name = f"got10k_{split}"
-        self.root = root / "train" if (root / "train").is_dir() else root
-        if not self.root.is_dir():
-            raise FileNotFoundError(f"{self.root} is not a folder: wanted GOT-10k's train/")
-        found = sorted(path.name for path in self.root.iterdir() if (path / "groundtruth.txt").is_file())
-        self.names = found if split == "all" else [f"GOT-10k_Train_{index + 1:06d}" for index in split_indices(split)]
-        missing = sorted(set(self.names) - set(found))
-        if missing or not found:
-            raise AnnotationError(
-                f"{self.root} has {len(found)} sequences with a groundtruth.txt; split '{split}' of GOT-10k lacks "
-                f"{len(missing)}{f', first {missing[0]}' if missing else ''}: is the copy whole?"
-            )
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def sequence_name(self, index: int) -> str:
-        """The official name."""
-        return self.names[index]
-
-    def sequence_info(self, index: int) -> SequenceInfo:
-        """Boxes; visible where the box is valid, the target is not absent and its cover is not zero."""
-        folder = self.root / self.names[index]
-        boxes = read_boxes(folder / "groundtruth.txt")
-        valid = positive(boxes)
-        absent = _labels(folder / "absence.label", len(boxes)) > 0
-        cover = _labels(folder / "cover.label", len(boxes))
-        return SequenceInfo(boxes, valid, valid & ~absent & (cover > 0))
-
-    def frames(self, index: int, frame_ids: Sequence[int]) -> list[np.ndarray]:
-        """Frames, uint8 RGB [H, W, 3]."""
-        folder = self.root / self.names[index]
-        return [read_image(folder / f"{frame + 1:08d}.jpg") for frame in frame_ids]
-
-
-def _labels(path: Path, count: int) -> np.ndarray:
-    try:
-        lines = path.read_text(encoding="utf-8").split()
-    except (OSError, UnicodeDecodeError) as error:
-        raise AnnotationError(f"cannot read {path}: {error}") from error
-    for number, line in enumerate(lines, start=1):
-        if not line.isdecimal():
-            raise AnnotationError(f"{path}, line {number}: wanted one whole number, found {line!r}")
-    if len(lines) != count:
-        raise AnnotationError(f"{path} has {len(lines)} labels for {count} frames")
-    return np.array(lines, dtype=int)
+        folder = train_folder(root)
+        videos = list_videos(root, split)
+        require("GOT-10k", split, folder, [video.name for video in videos], set(_found(folder)))
+        super().__init__(f"got10k_{split_label(split)}", folder, videos)

@@ -3,16 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from ltr.admin.paths import dataset_path
 from ltr.dataset.base import TrainingDataset
 from ltr.dataset.coco import Coco
+from ltr.dataset.coco_format import CocoFormat, read_objects
+from ltr.dataset.coco_masks import MaskCutouts
+from ltr.dataset.composited import CompositedVideo
+from ltr.dataset.folders import FolderSequences, sequence_names
 from ltr.dataset.got10k import Got10k
-from ltr.dataset.lite import build_lite_datasets
+from ltr.dataset.lasot import Lasot
+from ltr.dataset.lite import build_lite_datasets, in_split
+from ltr.dataset.split_lists import read_split, split_label
+from ltr.dataset.tracking_net import TrackingNet
 from ltr.names import unknown_name
 from ltr.train_settings.recipe import DataSource
 
 Weighted = tuple[TrainingDataset, float]
+
+_COMPOSITED_VIDEOS = 1_000_000
+
+
+def coco_format_files(root: Path, split: str) -> tuple[Path, Path]:
+    """Annotation file and folder of images that a split '<file>.json' or '<file>.json:<folder>' names below `root`.
+
+    The folder of images is `images` where none is given; '.' is `root` itself.
+    """
+    annotation, _, folder = split.partition(":")
+    return root / annotation, root / (folder or "images")
+
+
+def folder_split(root: Path, split: str) -> list[str]:
+    """The sequences of a split of a folder: 'all', 'train' and 'val' (nine and one in ten, by a checksum of the name),
+    or the path of a text file of names.
+
+    Raises:
+        ValueError: another split.
+        FileNotFoundError, AnnotationError: no such folder, no sequence, or a list that cannot be read.
+    """
+    if split.endswith(".txt"):
+        return read_split("folder", split, {})
+    if split not in ("all", "train", "val"):
+        raise ValueError(unknown_name("split of folder", split, ("all", "train", "val", "<list>.txt")))
+    return [name for name in sequence_names(root) if split == "all" or in_split(name, split)]
+
+
+def _lasot(source: DataSource, seed: int) -> list[Weighted]:
+    return [(Lasot(dataset_path("lasot"), source.split), source.weight)]
+
+
+def _trackingnet(source: DataSource, seed: int) -> list[Weighted]:
+    return [(TrackingNet(dataset_path("trackingnet"), source.split), source.weight)]
 
 
 def _got10k(source: DataSource, seed: int) -> list[Weighted]:
@@ -23,13 +65,41 @@ def _coco(source: DataSource, seed: int) -> list[Weighted]:
     return [(Coco(dataset_path("coco"), source.split), source.weight)]
 
 
+def _coco_format(source: DataSource, seed: int) -> list[Weighted]:
+    path, folder = coco_format_files(dataset_path("coco_format"), source.split)
+    return [(CocoFormat(path, folder, f"coco_format_{path.stem}"), source.weight)]
+
+
+def _composited(source: DataSource, seed: int) -> list[Weighted]:
+    path, folder = coco_format_files(dataset_path("coco_format"), source.split)
+    objects = read_objects(path)
+    cutouts = MaskCutouts(objects, folder)
+    backgrounds = sorted({folder / item.image for item in objects})
+    return [(CompositedVideo(cutouts, backgrounds, _COMPOSITED_VIDEOS, seed=seed), source.weight)]
+
+
+def _folder(source: DataSource, seed: int) -> list[Weighted]:
+    root = dataset_path("folder")
+    names = folder_split(root, source.split)
+    return [(FolderSequences(root, names, f"folder_{split_label(source.split)}"), source.weight)]
+
+
 def _lite(source: DataSource, seed: int) -> list[Weighted]:
     found = build_lite_datasets(dataset_path("lite"), source.split, seed)
     total = sum(weight for _, weight in found)
     return [(dataset, source.weight * weight / total) for dataset, weight in found]
 
 
-SOURCES: dict[str, Callable[[DataSource, int], list[Weighted]]] = {"got10k": _got10k, "coco": _coco, "lite": _lite}
+SOURCES: dict[str, Callable[[DataSource, int], list[Weighted]]] = {
+    "lasot": _lasot,
+    "trackingnet": _trackingnet,
+    "got10k": _got10k,
+    "coco": _coco,
+    "coco_format": _coco_format,
+    "composited": _composited,
+    "folder": _folder,
+    "lite": _lite,
+}
 
 
 def open_sources(sources: tuple[DataSource, ...], seed: int) -> list[Weighted]:
@@ -38,6 +108,7 @@ def open_sources(sources: tuple[DataSource, ...], seed: int) -> list[Weighted]:
     Raises:
         ValueError: for a data set that is not in `SOURCES`.
         FileNotFoundError: for a folder that is not there or not configured.
+        AnnotationError: for an annotation that cannot be read, or a copy that lacks sequences.
     """
     opened: list[Weighted] = []
     for source in sources:

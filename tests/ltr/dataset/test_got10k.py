@@ -73,25 +73,25 @@ def test_a_missing_sequence_does_not_shift_the_others(tmp_path, short_split):
 def test_a_wrong_folder_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="wanted GOT-10k's train/"):
         Got10k(tmp_path / "nowhere", "all")
-    with pytest.raises(AnnotationError, match="has 0 sequences"):
+    with pytest.raises(AnnotationError, match="has 0 sequences; split 'all' of GOT-10k lacks 0: is the copy whole"):
         Got10k(tmp_path, "all")
 
 
 @pytest.mark.parametrize(
     ("file", "lines", "message"),
     [
-        ("groundtruth.txt", ["1,2,3,4", "1,2,3"], r"groundtruth\.txt, line 2: wanted four numbers"),
-        ("cover.label", ["8", "8", "full", "8"], r"cover\.label, line 3: wanted one whole number, found 'full'"),
-        ("absence.label", ["0", "0"], r"absence\.label has 2 labels for 4 frames"),
+        ("groundtruth.txt", ["1,2,3,4", "1,2,3"], r"groundtruth\.txt, line 2: expected 4 numbers, found 3"),
+        ("cover.label", ["8", "8", "full", "8"], r"cover\.label: 'full' is not a whole number"),
+        ("absence.label", ["0", "0"], r"absence\.label has 2 flags for 4 boxes"),
     ],
 )
 def test_a_bad_annotation_is_named_with_its_line(tmp_path, file, lines, message):
     write_lines(write_got10k(tmp_path, [1]) / "GOT-10k_Train_000001" / file, lines)
     with pytest.raises(AnnotationError, match=message):
-        Got10k(tmp_path, "all").sequence_info(0)
+        Got10k(tmp_path, "all")
 
 
 def test_a_missing_label_file_is_named(tmp_path):
     (write_got10k(tmp_path, [1]) / "GOT-10k_Train_000001" / "cover.label").unlink()
     with pytest.raises(AnnotationError, match=r"cannot read .*cover\.label"):
-        Got10k(tmp_path, "all").sequence_info(0)
+        Got10k(tmp_path, "all")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from tiny_data import scene, shape_rgba, write_image, write_lines, write_sequence
 
-from ltr.dataset.composited import CompositedVideo
 from ltr.dataset.boxfile import AnnotationError
+from ltr.dataset.composited import CompositedVideo
 from ltr.dataset.folders import FolderSequences, ImageBoxes
 from ltr.dataset.lite import build_lite_datasets, in_split
 
@@ -49,7 +49,7 @@ def test_nothing_of_validation_is_trained_on(root):
         return [
             {image for image, _ in composited.cutouts.entries},
             set(composited.backgrounds),
-            set(videos.names),
+            {videos.sequence_name(k) for k in range(len(videos))},
             {scenes.sequence_name(k).split("#")[0] for k in range(len(scenes))},
         ]
 

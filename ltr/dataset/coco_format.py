@@ -1,0 +1,117 @@
+"""COCO-format annotations of any source as training data: every annotated object is a sequence of one frame."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ltr.data.image import read_image
+from ltr.dataset.base import SequenceInfo
+from ltr.dataset.boxfile import AnnotationError
+from ltr.dataset.coco_masks import mask_box
+from ltr.dataset.index import Index, make_index, open_index
+
+
+@dataclass(frozen=True)
+class CocoObject:
+    """One annotated object that is no crowd.
+
+    Attributes:
+        image: file name, relative to the folder of images.
+        size: (width, height) of the image; zeros where the file does not say.
+        identity: of the annotation.
+        box: (x, y, w, h), the tight box of the mask where there is no `bbox`.
+        segmentation: as it stands in the file; None where there is none.
+    """
+
+    image: str
+    size: tuple[int, int]
+    identity: int
+    box: tuple[float, float, float, float]
+    segmentation: Any
+
+
+def read_objects(path: Path) -> list[CocoObject]:
+    """The objects of a COCO instances file, crowds left out.
+
+    Raises:
+        AnnotationError: the file is missing or is not COCO's; the annotation is named.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        images = {
+            image["id"]: (str(image["file_name"]), (int(image.get("width", 0)), int(image.get("height", 0))))
+            for image in content["images"]
+        }
+        annotations = [item for item in content["annotations"] if not item.get("iscrowd", 0)]
+    except OSError as error:
+        raise AnnotationError(f"cannot read {path}: {error.strerror}") from error
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise AnnotationError(f"{path} is not a COCO instances file: {error!r}") from error
+    objects = []
+    for item in annotations:
+        try:
+            image, size = images[item["image_id"]]
+            segmentation = item.get("segmentation") or None
+            box = item["bbox"] if "bbox" in item or segmentation is None else mask_box(segmentation)
+            x, y, w, h = (float(value) for value in box)
+            objects.append(CocoObject(image, size, int(item["id"]), (x, y, w, h), segmentation))
+        except (AnnotationError, KeyError, TypeError, ValueError) as error:
+            raise AnnotationError(
+                f"{path} is not a COCO instances file: annotation {item.get('id')}: {error!r}"
+            ) from error
+    return objects
+
+
+class CocoFormat:
+    """Objects of a COCO instances file and a folder of images.
+
+    Args:
+        path: the annotation file.
+        folder: the images.
+        name: of the data set.
+        smallest: boxes whose shorter side is not above this, in pixels, are left out; so are boxes that are no numbers.
+
+    Raises:
+        AnnotationError: the annotation file is missing or not COCO's, or the folder of images is missing.
+    """
+
+    is_video = False
+
+    def __init__(self, path: Path, folder: Path, name: str, smallest: float = 4.0) -> None:
+        self.name = name
+        self.folder = folder
+        if not path.is_file():
+            raise AnnotationError(f"cannot read {path}: no such file")
+        if not folder.is_dir():
+            raise AnnotationError(f"{folder} is not a folder: the images of {path} should lie there")
+        rule = f"{path.name}, boxes above {smallest:g} px"
+        self.index = open_index(name, path.parent, [path], rule, lambda: _index(path, smallest))
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def sequence_name(self, index: int) -> str:
+        """Image file and annotation id."""
+        return self.index.name(index)
+
+    def sequence_info(self, index: int) -> SequenceInfo:
+        """The box, as a sequence of one frame."""
+        return self.index.info(index)
+
+    def frames(self, index: int, frame_ids: Sequence[int]) -> list[np.ndarray]:
+        """The image, once a frame asked for."""
+        return [read_image(self.folder / self.index.name(index).rpartition("#")[0])] * len(frame_ids)
+
+
+def _index(path: Path, smallest: float) -> Index:
+    objects = [item for item in read_objects(path) if min(item.box[2:]) > smallest and np.isfinite(item.box).all()]
+    seen = np.ones(1, dtype=bool)
+    return make_index(
+        [f"{item.image}#{item.identity}" for item in objects], [(np.array([item.box]), seen) for item in objects]
+    )

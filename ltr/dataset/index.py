@@ -1,0 +1,214 @@
+"""A data set's annotations in one cached file, so that a run starts without reading thousands of text files.
+
+The file is an uncompressed npz in the cache folder. It is good for as long as names, sizes and times of the annotation
+files are those that it was made from; one that is out of date or damaged is made anew, and that is said.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import zipfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from ltr.admin.files import whole_file
+from ltr.dataset.base import SequenceInfo
+from ltr.dataset.boxfile import AnnotationError, positive
+
+# Raise it where the content of an index changes its meaning: older files are then made anew.
+_FORMAT = 1
+# Threads wait for a disk or a network; parsing itself takes turns.
+_THREADS = 8
+_CHUNK = 256
+
+
+@dataclass(frozen=True)
+class Index:
+    """The annotations of N sequences with F frames in all.
+
+    Attributes:
+        names: [N] bytes (UTF-8), the sequences' names; one array, so that worker processes share it.
+        starts: [N + 1] int64, the first frame of every sequence and F.
+        boxes: [F, 4] float32 (x, y, w, h) in pixels of the frames.
+        visible: [F] bool.
+    """
+
+    names: np.ndarray
+    starts: np.ndarray
+    boxes: np.ndarray
+    visible: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def name(self, index: int) -> str:
+        """Name of a sequence."""
+        return bytes(self.names[index]).decode()
+
+    def info(self, index: int) -> SequenceInfo:
+        """Annotation of a sequence; its arrays are views."""
+        span = slice(int(self.starts[index]), int(self.starts[index + 1]))
+        boxes = self.boxes[span]
+        return SequenceInfo(boxes, positive(boxes), self.visible[span])
+
+
+def make_index(names: Sequence[str], annotations: Sequence[tuple[np.ndarray, np.ndarray]]) -> Index:
+    """An index of the boxes [T, 4] and visibility [T] of sequences."""
+    lengths = [len(boxes) for boxes, _ in annotations]
+    # A box that is no number would hide in float32 arrays of another shape, so the shapes are set even if empty.
+    boxes = np.concatenate([boxes.astype(np.float32) for boxes, _ in annotations] or [np.empty((0, 4), np.float32)])
+    visible = np.concatenate([visible.astype(bool) for _, visible in annotations] or [np.empty(0, bool)])
+    coded = np.array([name.encode() for name in names], dtype=np.bytes_ if names else "S1")
+    return Index(coded, np.concatenate(([0], np.cumsum(lengths, dtype=np.int64))), boxes.reshape(-1, 4), visible)
+
+
+def read_index(names: Sequence[str], read: Callable[[int], tuple[np.ndarray, np.ndarray]], title: str) -> Index:
+    """Read all annotations with several threads and a progress bar.
+
+    Args:
+        names: of the sequences.
+        read: number of a sequence -> boxes [T, 4], visibility [T].
+        title: of the progress bar.
+
+    Raises:
+        AnnotationError: what `read` raises, of the first sequence in order.
+    """
+    with ThreadPoolExecutor(_THREADS) as pool:
+        futures = [pool.submit(_read_chunk, read, range(k, min(k + _CHUNK, len(names)))) for k in _chunks(names)]
+        annotations: list[tuple[np.ndarray, np.ndarray]] = []
+        try:
+            with tqdm(total=len(names), desc=f"index of {title}", unit="sequence", disable=None, leave=False) as bar:
+                for future in futures:
+                    part = future.result()
+                    annotations += part
+                    bar.update(len(part))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return make_index(names, annotations)
+
+
+def _chunks(items: Sequence[object]) -> range:
+    return range(0, len(items), _CHUNK)
+
+
+def _read_chunk(
+    read: Callable[[int], tuple[np.ndarray, np.ndarray]], numbers: range
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    return [read(number) for number in numbers]
+
+
+def cache_folder() -> Path:
+    """Where indices are kept: EBM_TRACKING_CACHE, else `ebm-tracking` in the user's cache folder."""
+    given = os.environ.get("EBM_TRACKING_CACHE")
+    if given:
+        return Path(given).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ebm-tracking"
+
+
+def index_file(name: str, root: Path) -> Path:
+    """The index of the data set `name` whose copy lies at `root`: one file a data set, split and place."""
+    place = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:12]
+    return cache_folder() / "index" / f"{name}-{place}.npz"
+
+
+def fingerprint(root: Path, files: Sequence[Path], rule: str) -> str:
+    """A digest of the names, sizes and times of annotation files, and of the rule that they are read by.
+
+    Raises:
+        AnnotationError: a file is missing or cannot be reached.
+    """
+    with ThreadPoolExecutor(_THREADS) as pool:
+        parts = pool.map(lambda k: _describe(root, files[k : k + _CHUNK]), _chunks(files))
+        digest = hashlib.sha256(f"{_FORMAT}\n{rule}\n".encode())
+        for part in parts:
+            digest.update(part.encode())
+    return digest.hexdigest()
+
+
+def _describe(root: Path, files: Sequence[Path]) -> str:
+    start = len(str(root))
+    lines = []
+    for path in files:
+        try:
+            status = os.stat(path)
+        except OSError as error:
+            raise AnnotationError(f"cannot read the annotation {path}: {error.strerror}") from error
+        lines.append(f"{str(path)[start:]} {status.st_size} {status.st_mtime_ns}\n")
+    return "".join(lines)
+
+
+def open_index(name: str, root: Path, files: Sequence[Path], rule: str, build: Callable[[], Index]) -> Index:
+    """The index of a data set: from the cache where it is good, else built and put there.
+
+    Args:
+        name: data set and split, a part of the file's name.
+        root: the folder of the copy.
+        files: the annotation files that decide the content.
+        rule: how they are read, such as the visibility rule; another rule is another index.
+        build: reads the annotations.
+
+    Raises:
+        AnnotationError: an annotation file is missing, or what `build` raises.
+    """
+    wanted = fingerprint(root, files, rule)
+    path = index_file(name, root)
+    found, reason = _load(path, wanted)
+    if found is not None:
+        return found
+    if reason:
+        print(f"the index {path} {reason}: reading the annotations of {name} again", file=sys.stderr)
+    index = build()
+    try:
+        _save(path, index, wanted)
+    except OSError as error:
+        print(
+            f"the index of {name} cannot be kept in {path.parent}: {error.strerror}; the next start reads all "
+            "annotations again. EBM_TRACKING_CACHE names another folder",
+            file=sys.stderr,
+        )
+    return index
+
+
+def _checksum(index: Index) -> str:
+    digest = hashlib.sha256()
+    for array in (index.names, index.starts, index.boxes, index.visible):
+        digest.update(f"{array.dtype.str} {array.shape}\n".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def _save(path: Path, index: Index, wanted: str) -> None:
+    with whole_file(path) as temporary, open(temporary, "wb") as file:
+        np.savez(
+            file,
+            fingerprint=np.array(wanted),
+            checksum=np.array(_checksum(index)),
+            names=index.names,
+            starts=index.starts,
+            boxes=index.boxes,
+            visible=index.visible,
+        )
+
+
+def _load(path: Path, wanted: str) -> tuple[Index | None, str]:
+    """The index of a file; None where there is none or it is not good, and then why."""
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            if str(content["fingerprint"]) != wanted:
+                return None, "is out of date"
+            index = Index(content["names"], content["starts"], content["boxes"], content["visible"])
+            if _checksum(index) != str(content["checksum"]):
+                return None, "is damaged (checksum)"
+    except FileNotFoundError:
+        return None, ""
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        return None, f"is damaged ({error})"
+    return index, ""
