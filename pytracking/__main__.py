@@ -12,6 +12,7 @@ _SCRIPTS = {
     "report": ("pytracking.run_report", "tables and plots of raw results"),
     "pack": ("pytracking.run_pack", "pack raw results for the servers of TrackingNet and GOT-10k"),
     "video": ("pytracking.run_video", "track a target through a video file"),
+    "vot": ("pytracking.run_vot", "run a tracker under the VOT toolkit, through TraX"),
     "webcam": ("pytracking.run_webcam", "track a target in a camera's picture"),
     "check": ("pytracking.run_check", "check a local copy of a data set, and repair its names"),
     "setup": ("pytracking.run_setup", "say where the data sets lie"),
