@@ -1,0 +1,133 @@
+"""The paper's one-dimensional regression study (section 4.1): which training method learns p(y | x) best?
+
+    python -m experiments.regression_1d run --quick    # all methods, small: under two minutes, not the study's numbers
+    python -m experiments.regression_1d run            # the study, with KL against M; goes on where it was stopped
+    python -m experiments.regression_1d study beta     # NCE+ by beta; also: sigma, label_noise
+    python -m experiments.regression_1d table
+    python -m experiments.regression_1d figures
+    python -m experiments.regression_1d docs               # the page's table and figures, from stored results
+
+A unit of the study is a data set, a method and M; its models are trained together on one core. Results of units that
+lie in --output are not computed again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from experiments.regression_1d import figures, report
+from experiments.regression_1d.kernel import KernelError
+from experiments.regression_1d.settings import (
+    QUICK,
+    SAMPLES,
+    STUDIES,
+    STUDY_SETTINGS,
+    Settings,
+    main_units,
+    study_units,
+)
+from experiments.regression_1d.study import KERNELS, Result, load_results, run_units
+from ltr.train_settings.recipe import with_changes
+
+OUTPUT = Path("results/regression_1d")
+QUICK_OUTPUT = Path("results/regression_1d_quick")
+NOT_THE_STUDY = "These are the figures of a quick run: they show that all works, and are not the study's."
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.regression_1d",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="train and evaluate all methods")
+    run.add_argument("--methods", nargs="+", metavar="METHOD", help="some of them, such as nceplus (all)")
+    run.add_argument(
+        "--samples",
+        nargs="*",
+        type=int,
+        default=None,
+        metavar="M",
+        help=f"numbers of samples to run beside the settings' own ({' '.join(map(str, SAMPLES))}; none with --quick)",
+    )
+    study = commands.add_parser("study", help="what NCE+ gains by its settings, and with noisy labels")
+    study.add_argument("study", metavar="STUDY", help=", ".join(STUDIES))
+    for each in (run, study):
+        each.add_argument("--quick", action="store_true", help="small: shows that all works")
+        each.add_argument("--datasets", nargs="+", metavar="DATASET", help="set1, set2 (both)")
+        each.add_argument("--seeds", type=int, metavar="K", help="models a unit, with seeds 0 to K - 1")
+        each.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting")
+        each.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="units at a time (%(default)s)")
+        each.add_argument("--kernel", choices=KERNELS, default="auto", help="the network's y-half (%(default)s)")
+    others = [
+        commands.add_parser("table", help="print the table of stored results"),
+        commands.add_parser("figures", help="draw figures of stored results"),
+        commands.add_parser("docs", help="write the table and the figures of stored results into the documentation"),
+    ]
+    for each in (run, study, *others):
+        each.add_argument("--output", type=Path, help=f"folder of the results ({OUTPUT}; with --quick {QUICK_OUTPUT})")
+    others[1].add_argument("--images", type=Path, help="folder to draw into (`figures` in the results' folder)")
+    others[2].add_argument("--page", type=Path, default=Path("docs/regression_1d.md"), help="%(default)s")
+    return parser
+
+
+def _settings(options: argparse.Namespace, default: Settings) -> Settings:
+    settings = QUICK if options.quick else default
+    if options.seeds is not None:
+        settings = replace(settings, models=options.seeds)
+    changed: Settings = with_changes(settings, options.set)
+    if options.workers < 1:
+        raise ValueError(f"--workers must be at least 1, is {options.workers}")
+    return changed
+
+
+def _run(options: argparse.Namespace) -> list[Result]:
+    folder = options.output or (QUICK_OUTPUT if options.quick else OUTPUT)
+    if options.command == "run":
+        settings = _settings(options, Settings())
+        samples = options.samples if options.samples is not None else (() if options.quick else SAMPLES)
+        units = main_units(settings, options.datasets, options.methods, samples)
+    else:
+        units = study_units(options.study, _settings(options, STUDY_SETTINGS), options.datasets)
+    results = run_units(units, folder, options.workers, options.kernel)
+    print(report.tables(results))
+    print(f"results: {folder / 'results.csv'}")
+    if options.quick:
+        print(NOT_THE_STUDY)
+    return results
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        if options.command in ("run", "study"):
+            _run(options)
+            return 0
+        folder = options.output or OUTPUT
+        results = load_results(folder)
+        if options.command == "table":
+            print(report.tables(results))
+        elif options.command == "figures":
+            for path in figures.draw_all(results, folder, options.images or folder / "figures"):
+                print(path)
+        else:
+            for path in report.write_docs(results, folder, options.page):
+                print(path)
+    except (ValueError, KernelError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on with the units that are missing", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,161 @@
+"""The study's tables as Markdown, and its page of the documentation made anew from stored results."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from experiments.regression_1d import figures
+from experiments.regression_1d.data import DATA_SETS
+from experiments.regression_1d.settings import METHODS
+from experiments.regression_1d.study import Result
+from ltr.admin.files import write_text
+
+BEGIN, END = "<!-- made by: python -m experiments.regression_1d docs -->", "<!-- end of what is made -->"
+
+
+def _number(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.4f}"
+
+
+def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
+    lines = [head, ["-" * width for width in widths], *rows]
+    return "\n".join("| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths)) + " |" for line in lines)
+
+
+def _setting(result: Result) -> str:
+    """What tells a result from the others of its method in its table."""
+    settings = result.unit.settings
+    parts = [f"M {settings.samples}"] if METHODS[result.unit.method].draws else []
+    if result.unit.tag:
+        parts.append(result.unit.tag.replace("_", ", "))
+    return ", ".join(parts)
+
+
+def table(results: Sequence[Result], noisy: bool = False) -> str:
+    """Markdown: a row for each result, best first.
+
+    Args:
+        results: of one data set.
+        noisy: a further column, the divergence from the density that the noisy labels follow.
+    """
+    rows = []
+    for result in sorted(results, key=lambda each: _order(each.summary()["best5"])):
+        summary = result.summary()
+        row = [METHODS[result.unit.method].title, _setting(result), _number(summary["best5"])]
+        row += [f"{_number(summary['mean'])} ± {_number(summary['std'])}", _number(summary["best"])]
+        if noisy:
+            row.append(_number(result.summary(noisy=True)["best5"]))
+        rows.append([*row, f"{summary['diverged']:.0f} of {len(result.kl)}", f"{result.seconds / 60:.1f}"])
+    head = ["method", "settings", "mean of 5 best", "mean ± std of all", "best"]
+    return _markdown([*head, *(["5 best, noisy density"] if noisy else []), "diverged", "minutes"], rows)
+
+
+def _order(value: float) -> float:
+    return math.inf if math.isnan(value) else value
+
+
+def verdict(results: Sequence[Result]) -> str:
+    """Whether NCE+ is best, or within one standard deviation of the best, in the mean of the 5 best and of all.
+
+    Args:
+        results: of one data set, the main table's.
+    """
+    summaries = {result.unit.method: result.summary() for result in results}
+    if "nceplus" not in summaries:
+        return ""
+    mine, lines = summaries["nceplus"], []
+    for key, words in (("best5", "mean of the 5 best"), ("mean", "mean of all models")):
+        finite = [name for name in summaries if not math.isnan(summaries[name][key])]
+        best = min(finite, key=lambda name: summaries[name][key])
+        if best == "nceplus":
+            lines.append(f"By the {words}, NCE+ is the best ({mine[key]:.4f}).")
+            continue
+        gap, spread = mine[key] - summaries[best][key], summaries[best]["std"]
+        within = "within" if gap <= spread else "more than"
+        lines.append(
+            f"By the {words}, {METHODS[best].title} is the best ({summaries[best][key]:.4f}); NCE+ ({mine[key]:.4f}) "
+            f"is {within} one standard deviation of it ({gap:.4f} against {spread:.4f})."
+        )
+    return " ".join(lines)
+
+
+def _main(result: Result) -> bool:
+    return not result.unit.tag
+
+
+def _tagged(prefix: str) -> Callable[[Result], bool]:
+    return lambda result: result.unit.tag.startswith(prefix)
+
+
+# Title, which results, whether the noisy density counts.
+_SECTIONS: Sequence[tuple[str, Callable[[Result], bool], bool]] = (
+    ("NCE+ by beta (beta0: NCE)", _tagged("beta"), False),
+    ("NCE+ by sigma (the other component has 8 times as much)", _tagged("sigma"), False),
+    ("Noisy labels", _tagged("noise"), True),
+)
+
+
+def _main_table(results: Sequence[Result]) -> tuple[list[Result], list[Result]]:
+    """The results at the largest M (and those without M), and all others of the main study."""
+    main = [result for result in results if _main(result)]
+    drawn = [result.unit.settings.samples for result in main if METHODS[result.unit.method].draws]
+    top = max(drawn, default=0)
+    first = [r for r in main if not METHODS[r.unit.method].draws or r.unit.settings.samples == top]
+    return first, [result for result in main if result not in first]
+
+
+def tables(results: Sequence[Result]) -> str:
+    """All tables of the results as Markdown: the main one of each data set, the verdict, and the smaller studies."""
+    parts = []
+    for name, data in DATA_SETS.items():
+        mine = [result for result in results if result.unit.dataset == name]
+        first, others = _main_table(mine)
+        if first:
+            parts += [f"**{data.title}**: KL(true ‖ model), {_scale(first)}", table(first), verdict(first)]
+        if others:
+            parts += [f"**{data.title}**: fewer samples, mean of the 5 best", _by_samples([*first, *others])]
+        for title, chosen, noisy in _SECTIONS:
+            part = [result for result in mine if chosen(result)]
+            if part:
+                parts += [f"**{data.title}**: {title}, {_scale(part)}", table(part, noisy)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _scale(results: Sequence[Result]) -> str:
+    """How large the runs were."""
+    settings = results[0].unit.settings
+    return f"{settings.models} models, {settings.epochs} epochs, grid {settings.grid} x {settings.grid}"
+
+
+def _by_samples(results: Sequence[Result]) -> str:
+    counts = sorted({r.unit.settings.samples for r in results if METHODS[r.unit.method].draws})
+    found = {(r.unit.method, r.unit.settings.samples): _number(r.summary()["best5"]) for r in results}
+    rows = [
+        [choice.title, *(found.get((name, count), "") for count in counts)]
+        for name, choice in METHODS.items()
+        if choice.draws and any((name, count) in found for count in counts)
+    ]
+    return _markdown(["method", *(f"M {count}" for count in counts)], rows)
+
+
+def write_docs(results: Sequence[Result], folder: Path, page: Path) -> list[Path]:
+    """Put tables and figures of the results between the marks of a page; returns what was written.
+
+    Args:
+        folder: of the results.
+        page: a Markdown file with the two marks; figures go to `images` beside it.
+
+    Raises:
+        ValueError: the page has no marks.
+    """
+    text = page.read_text(encoding="utf-8")
+    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
+        raise ValueError(f"{page} must have the line '{BEGIN}' once and, after it, '{END}' once")
+    images = figures.draw_all(results, folder, page.parent / "images")
+    pictures = "\n\n".join(f"![{figures.caption(path)}](images/{path.name})" for path in images)
+    made = f"{BEGIN}\n\n{tables(results)}\n\n{pictures}\n\n{END}"
+    write_text(page, text[: text.index(BEGIN)] + made + text[text.index(END) + len(END) :])
+    return [page, *images]
