@@ -114,7 +114,7 @@ def test_what_cannot_be_answered_is_told(
 def test_a_frame_that_is_missing(tmp_path: Path, dog: Sequence) -> None:
     with serve(tmp_path) as served:
         served.initialize(dog.frames[0], rectangle((10, 20, 30, 40)))
-        with pytest.raises(trax.TraxException, match="gone.jpg"):
+        with pytest.raises(trax.TraxException, match=r"gone\.jpg"):
             served.frame(tmp_path / "gone.jpg")
         refused(served, "gone.jpg: No such file")
 
