@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ltr.data import augmentation
+
 
 @dataclass(frozen=True)
 class CropSettings:
@@ -28,6 +30,9 @@ class CropSettings:
         joint_brightness_jitter: all frames of a sample are multiplied by one uniform(1 +- this) besides.
         flip_probability: of a horizontal flip: of all frames together, then of each on its own.
         blur_probability: of a Gaussian blur of a test frame.
+        contrast_jitter, saturation_jitter: every frame's are multiplied by uniform(1 +- this).
+        hue_jitter: every frame's colours turn by uniform(+-this), in parts of a full turn.
+        cutout_probability: of a rectangle of the mean colour over a test frame, over half of the target at most.
     """
 
     output_size: int
@@ -43,6 +48,10 @@ class CropSettings:
     joint_brightness_jitter: float = 0.0
     flip_probability: float = 0.0
     blur_probability: float = 0.0
+    contrast_jitter: float = 0.0
+    saturation_jitter: float = 0.0
+    hue_jitter: float = 0.0
+    cutout_probability: float = 0.0
 
     def __post_init__(self) -> None:
         if self.border not in ("replicate", "inside_major"):
@@ -51,7 +60,8 @@ class CropSettings:
             "output_size": (1, math.inf),
             "search_area_factor": (1e-3, math.inf),
             "max_scale_change": (1, math.inf),
-            **{name: (0, 1) for name in vars(self) if name.endswith("brightness_jitter")},
+            **{name: (0, 1) for name in vars(self) if name.endswith(("brightness_jitter", "contrast_jitter"))},
+            **{name: (0, 1) for name in vars(self) if name.startswith(("saturation_", "hue_"))},
             **{name: (0, math.inf) for name in vars(self) if name.startswith(("centre_jitter", "scale_jitter"))},
             **{name: (0, 1) for name in vars(self) if name.endswith("_probability")},
         }
@@ -150,10 +160,9 @@ class CropProcessing:
             for frame, box in zip(frames, np.asarray(boxes, dtype=float)):
                 region = search_region(jitter_box(box, *jitter, rng), frame.shape[:2], settings)
                 image, where = crop(frame, box, region, settings.output_size)
-                blur = name == "test" and rng.random() < settings.blur_probability
-                image = self._photometric(image, gray, gain * (1 + settings.brightness_jitter * rng.uniform(-1, 1)))
-                if blur:
-                    image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.5, 2.0))
+                image = augmentation.apply_colour_map(image, self._colour_map(gain, gray, rng))
+                if name == "test":
+                    image = self._spoil(image, where, rng)
                 if flip != (rng.random() < settings.flip_probability):
                     image = image[:, ::-1]
                     where[0] = settings.output_size - where[0] - where[2]
@@ -164,9 +173,20 @@ class CropProcessing:
             sample[f"{name}_boxes"] = torch.from_numpy(np.stack(moved).astype(np.float32))
         return sample
 
-    @staticmethod
-    def _photometric(image: np.ndarray, gray: bool, gain: float) -> np.ndarray:
-        table = np.clip(np.arange(256) * gain, 0, 255).astype(np.uint8)
-        if gray:
-            image = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-        return cv2.LUT(image, table)
+    def _colour_map(self, gain: float, gray: bool, rng: np.random.Generator) -> np.ndarray:
+        """One frame's colours [3, 4]: `gain` and `gray` are the sample's."""
+        settings = self.settings
+        return augmentation.colour_map(
+            gain * (1 + settings.brightness_jitter * rng.uniform(-1, 1)),
+            1 + settings.contrast_jitter * rng.uniform(-1, 1),
+            1 + settings.saturation_jitter * rng.uniform(-1, 1),
+            2 * math.pi * settings.hue_jitter * rng.uniform(-1, 1),
+            gray,
+        )
+
+    def _spoil(self, image: np.ndarray, box: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        if rng.random() < self.settings.cutout_probability:
+            image = augmentation.cut_out(image, box, rng)
+        if rng.random() < self.settings.blur_probability:
+            image = augmentation.blur(image, rng)
+        return image

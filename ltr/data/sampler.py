@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,9 +27,10 @@ class TrackingSampler(Dataset[dict[str, Any]]):
         datasets: data sets with their sampling weights.
         processing: turns frames and boxes into crops.
         samples_per_epoch: length.
-        max_gap: frames between the frames of a sample; grows while there are not enough visible ones.
-        num_train_frames, num_test_frames: frames of a sample.
-        mode: 'causal' (train frames before test frames) or 'interval' (test frames around the train frames).
+        max_gap: frames between the base frame of a sample and its others; grows by 5 while there are not enough
+            different visible ones.
+        num_train_frames, num_test_frames: frames of a sample; the base frame is the first train frame.
+        mode: 'causal' (train frames up to the base frame, test frames after it) or 'interval' (all around it).
         seed: of all randomness.
 
     Raises:
@@ -108,12 +110,7 @@ class TrackingSampler(Dataset[dict[str, Any]]):
         if not dataset.is_video:
             frame = int(rng.choice(visible))
             return [frame] * self.num_train_frames, [frame] * self.num_test_frames
-        gap = self.max_gap
-        while True:
-            chosen = self.choose(visible, gap, self.num_train_frames, self.num_test_frames, rng)
-            if chosen is not None:
-                return chosen
-            gap += _GAP_GROWTH
+        return self.choose(visible, self.max_gap, self.num_train_frames, self.num_test_frames, rng)
 
 
 def _draw(candidates: np.ndarray, count: int, rng: np.random.Generator) -> list[int]:
@@ -121,26 +118,42 @@ def _draw(candidates: np.ndarray, count: int, rng: np.random.Generator) -> list[
     return [int(frame) for frame in rng.choice(candidates, count, replace=len(candidates) < count)]
 
 
+def _within(frames: np.ndarray, base: int, gap: int, wanted: int) -> np.ndarray:
+    """The frames no more than `gap` from `base`; the gap grows until there are `wanted` of them, or all."""
+    distance = np.abs(frames - base)
+    enough = np.sort(distance)[min(wanted, len(frames)) - 1]
+    steps = max(0, math.ceil((enough - gap) / _GAP_GROWTH))
+    return frames[distance <= gap + steps * _GAP_GROWTH]
+
+
 def _causal(
     visible: np.ndarray, gap: int, train: int, test: int, rng: np.random.Generator
-) -> tuple[list[int], list[int]] | None:
-    """Train frames up to a base frame and within `gap` of it, test frames after it and within `gap`."""
-    base = int(rng.choice(visible[:-1]))
-    before = visible[(visible <= base) & (visible > base - gap)]
-    after = visible[(visible > base) & (visible <= base + gap)]
-    if not len(after):
-        return None
-    earlier = before[before < base]
-    extra = _draw(earlier if len(earlier) else before, train - 1, rng) if train > 1 else []
-    return [base, *extra], _draw(after, test, rng)
+) -> tuple[list[int], list[int]]:
+    """A base frame, train frames before it and test frames after it, both within `gap` of it.
+
+    The base is drawn among the frames that have enough others on either side; in a video too short for that, among
+    those that have at least one, and frames then repeat.
+    """
+    first = min(train - 1, max(len(visible) - 1 - test, 0))
+    if train > 1 and len(visible) > 2:
+        first = max(first, 1)
+    last = max(len(visible) - test, first + 1)
+    place = int(rng.integers(first, last))
+    base = int(visible[place])
+    earlier = []
+    if train > 1:
+        before = visible[:place] if place else visible[:1]
+        earlier = _draw(_within(before, base, gap, train - 1), train - 1, rng)
+    return [base, *earlier], _draw(_within(visible[place + 1 :], base, gap, test), test, rng)
 
 
 def _interval(
     visible: np.ndarray, gap: int, train: int, test: int, rng: np.random.Generator
-) -> tuple[list[int], list[int]] | None:
-    """All frames within `gap` of a base train frame."""
+) -> tuple[list[int], list[int]]:
+    """A base train frame; all others before or after it, within `gap` of it, and different while there are enough."""
     base = int(rng.choice(visible))
-    near = visible[(abs(visible - base) <= gap) & (visible != base)]
-    if not len(near):
-        return None
-    return [base, *_draw(near, train - 1, rng)] if train > 1 else [base], _draw(near, test, rng)
+    others = _within(visible[visible != base], base, gap, train - 1 + test)
+    if len(others) < train - 1 + test:
+        return [base, *(_draw(others, train - 1, rng) if train > 1 else [])], _draw(others, test, rng)
+    chosen = _draw(others, train - 1 + test, rng)
+    return [base, *chosen[: train - 1]], chosen[train - 1 :]

@@ -80,10 +80,10 @@ def test_causal_frames_keep_within_the_gap_and_differ_where_they_can():
     samples = [sampler[(0, index)] for index in range(200)]
     for sample in samples:
         base = sample["train"].max()
-        assert base - sample["train"].min() < 8 and sample["test"].max() - base <= 8
-    later = [sample for sample in samples if sample["train"].max() >= 2 and sample["train"].max() < 98]
-    assert all(len(set(sample["train"])) == 3 and len(set(sample["test"])) == 2 for sample in later)
-    assert {sample["test"].max() - sample["train"].max() for sample in samples} == set(range(1, 9))
+        assert base - sample["train"].min() <= 8 and sample["test"].max() - base <= 8
+    assert all(len(set(sample["train"])) == 3 and len(set(sample["test"])) == 2 for sample in samples)
+    assert {int(sample["train"].max()) for sample in samples} <= set(range(2, 98))
+    assert {sample["test"].max() - sample["train"].max() for sample in samples} == set(range(2, 9))
 
 
 def test_the_gap_grows_until_there_is_a_visible_frame():
@@ -92,6 +92,36 @@ def test_the_gap_grows_until_there_is_a_visible_frame():
     for mode in ("causal", "interval"):
         sample = make(Numbers(seen), max_gap=5, mode=mode, num_train_frames=1, num_test_frames=2)[(0, 0)]
         assert {*sample["train"], *sample["test"]} == {3, 70}
+
+
+@settings(deadline=None, derandomize=True, max_examples=60)
+@given(
+    st.lists(st.booleans(), min_size=6, max_size=60).filter(lambda seen: sum(seen) >= 6),
+    st.integers(1, 30),
+    st.sampled_from(["causal", "interval"]),
+    st.integers(0, 1000),
+)
+def test_no_frame_repeats_where_there_are_enough(visible, gap, mode, index):
+    """The gap grows rather than that a frame is shown twice."""
+    sample = make(Numbers(visible), max_gap=gap, mode=mode, num_test_frames=3)[(0, index)]
+    assert len({*sample["train"], *sample["test"]}) == 6
+
+
+def test_the_gap_grows_by_fives_and_no_further_than_it_must():
+    seen = np.zeros(300, dtype=bool)
+    seen[[100, 108, 111, 114, 118, 119, 130]] = True
+    sampler = make(Numbers(seen), max_gap=4, num_train_frames=1, num_test_frames=1)
+    reached = {}
+    for index in range(600):
+        sample = sampler[(0, index)]
+        reached.setdefault(int(sample["train"][0]), set()).add(int(sample["test"][0]))
+    assert reached == {100: {108}, 108: {111}, 111: {114}, 114: {118}, 118: {119}, 119: {130}}
+
+
+def test_every_frame_of_a_short_video_is_used():
+    drawn = [make(Numbers([True] * 7), num_test_frames=3, max_gap=30)[(0, index)] for index in range(200)]
+    assert {int(sample["train"].max()) for sample in drawn} == {2, 3}
+    assert {int(frame) for sample in drawn for frame in sample["train"]} == {0, 1, 2, 3}
 
 
 def test_interval_frames_lie_on_both_sides():
