@@ -1,0 +1,132 @@
+"""What a training step of each method costs, all measured in one run, one step after the other."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from experiments.benchmarks.speed import describe_machine
+from experiments.training_methods.features import CachedCrops
+from experiments.training_methods.heads import Unit, box_settings, head_loss, new_actor
+from experiments.training_methods.settings import METHODS, StudySettings, study_recipe
+from ltr.actors.base import Actor
+from ltr.models.tracking.tracking_net import BOX_LAYERS
+
+_WARMUP = 2
+_BASE = "iou"
+
+
+def made_up_crops(settings: StudySettings, device: torch.device) -> CachedCrops:
+    """One step's crops of random features: the time does not depend on what is in them."""
+    data, side = study_recipe(settings).data, settings.crop_size
+    net = new_actor(settings, box_settings(Unit("cost", "nceplus"), 1), 0, device).net
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        layers = net.extract_backbone_features(torch.zeros(1, 3, side, side, device=device), BOX_LAYERS)
+    frames = {"train": data.train_frames, "test": data.test_frames}
+    shape = {part: (count, settings.sequences_per_step) for part, count in frames.items()}
+    features = {
+        part: {
+            name: torch.randn((*shape[part], *layer.shape[1:]), generator=generator) for name, layer in layers.items()
+        }
+        for part in frames
+    }
+    boxes = {}
+    for part in frames:
+        size = side / settings.search_area * torch.exp(0.3 * torch.randn((*shape[part], 2), generator=generator))
+        boxes[part] = torch.cat((side / 2 - size / 2, size), dim=-1)
+    return CachedCrops(features, boxes, ["made up"] * settings.sequences_per_step).to(device)
+
+
+def measure_cost(
+    settings: StudySettings,
+    device: torch.device,
+    rounds: int,
+    chosen: Mapping[str, dict[str, Any]] | None = None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, Any]:
+    """Milliseconds of a step of every method, head alone and with the backbone's pass over the crops.
+
+    Args:
+        rounds: steps of each method, after a warm-up; a round has one step of each, so that all share the machine's
+            moods.
+        chosen: method -> settings of the objective over those of `METHODS`.
+        clock: seconds; `time.process_time` counts one thread's work alone, whatever else runs.
+
+    Returns:
+        'methods' -> {'ms', 'ms_p10', 'ms_p90', 'relative', 'relative_with_backbone', 'paper'}, 'backbone_ms',
+        'machine', 'rounds'. Relative figures are quotients of medians, to IoU regression's (the first method's where
+        that is not measured).
+    """
+    crops = made_up_crops(settings, device)
+    generator = torch.Generator(device).manual_seed(0)
+    names = list(dict.fromkeys((_BASE, *settings.methods)))
+    actors: dict[str, tuple[Actor, torch.optim.Optimizer]] = {}
+    for name in names:
+        arguments = (chosen or {}).get(name, {})
+        actor = new_actor(settings, box_settings(Unit("cost", name, arguments), settings.num_samples), 0, device)
+        actor.net.bb_regressor.train()
+        actors[name] = actor, torch.optim.Adam(actor.net.bb_regressor.parameters(), lr=1e-5)
+    images = torch.zeros((1, settings.sequences_per_step, 3, settings.crop_size, settings.crop_size), device=device)
+    data = study_recipe(settings).data
+    train, test = images.expand(data.train_frames, -1, -1, -1, -1), images.expand(data.test_frames, -1, -1, -1, -1)
+    taken: dict[str, list[float]] = {name: [] for name in (*names, "backbone")}
+    for index in range(_WARMUP + rounds):
+        for name, (actor, optimiser) in actors.items():
+            began = _now(device, clock)
+            loss, _ = head_loss(actor, crops, generator)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            optimiser.step()
+            taken[name].append(_now(device, clock) - began)
+        began = _now(device, clock)
+        with torch.no_grad():
+            actors[_BASE][0].features(train, test)
+        taken["backbone"].append(_now(device, clock) - began)
+        if index + 1 == _WARMUP:
+            taken = {name: [] for name in taken}
+    return _report(taken, rounds)
+
+
+def _report(taken: dict[str, list[float]], rounds: int) -> dict[str, Any]:
+    middle = {name: 1000 * float(np.median(values)) for name, values in taken.items()}
+    backbone = middle["backbone"]
+    methods = {}
+    for name, values in taken.items():
+        if name == "backbone":
+            continue
+        low, high = 1000 * np.percentile(values, [10, 90])
+        methods[name] = {
+            "ms": middle[name],
+            "ms_p10": float(low),
+            "ms_p90": float(high),
+            "relative": middle[name] / middle[_BASE],
+            "relative_with_backbone": (middle[name] + backbone) / (middle[_BASE] + backbone),
+            "paper": METHODS[name].paper_cost,
+        }
+    machine = {**describe_machine(), "threads": torch.get_num_threads()}
+    return {"methods": methods, "backbone_ms": backbone, "rounds": rounds, "machine": machine}
+
+
+def cost_table(cost: dict[str, Any]) -> str:
+    """The measured cost as text, a line a method."""
+    lines = [f"{'method':12}{'ms/step':>9}{'p10-p90':>16}{'relative':>10}{'+backbone':>11}{'paper':>7}"]
+    for name, row in cost["methods"].items():
+        spread = f"{row['ms_p10']:.0f}-{row['ms_p90']:.0f}"
+        paper = "-" if row["paper"] is None else f"{row['paper']:.2f}"
+        lines.append(
+            f"{METHODS[name].label:12}{row['ms']:9.0f}{spread:>16}{row['relative']:10.2f}"
+            f"{row['relative_with_backbone']:11.2f}{paper:>7}"
+        )
+    lines.append(f"backbone {cost['backbone_ms']:.0f} ms; medians of {cost['rounds']} interleaved steps")
+    return "\n".join(lines)
+
+
+def _now(device: torch.device, clock: Callable[[], float]) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return clock()

@@ -1,0 +1,123 @@
+"""Put the stored results into the documentation: tables between markers, and pictures."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from experiments.training_methods.ablations import ABLATIONS
+from experiments.training_methods.pictures import ablation_figure, comparison_figure, save, steps_figure
+from experiments.training_methods.results import (
+    ablation_table,
+    choice_table,
+    difference_table,
+    main_table,
+    markdown,
+    write_csv,
+)
+from ltr.admin.files import write_json, write_text
+from pytracking.errors import UserError
+
+STUDY_FILE = "training_methods.json"
+_MARKED = re.compile(r"(<!-- (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def publish(workspace: Path, cards: Path) -> list[Path]:
+    """Copy a workspace's finished results to the cards that the documentation is made from; a list a CSV besides."""
+    written = []
+    for source, target in [
+        (workspace / STUDY_FILE, cards / STUDY_FILE),
+        *((workspace / f"study_{name}.json", cards / _ablation_file(name)) for name in ABLATIONS),
+    ]:
+        if source.is_file():
+            content = json.loads(source.read_text(encoding="utf-8"))
+            write_json(target, content)
+            written.append(target)
+            if target.name == STUDY_FILE:
+                write_csv(target.with_suffix(".csv"), content)
+                written.append(target.with_suffix(".csv"))
+    return written
+
+
+def write_report(cards: Path, docs: Path) -> list[Path]:
+    """Fill the tables of `<docs>/training_methods.md` and draw its pictures, from what the cards have.
+
+    Raises:
+        UserError: no results at all, or a page without the markers.
+    """
+    study = _read(cards / STUDY_FILE)
+    ablations = {name: _read(cards / _ablation_file(name)) for name in ABLATIONS}
+    if study is None and not any(ablations.values()):
+        raise UserError(f"{cards}: no results yet; run the study first")
+    tables: dict[str, str] = {}
+    pictures: dict[str, Figure] = {}
+    if study is not None:
+        tables |= {
+            "conditions": conditions(study),
+            "main": main_table(study),
+            "differences": difference_table(study),
+            "choices": choice_table(study),
+        }
+        pictures |= {"training_methods": comparison_figure(study), "training_methods_steps": steps_figure(study)}
+    for name, result in ablations.items():
+        if result is not None:
+            tables[name] = ablation_table(result)
+            pictures[f"training_methods_{name}"] = ablation_figure(name, result)
+    page = docs / "training_methods.md"
+    write_text(page, fill(page.read_text(encoding="utf-8"), tables, str(page)))
+    written = [page]
+    for name, figure in pictures.items():
+        save(figure, docs / "images" / f"{name}.png")
+        written.append(docs / "images" / f"{name}.png")
+    return written
+
+
+def fill(text: str, tables: dict[str, str], where: str) -> str:
+    """Replace what stands between `<!-- name -->` and `<!-- end -->`; names without a table keep what they have.
+
+    Raises:
+        UserError: a table without a place.
+    """
+    places = {found["name"] for found in _MARKED.finditer(text)}
+    for name in tables:
+        if name not in places:
+            raise UserError(f"{where}: has no place for a table; write '<!-- {name} -->' and '<!-- end -->'")
+
+    def replaced(found: re.Match[str]) -> str:
+        if found["name"] not in tables:
+            return found[0]
+        return f"{found[1]}{tables[found['name']]}\n{found[3]}"
+
+    return _MARKED.sub(replaced, text)
+
+
+def conditions(study: dict[str, Any]) -> str:
+    """Markdown: what the numbers were made with."""
+    settings, environment = study["settings"], study["environment"]
+    machine = (study["cost"] or {}).get("machine", {})
+    crops = f"{settings['train_samples']} / {settings['validation_samples']} / {settings['test_samples']}"
+    rows = [
+        ["heads", f"{len(settings['methods'])} methods x {len(settings['seeds'])} seeds"],
+        ["sequences for training / validation / test", crops],
+        ["steps x sequences", f"{settings['steps']} x {settings['sequences_per_step']}"],
+        ["samples M", str(settings["num_samples"])],
+        ["tracked sequences", str(study.get("tracked", {}).get("sequences", "none"))],
+        ["commit, torch", f"{environment['commit'][:10]}, {environment['torch']}"],
+        ["machine", f"{machine.get('processor', 'not recorded')}, GPU {machine.get('gpu', 'not recorded')}"],
+    ]
+    return markdown(["what", "value"], rows)
+
+
+def _ablation_file(name: str) -> str:
+    return f"training_methods_{name}.json"
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    if not path.is_file():
+        return None
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content

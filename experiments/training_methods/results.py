@@ -1,0 +1,190 @@
+"""From what the stages stored to the tables of the study: means and spreads over seeds, paired differences to NCE+."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments.training_methods.settings import METHODS, REFERENCE
+from ltr.admin.files import write_text
+from pytracking.analysis.bootstrap import Difference, paired_difference
+
+FIGURES = {"iou": "IoU", "over_50": "> 0.5", "over_75": "> 0.75", "nll": "NLL", "auc": "AUC"}
+# What is compared sequence by sequence: title, factor, digits.
+PAIRED = {
+    "by_source": ("IoU on test crops", 100.0, 2),
+    "nll_by_source": ("NLL", 1.0, 3),
+    "auc_by_sequence": ("AUC on sequences", 1.0, 2),
+}
+HeadFigures = dict[str, Any]
+
+
+def spread(values: list[float]) -> tuple[float, float]:
+    """Mean and standard deviation (divisor n - 1; NaN for a single value) over seeds."""
+    return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
+
+
+def figures_of(heads: list[HeadFigures]) -> dict[str, list[float]]:
+    """The figures that all heads of a method have, by name: one value a seed."""
+    return {name: [head[name] for head in heads] for name in FIGURES if all(name in head for head in heads)}
+
+
+def difference(first: list[HeadFigures], second: list[HeadFigures], key: str, seed: int = 0) -> Difference:
+    """First method minus second: a paired bootstrap over what `key` lists, each the mean of the seeds.
+
+    Args:
+        key: 'by_source' (IoU of a test sequence's crops, in parts of 1), 'auc_by_sequence' (per cent) or
+            'nll_by_source'.
+    """
+    names = list(first[0][key])
+
+    def means(heads: list[HeadFigures]) -> np.ndarray:
+        return np.mean([[head[key][name] for name in names] for head in heads], axis=0)
+
+    return paired_difference(means(first), means(second), seed=seed)
+
+
+def assemble(
+    settings: dict[str, Any],
+    environment: dict[str, str],
+    choices: dict[str, Any],
+    steps: dict[str, Any],
+    heads: dict[str, list[HeadFigures]],
+    cost: dict[str, Any] | None,
+) -> dict[str, Any]:
+    """Everything that the tables and pictures are made of, as plain JSON values.
+
+    Args:
+        choices, steps: by method, from `stages.choose_settings` and `stages.choose_steps`.
+        heads: method -> the figures of its seeds.
+        cost: from `cost.measure_cost`.
+    """
+    return {
+        "settings": settings,
+        "environment": environment,
+        "methods": {
+            name: {
+                "label": METHODS[name].label,
+                "arguments": {**METHODS[name].arguments, **choices[name]["arguments"]},
+                "rate": choices[name]["rate"],
+                "trials": choices[name]["trials"],
+                "steps": steps[name],
+                "heads": [without_lists(head) for head in found],
+                "minus_reference": _differences(found, heads.get(REFERENCE)),
+            }
+            for name, found in heads.items()
+        },
+        "cost": cost,
+    }
+
+
+def without_lists(head: HeadFigures) -> HeadFigures:
+    """A head's figures without those of every test sequence, which are many; and without the question."""
+    return {key: value for key, value in head.items() if key not in ("question", "by_source", "nll_by_source")}
+
+
+def _differences(heads: list[HeadFigures], reference: list[HeadFigures] | None) -> dict[str, Any]:
+    """What tells a method from NCE+: name of the figures -> the paired difference."""
+    if reference is None or reference is heads:
+        return {}
+    shared = [key for key in PAIRED if all(key in head for head in (*heads, *reference))]
+    return {key: {**asdict(difference(heads, reference, key)), "sequences": len(heads[0][key])} for key in shared}
+
+
+def main_table(study: dict[str, Any]) -> str:
+    """Markdown: a method a row, best IoU first; mean and standard deviation over seeds; cost beside the paper's."""
+    methods = study["methods"]
+    shown = [name for name in FIGURES if any(name in figures_of(row["heads"]) for row in methods.values())]
+    header = ["method", *(FIGURES[name] for name in shown), "ascent step", "cost", "with backbone", "paper's cost"]
+    rows = []
+    for name in sorted(methods, key=lambda key: -spread(figures_of(methods[key]["heads"])["iou"])[0]):
+        figures = figures_of(methods[name]["heads"])
+        cells = [_cell(*spread(figures[key]), 2 if key == "nll" else 1) if key in figures else "-" for key in shown]
+        step = methods[name]["steps"]["step_length"]
+        measured = ((study["cost"] or {}).get("methods") or {}).get(name)
+        relative = ["-", "-"]
+        if measured is not None:
+            relative = [f"{measured['relative']:.2f}", f"{measured['relative_with_backbone']:.2f}"]
+        paper = METHODS[name].paper_cost
+        rows.append([METHODS[name].label, *cells, f"{step[0]:.2g}, {step[1]:.2g}", *relative, _or_dash(paper)])
+    return markdown(header, rows)
+
+
+def difference_table(study: dict[str, Any]) -> str:
+    """Markdown: every method minus NCE+, with intervals of 95 %; a star where the interval excludes zero."""
+    methods = study["methods"]
+    shown = [key for key in PAIRED if any(key in row["minus_reference"] for row in methods.values())]
+    rows = []
+    for row in methods.values():
+        if not row["minus_reference"]:
+            continue
+        cells = []
+        for key in shown:
+            found = row["minus_reference"].get(key)
+            if found is None:
+                cells.append("-")
+                continue
+            _, factor, digits = PAIRED[key]
+            mean, low, high = (f"{factor * found[name]:+.{digits}f}" for name in ("mean", "low", "high"))
+            cells.append(f"{mean} ({low} ... {high}){' *' if found['low'] > 0 or found['high'] < 0 else ''}")
+        rows.append([row["label"], *cells])
+    return markdown([f"minus {METHODS[REFERENCE].label}", *(PAIRED[key][0] for key in shown)], rows)
+
+
+def choice_table(study: dict[str, Any]) -> str:
+    """Markdown: what was tried on validation crops in short runs, and what was taken."""
+    rows = []
+    for row in study["methods"].values():
+        if isinstance(row["trials"], str):
+            owner = row["trials"].removeprefix("as ")
+            rows.append([row["label"], f"as {METHODS[owner].label}", "", "", ""])
+            continue
+        for trial in row["trials"]:
+            taken = {**trial["arguments"]}.items() <= row["arguments"].items() and trial["rate"] == row["rate"]
+            taken = taken and trial["iou"] == max(other["iou"] for other in row["trials"])
+            iou = f"{100 * trial['iou']:.1f}" if trial["step_length"] else "diverged"
+            settings = ", ".join(f"{key} {value}" for key, value in trial["arguments"].items()) or "-"
+            rows.append([row["label"], settings, f"{trial['rate']:g}", iou, "taken" if taken else ""])
+    return markdown(["method", "setting", "learning rate", "validation IoU", ""], rows)
+
+
+def ablation_table(result: dict[str, Any]) -> str:
+    """Markdown: an arm a row."""
+    rows = []
+    shown = ("iou", "over_50", "over_75", "nll")
+    for label, arm in result["arms"].items():
+        figures = figures_of(arm["heads"])
+        cells = [_cell(*spread(figures[key]), 2 if key == "nll" else 1) for key in shown]
+        step = arm["step_length"]
+        rows.append([label, *cells, f"{step[0]:.2g}, {step[1]:.2g}"])
+    return markdown(["setting", *(FIGURES[key] for key in shown), "ascent step"], rows)
+
+
+def write_csv(path: Path, study: dict[str, Any]) -> None:
+    """A line a head: method, seed and every figure."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["method", "seed", *FIGURES])
+    for name, row in study["methods"].items():
+        for seed, head in zip(study["settings"]["seeds"], row["heads"]):
+            writer.writerow([name, seed, *(f"{head[key]:.4f}" if key in head else "" for key in FIGURES)])
+    write_text(path, text.getvalue())
+
+
+def markdown(header: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _cell(mean: float, deviation: float, digits: int) -> str:
+    return f"{mean:.{digits}f}" + ("" if np.isnan(deviation) else f" ± {deviation:.{digits}f}")
+
+
+def _or_dash(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"

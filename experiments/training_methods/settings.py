@@ -1,0 +1,167 @@
+"""What the study compares and how much of it: the methods, the sizes, the data."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ltr.admin.checkpoint import read_checkpoint
+from ltr.names import unknown_name
+from ltr.run_training import load_recipe
+from ltr.train_settings.recipe import Recipe
+from pytracking.networks import network_file
+
+REFERENCE = "nceplus"
+# Steps of the box centre that are tried first; neighbours of the best at half and double the step come second.
+COARSE_STEPS = tuple(2e-6 * 4**k for k in range(9))
+SIZE_FACTORS = (1.0, 4.0)
+
+
+@dataclass(frozen=True)
+class StudiedMethod:
+    """A column of the comparison.
+
+    Attributes:
+        label: as the paper writes it.
+        objective, arguments: of the box head (`ltr.train_settings.recipe.BoxSettings`).
+        paper_cost: training time relative to the paper's plain detector (SPEC section 7); None where it has none.
+        candidates: settings of the objective that are tried on validation crops first, besides `arguments`.
+        like: the method whose chosen settings and rate this one takes over, for want of trials of its own.
+    """
+
+    label: str
+    objective: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+    paper_cost: float | None = None
+    candidates: tuple[dict[str, Any], ...] = ()
+    like: str | None = None
+
+
+# Step lengths of ML-MCMC: the paper's detection study has 1e-5, its 1-D study 0.0125 and 0.05; sigmas of DSM: 0.075
+# and 0.2. Noise and M of the others are the trackers' (SPEC section 1).
+METHODS: dict[str, StudiedMethod] = {
+    "iou": StudiedMethod("IoU", "iou"),
+    "mlis": StudiedMethod("ML-IS", "mlis", paper_cost=1.03),
+    "mlmcmc1": StudiedMethod("ML-MCMC-1", "mlmcmc", {"steps": 1}, 2.47, like="mlmcmc4"),
+    "mlmcmc4": StudiedMethod(
+        "ML-MCMC-4",
+        "mlmcmc",
+        {"steps": 4, "step_length": 1e-5},
+        7.05,
+        candidates=({"step_length": 0.0125}, {"step_length": 0.05}),
+    ),
+    "mlmcmc8": StudiedMethod("ML-MCMC-8", "mlmcmc", {"steps": 8}, 13.3, like="mlmcmc4"),
+    "kldis": StudiedMethod("KLD-IS", "kldis", paper_cost=1.02),
+    "nce": StudiedMethod("NCE", "nce", paper_cost=1.04),
+    "dsm": StudiedMethod("DSM", "dsm", {"sigma": 0.075}, 3.84, candidates=({"sigma": 0.2},)),
+    "nceplus": StudiedMethod("NCE+", "nceplus", {"beta": 0.1}, 1.09),
+}
+
+
+@dataclass(frozen=True)
+class StudySettings:
+    """Sizes of the study; the defaults are for two CPU cores and an hour.
+
+    Attributes:
+        methods: keys of `METHODS`.
+        seeds: of the head's first weights, the order of the crops and the box samples.
+        steps, trial_steps: training steps of a head, and of the shorter runs that settings are chosen by.
+        sequences_per_step: sequences a step; each has the recipe's number of test frames.
+        num_samples: M.
+        rates: Adam's learning rates that are tried.
+        train_samples, validation_samples, test_samples: sequences in the cache of features.
+        coarse_samples: of the validation sequences, those that the first, coarse choice of the ascent's step sees.
+        nll_samples: samples of the partition function's estimate.
+        crop_size, search_area, centre_jitter: crops of the study in pixels, over the target's size, and in it. The
+            target is as large as in the tracker's crops; what lies further away no box reaches.
+        precision: 'bf16' or 'fp32' of the head's arithmetic in training.
+        network: the network whose frozen backbone and classifier are used, by name or file.
+        recipe: the recipe that names data and crops.
+        data_seed: of the crops.
+    """
+
+    methods: tuple[str, ...] = tuple(METHODS)
+    seeds: tuple[int, ...] = (0, 1, 2)
+    steps: int = 600
+    trial_steps: int = 150
+    sequences_per_step: int = 8
+    num_samples: int = 128
+    rates: tuple[float, ...] = (1e-3, 3e-3)
+    train_samples: int = 6000
+    validation_samples: int = 150
+    test_samples: int = 400
+    coarse_samples: int = 30
+    nll_samples: int = 512
+    crop_size: int = 160
+    search_area: float = 3.125
+    centre_jitter: float = 1.5
+    precision: str = "bf16"
+    network: str = "dimp_nceplus_lite"
+    recipe: str = "dimp_nceplus_lite"
+    data_seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in self.methods:
+            if name not in METHODS:
+                raise ValueError(unknown_name("method", name, METHODS))
+        for name in ("steps", "trial_steps", "sequences_per_step", "num_samples", "train_samples", "nll_samples"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if not self.methods or not self.seeds or not self.rates:
+            raise ValueError("methods, seeds and rates must each name at least one")
+        if self.train_samples < self.sequences_per_step:
+            raise ValueError(f"{self.train_samples} training samples do not fill a step of {self.sequences_per_step}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """All settings as plain JSON values."""
+        return dataclasses.asdict(self)
+
+
+def quick(settings: StudySettings) -> StudySettings:
+    """The same study so small that it takes two minutes and its numbers mean nothing."""
+    return replace(
+        settings,
+        seeds=settings.seeds[:2],
+        steps=12,
+        trial_steps=4,
+        sequences_per_step=4,
+        num_samples=32,
+        rates=settings.rates[:1],
+        train_samples=48,
+        validation_samples=8,
+        test_samples=12,
+        coarse_samples=4,
+        nll_samples=64,
+    )
+
+
+def study_recipe(settings: StudySettings) -> Recipe:
+    """The recipe whose data, split and augmentation the study's crops come from.
+
+    Raises:
+        ValueError: an unknown recipe, or crop settings out of their range.
+    """
+    base = load_recipe([settings.recipe])
+    crop = replace(
+        base.crop,
+        output_size=settings.crop_size,
+        search_area_factor=settings.search_area,
+        centre_jitter_train=settings.centre_jitter,
+        centre_jitter_test=settings.centre_jitter,
+    )
+    return replace(base, name="training_methods", crop=crop, precision=settings.precision, seed=settings.data_seed)
+
+
+def network_path(settings: StudySettings) -> Path:
+    """The file of the study's network.
+
+    Raises:
+        UserError: no network of that name, and no such file.
+        CheckpointError: the file is no checkpoint.
+    """
+    given = Path(settings.network)
+    path = given if given.suffix == ".safetensors" else network_file(settings.network)
+    read_checkpoint(path)
+    return path
