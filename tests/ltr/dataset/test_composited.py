@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from tiny_data import scene, shape_rgba, write_image
 
-from ltr.dataset.composited import CompositedSettings, CompositedVideo, _Actor, outline_boxes, visible_share
+from ltr.dataset.composited import CompositedSettings, CompositedVideo
+from ltr.dataset.compositing import Actor, outline_boxes, visible_share
 from ltr.dataset.cutouts import CutoutSource
 
-ALONE = CompositedSettings(distractors=0, occluders=0, blur=0, defocus=0, noise=0, compression=0)
+ALONE = CompositedSettings(distractors=0, occluders=0, occlusion=0, blur=0, defocus=0, noise=0, compression=0)
 
 
 @pytest.fixture
@@ -99,7 +100,7 @@ def test_outline_boxes_are_exact_under_affine_maps():
 
 def placed(rgba, x, y, frames=1):
     placement = np.tile(np.array(((1.0, 0.0, x), (0.0, 1.0, y))), (frames, 1, 1))
-    return _Actor(rgba, placement, np.ones((frames, 3)))
+    return Actor(rgba, placement, np.ones((frames, 3)))
 
 
 def test_visible_share_counts_what_is_inside_and_in_front():

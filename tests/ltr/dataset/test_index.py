@@ -1,4 +1,4 @@
-"""The cached index: the same annotations as the files', made anew where it is stale or damaged, never trusted blindly."""
+"""The cached index: the annotations of the files, made anew where it is stale or damaged, never trusted blindly."""
 
 from __future__ import annotations
 
