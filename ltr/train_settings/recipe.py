@@ -30,6 +30,7 @@ class DataSettings:
         samples_per_epoch, validation_samples: sequences drawn an epoch.
         max_gap: frames between the frames of a sample, before it grows for want of visible ones.
         train_frames, test_frames: frames of a sample that the filter learns from and is judged on.
+        sampling_mode: 'causal' (train frames before test frames) or 'interval' (all around the first train frame).
     """
 
     train: tuple[DataSource, ...]
@@ -39,6 +40,7 @@ class DataSettings:
     max_gap: int = 30
     train_frames: int = 3
     test_frames: int = 3
+    sampling_mode: str = "causal"
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,7 @@ class Recipe:
             accumulated within one, so that the number of processes, which must divide them, decides nothing.
         batch_norm: of trained parts: 'batch' (statistics of a micro-batch), 'frozen' (the running ones, unchanged) or
             'sync' (of the micro-batches of all processes together; CUDA only).
-        precision: 'fp32' or 'bf16' (autocast of the backbone and the box head; the target classifier, whose steps
+        precision: 'fp32', 'bf16' or 'fp16' (autocast of backbone and box head; the target classifier, whose steps
             are small differences, and the losses stay float32).
         validation_interval: epochs between validations.
         best_figure, best_is: the validation figure, and 'highest' or 'lowest', by which the best network is kept.
