@@ -77,7 +77,9 @@ def _heat_map(axes: Axes, log_density: Tensor | None, title: str, peak: Tensor) 
         return
     # A density falls by orders of magnitude between narrow and wide parts: its root shows both.
     shown = (log_density.exp().T / peak).clamp(max=1).sqrt()
-    axes.imshow(shown, origin="lower", extent=(LOW, HIGH, LOW, HIGH), aspect="auto", cmap="magma", vmin=0, vmax=1)
+    axes.imshow(
+        shown.numpy(), origin="lower", extent=(LOW, HIGH, LOW, HIGH), aspect="auto", cmap="magma", vmin=0, vmax=1
+    )
     axes.set_ylim(_DRAWN_FROM, _DRAWN_TO)
 
 
@@ -93,7 +95,7 @@ def draw_densities(results: Sequence[Result], folder: Path, dataset: str, path: 
     cells: list[Axes] = list(grid.flat)
     settings = next(iter(chosen.values())).unit.settings
     x, y = training_pairs(dataset, settings.train_size, settings.data_seed)
-    cells[0].scatter(x, y, s=1, color="black")
+    cells[0].scatter(x.numpy(), y.numpy(), s=1, color="black")
     cells[0].set_title(f"{len(x)} training pairs", fontsize=9)
     _heat_map(cells[1], truth, "true density", peak)
     for axes, (name, result) in zip(cells[2:], chosen.items()):

@@ -18,7 +18,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd import Function
-from torch.autograd.function import once_differentiable
 
 from experiments.regression_1d.network import WIDTH, Y_COUNT, Score
 from ltr.admin.files import whole_file
@@ -107,6 +106,8 @@ def _forward(base: Tensor, points: Tensor, weights: Tensor, slopes: Tensor | Non
 
 
 def _backward(name: str, saved: tuple[Tensor, ...], gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    if torch.is_grad_enabled():
+        raise RuntimeError(f"the kernel's {name} is not differentiable once more; network.score is")
     base, points, weights = _checked(*saved)
     gradient = gradient.contiguous()
     of_base, of_points, of_weights = torch.empty_like(base), torch.empty_like(points), torch.empty_like(weights)
@@ -125,7 +126,6 @@ class _Score(Function):
         return _forward(base, points, weights)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         return _backward("score", ctx.saved_tensors, gradient)
 
@@ -155,7 +155,6 @@ class _Slope(Function):
         return slopes.clone()
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         return (*_backward("slope", ctx.saved_tensors, gradient), None)
 
@@ -177,6 +176,7 @@ def score(base: Tensor, points: Tensor, weights: Tensor) -> Tensor:
     Raises:
         ValueError: another type, shape or device.
         KernelError: it cannot be compiled.
+        RuntimeError: from the backward pass, when it is to be differentiated once more.
     """
     kind = _ScoreOfPoints if points.requires_grad else _Score
     return kind.apply(base, points, weights)
