@@ -7,12 +7,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ltr.actors.energy import BoxEnergy, half_precision
+from ltr.actors.energy import PRECISIONS, BoxEnergy, half_precision
 from ltr.actors.iou_regression import BOX_METHODS
 from ltr.ebm.methods import create_method
 from ltr.models.bbreg.atom import AtomNet
 from ltr.models.tracking.dimpnet import DiMPNet
 from ltr.models.tracking.tracking_net import BOX_LAYERS
+from ltr.names import unknown_name
 from ltr.train_settings.recipe import BoxSettings
 
 Batch = dict[str, Any]
@@ -34,7 +35,7 @@ class Actor(nn.Module):
     Args:
         net: on its device, in the mode wanted.
         box: how the box head is trained.
-        precision: 'fp32' or 'bf16', of the backbone and the box head.
+        precision: a name of `PRECISIONS`, of the backbone and the box head. With 'fp16' the caller scales the loss.
 
     Raises:
         ValueError: an unknown precision or objective, or a setting that the objective does not have.
@@ -42,8 +43,8 @@ class Actor(nn.Module):
 
     def __init__(self, net: DiMPNet | AtomNet, box: BoxSettings, precision: str = "fp32") -> None:
         super().__init__()
-        if precision not in ("fp32", "bf16"):
-            raise ValueError(f"precision must be 'fp32' or 'bf16', not '{precision}'")
+        if precision not in PRECISIONS:
+            raise ValueError(unknown_name("precision", precision, PRECISIONS))
         self.net = net
         self.box = box
         self.precision = precision

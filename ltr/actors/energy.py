@@ -8,10 +8,14 @@ from torch import Tensor
 from ltr.models.bbreg.box_head import BoxHead, Modulation
 from ltr.ops.boxes import from_relative, to_relative
 
+# What the backbone and the box head may compute in.
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
 
 def half_precision(device: torch.device, precision: str) -> torch.autocast:
-    """Autocast to bfloat16 where `precision` is 'bf16', nothing where it is 'fp32'."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
+    """Autocast to the type of `precision`, a name of `PRECISIONS`; nothing where it is 'fp32'."""
+    half = precision != "fp32"
+    return torch.autocast(device.type, dtype=PRECISIONS[precision] if half else None, enabled=half)
 
 
 class BoxEnergy:
@@ -23,7 +27,7 @@ class BoxEnergy:
         head: the box head.
         modulation, features: of N test images, from the box head.
         annotation: [N, 4] (x, y, w, h) in crop pixels.
-        precision: 'fp32' or 'bf16' for the head's arithmetic; scores are float32.
+        precision: a name of `PRECISIONS`, for the head's arithmetic; scores are float32.
     """
 
     def __init__(
