@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ltr.dataset.filenames import Rename
 from pytracking.errors import UserError, unknown_name
 from pytracking.evaluation import (
     got10kdataset,
@@ -21,7 +22,7 @@ from pytracking.evaluation.data import Sequence
 from pytracking.evaluation.datasets import READERS
 from pytracking.evaluation.inspection import Finding, Surroundings, inspect_frames, inspect_names, inspect_text
 from pytracking.evaluation.layout import SequenceFiles, load_list
-from pytracking.evaluation.naming import Rename, apply_renames
+from pytracking.evaluation.naming import apply_renames
 
 # The data sets whose files have official names; of the others only what is there can be read.
 FILES: dict[str, Callable[[Path | None], dict[str, SequenceFiles]]] = {

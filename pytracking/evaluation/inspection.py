@@ -8,10 +8,18 @@ from pathlib import Path
 
 import numpy as np
 
+from ltr.dataset.filenames import (
+    Rename,
+    find_misnamed,
+    first_missing,
+    frame_number,
+    image_suffix,
+    number_text,
+    similar_names,
+)
 from pytracking.errors import UserError
 from pytracking.evaluation.images import read_image
 from pytracking.evaluation.layout import SequenceFiles, read_annotation, read_visibility
-from pytracking.evaluation.naming import Rename, find_misnamed, first_missing, frame_number, image_suffix, similar_names
 
 _DELIMITERS = {",": "commas", "\t": "tabs", ";": "semicolons", " ": "spaces"}
 
@@ -233,18 +241,6 @@ def _absent(path: Path, official: Collection[Path], what: str) -> Finding:
     similar, lost = similar_names(path), first_missing(path)
     text = f"{lost}: no such {what if lost == path else 'folder'}"
     return Finding("missing", text + (f"; there is {', '.join(similar)}" if similar else ""))
-
-
-def number_text(numbers: list[int]) -> str:
-    """'1, 4-6' for [1, 4, 5, 6]; at most six parts."""
-    parts: list[list[int]] = []
-    for number in numbers:
-        if parts and number == parts[-1][-1] + 1:
-            parts[-1] = [parts[-1][0], number]
-        else:
-            parts.append([number])
-    texts = ["-".join(map(str, part)) for part in parts]
-    return ", ".join(texts[:6]) + (f" and {len(texts) - 6} more such" if len(texts) > 6 else "")
 
 
 def _delimiters(line: str) -> str:

@@ -9,13 +9,13 @@ from pathlib import Path
 import mini_datasets as mini
 import pytest
 
+from ltr.dataset.filenames import number_text
 from pytracking import run_check
 from pytracking.__main__ import main as package_main
 from pytracking.errors import EXIT_FAILED_SEQUENCES, EXIT_USER_ERROR, UserError, run_main
 from pytracking.evaluation import check, naming
 from pytracking.evaluation.check import check_dataset
 from pytracking.evaluation.datasets import READERS, get_dataset
-from pytracking.evaluation.inspection import number_text
 
 
 @pytest.fixture
