@@ -72,8 +72,12 @@ def _parser() -> argparse.ArgumentParser:
     ]
     for each in (run, study, *others):
         each.add_argument("--output", type=Path, help=f"folder of the results ({OUTPUT}; with --quick {QUICK_OUTPUT})")
+    others[0].epilog = "--output may be a card, such as experiments/cards/regression_1d.json."
     others[1].add_argument("--images", type=Path, help="folder to draw into (`figures` in the results' folder)")
     others[2].add_argument("--page", type=Path, default=Path("docs/regression_1d.md"), help="%(default)s")
+    others[2].add_argument(
+        "--card", type=Path, default=Path("experiments/cards/regression_1d.json"), help="%(default)s"
+    )
     return parser
 
 
@@ -118,7 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for path in figures.draw_all(results, folder, options.images or folder / "figures"):
                 print(path)
         else:
-            for path in report.write_docs(results, folder, options.page):
+            for path in report.write_docs(results, folder, options.page, options.card):
                 print(path)
     except (ValueError, KernelError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

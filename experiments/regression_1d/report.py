@@ -6,10 +6,12 @@ import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import torch
+
 from experiments.regression_1d import figures
 from experiments.regression_1d.data import DATA_SETS
 from experiments.regression_1d.settings import METHODS
-from experiments.regression_1d.study import Result
+from experiments.regression_1d.study import Result, write_card
 from ltr.admin.files import write_text
 
 BEGIN, END = "<!-- made by: python -m experiments.regression_1d docs -->", "<!-- end of what is made -->"
@@ -79,7 +81,48 @@ def verdict(results: Sequence[Result]) -> str:
             f"By the {words}, {METHODS[best].title} is the best ({summaries[best][key]:.4f}); NCE+ ({mine[key]:.4f}) "
             f"is {within} one standard deviation of it ({gap:.4f} against {spread:.4f})."
         )
+    others = {result.unit.method: result for result in results}
+    if "nce" in others:
+        lines.append(
+            f"NCE+ minus NCE, paired by seed, with 95 % interval: {_paired(others['nceplus'], others['nce'])}."
+        )
     return " ".join(lines)
+
+
+def paired_difference(one: Result, other: Result, noisy: bool = False) -> tuple[float, float]:
+    """Mean of KL of `one` minus that of `other` over models of the same seed, and half its 95 % interval.
+
+    Models share initial weights, data and its order, so the difference is surer than the two means' spreads suggest.
+    """
+    pairs = zip(*((r.kl_noisy if noisy else r.kl) for r in (one, other)))
+    gaps = torch.tensor([a - b for a, b in pairs if math.isfinite(a) and math.isfinite(b)], dtype=torch.float64)
+    if len(gaps) < 2:
+        return math.nan, math.nan
+    return float(gaps.mean()), 1.96 * float(gaps.std()) / math.sqrt(len(gaps))
+
+
+def _paired(one: Result, other: Result, noisy: bool = False) -> str:
+    mean, half = paired_difference(one, other, noisy)
+    return "–" if math.isnan(mean) else f"{mean:+.4f} ± {half:.4f}"
+
+
+def noise_table(results: Sequence[Result]) -> str:
+    """Markdown: NCE+ minus NCE by the labels' noise and beta, paired by seed, from the clean and the noisy density.
+
+    Args:
+        results: of one data set, the label noise study's.
+    """
+    base = {r.unit.settings.label_noise: r for r in results if r.unit.method == "nce"}
+    mine = {(r.unit.settings.label_noise, r.unit.settings.beta): r for r in results if r.unit.method == "nceplus"}
+    betas = sorted({beta for _, beta in mine})
+    rows = []
+    for noise in sorted(base):
+        for noisy, words in ((False, "clean"), (True, "noisy")):
+            if noisy and noise == 0:
+                continue
+            cells = [_paired(mine[noise, beta], base[noise], noisy) if (noise, beta) in mine else "" for beta in betas]
+            rows.append([f"{noise:g}", words, _number(base[noise].summary(noisy)["mean"]), *cells])
+    return _markdown(["noise", "density", "NCE, mean of all", *(f"NCE+ {beta:g} − NCE" for beta in betas)], rows)
 
 
 def _main(result: Result) -> bool:
@@ -121,6 +164,8 @@ def tables(results: Sequence[Result]) -> str:
             part = [result for result in mine if chosen(result)]
             if part:
                 parts += [f"**{data.title}**: {title}, {_scale(part)}", table(part, noisy)]
+                if noisy:
+                    parts += ["NCE+ minus NCE (negative: NCE+ is better), paired by seed:", noise_table(part)]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -141,12 +186,13 @@ def _by_samples(results: Sequence[Result]) -> str:
     return _markdown(["method", *(f"M {count}" for count in counts)], rows)
 
 
-def write_docs(results: Sequence[Result], folder: Path, page: Path) -> list[Path]:
+def write_docs(results: Sequence[Result], folder: Path, page: Path, card: Path) -> list[Path]:
     """Put tables and figures of the results between the marks of a page; returns what was written.
 
     Args:
-        folder: of the results.
+        folder: of the results, for the weights.
         page: a Markdown file with the two marks; figures go to `images` beside it.
+        card: JSON file for the results themselves.
 
     Raises:
         ValueError: the page has no marks.
@@ -158,4 +204,4 @@ def write_docs(results: Sequence[Result], folder: Path, page: Path) -> list[Path
     pictures = "\n\n".join(f"![{figures.caption(path)}](images/{path.name})" for path in images)
     made = f"{BEGIN}\n\n{tables(results)}\n\n{pictures}\n\n{END}"
     write_text(page, text[: text.index(BEGIN)] + made + text[text.index(END) + len(END) :])
-    return [page, *images]
+    return [page, *images, write_card(results, card)]

@@ -141,16 +141,22 @@ def _to_json(result: Result) -> dict[str, Any]:
     }
 
 
-def _from_json(path: Path) -> Result:
+def _read(path: Path) -> Any:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is no result of this study ({error}); delete it to run the unit again") from error
+
+
+def _from_json(content: Any, path: Path) -> Result:
+    try:
         values = {key: tuple(v) if isinstance(v, list) else v for key, v in content["settings"].items()}
         unit = Unit(content["dataset"], content["method"], replace_fields(Settings(), values), content["tag"])
         kl, noisy = (
             tuple(math.nan if value is None else float(value) for value in content[key]) for key in ("kl", "kl_noisy")
         )
         return Result(unit, kl, noisy, float(content["seconds"]), content["kernel"])
-    except (json.JSONDecodeError, KeyError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"{path} is no result of this study ({error}); delete it to run the unit again") from error
 
 
@@ -163,7 +169,7 @@ def stored(folder: Path, unit: Unit) -> Result | None:
     path = result_file(folder, unit)
     if not path.is_file() or not path.with_suffix(".safetensors").is_file():
         return None
-    result = _from_json(path)
+    result = _from_json(_read(path), path)
     mine, other = dataclasses.asdict(unit.settings), dataclasses.asdict(result.unit.settings)
     for key, value in mine.items():
         if other[key] != value:
@@ -173,16 +179,26 @@ def stored(folder: Path, unit: Unit) -> Result | None:
     return result
 
 
-def load_results(folder: Path) -> list[Result]:
-    """All results in a folder, by name.
+def load_results(source: Path) -> list[Result]:
+    """All results in a folder, by name, or in a card that `write_card` made.
 
     Raises:
         ValueError: there is none, or a file cannot be read.
     """
-    found = [_from_json(path) for path in sorted((folder / "units").glob("*.json"))]
+    if source.is_file():
+        content = _read(source)
+        return [_from_json(each, source) for each in (content if isinstance(content, list) else [content])]
+    found = [_from_json(_read(path), path) for path in sorted((source / "units").glob("*.json"))]
     if not found:
-        raise ValueError(f"{folder} has no results; 'run' makes them")
+        raise ValueError(f"{source} has no results; 'run' makes them")
     return found
+
+
+def write_card(results: Sequence[Result], path: Path) -> Path:
+    """All results, without weights, in one small JSON file that `load_results` reads; returns its path."""
+    lines = [json.dumps(_to_json(result), ensure_ascii=False) for result in results]
+    write_text(path, "[\n" + ",\n".join(lines) + "\n]\n")
+    return path
 
 
 def load_weights(folder: Path, unit: Unit) -> Tensor:

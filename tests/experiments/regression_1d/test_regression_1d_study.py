@@ -51,14 +51,18 @@ def test_whole_study_end_to_end(
     assert printed.split("results:")[0].strip() == capsys.readouterr().out.strip()
     page = tmp_path / "page.md"
     page.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
+    card = tmp_path / "card.json"
     for _ in range(2):
-        assert command.main(["docs", "--output", str(tmp_path), "--page", str(page)]) == 0
+        assert command.main(["docs", "--output", str(tmp_path), "--page", str(page), "--card", str(card)]) == 0
         text = page.read_text()
         assert text.startswith("before\n") and text.endswith("\nafter\n") and "old" not in text
         assert text.count("| NCE+ ") == 4
         assert "(images/regression_1d_samples.png)" in text
     for name in ("densities_set1", "densities_set2", "samples"):
         assert (tmp_path / "images" / f"regression_1d_{name}.png").stat().st_size > 10_000
+    capsys.readouterr()
+    assert command.main(["table", "--output", str(card)]) == 0
+    assert printed.split("results:")[0].strip() == capsys.readouterr().out.strip()
 
 
 @pytest.mark.parametrize("name", ["beta", "sigma", "label_noise"])
@@ -150,7 +154,7 @@ def test_a_page_without_marks_is_refused(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("nothing")
     with pytest.raises(ValueError, match=r"page.md must have the line '<!-- made by"):
-        report.write_docs([made_up("set1", "nce", (0.1,))], tmp_path, page)
+        report.write_docs([made_up("set1", "nce", (0.1,))], tmp_path, page, tmp_path / "card.json")
     assert page.read_text() == "nothing"
 
 
@@ -176,6 +180,33 @@ def test_verdict_and_order_of_the_table() -> None:
     lines = report.table([far, made_up("set1", "sm", (math.nan,)), better]).splitlines()[2:]
     assert [line.split("|")[1].strip() for line in lines] == ["KLD-IS", "NCE+", "SM"]
     assert "–" in lines[2] and "1 of 1" in lines[2]
+
+
+def test_paired_differences_are_taken_by_seed() -> None:
+    one, other = made_up("set1", "nceplus", (0.5, 0.1, math.nan, 0.31)), made_up("set1", "nce", (0.4, 0.0, 0.2, 0.2))
+    mean, half = report.paired_difference(one, other)
+    assert mean == pytest.approx(0.31 / 3)
+    assert half == pytest.approx(1.96 * 0.01 / 3, rel=1e-6)
+    assert math.isnan(report.paired_difference(one, made_up("set1", "nce", (math.nan, 0.1)))[0])
+    assert "NCE+ minus NCE, paired by seed, with 95 % interval: +0.1033 ± 0.0065." in report.verdict([one, other])
+
+
+def test_noise_table_has_a_row_a_noise_and_a_column_a_beta() -> None:
+    results = [
+        made_up("set1", "nce", (0.2, 0.4), label_noise=0.1),
+        made_up("set1", "nceplus", (0.1, 0.3), label_noise=0.1, beta=0.5),
+        made_up("set1", "nce", (0.1, 0.2)),
+        made_up("set1", "nceplus", (0.3, 0.2), beta=0.1),
+    ]
+    head, _, *rows = (
+        [cell.strip() for cell in line.split("|")[1:-1]] for line in report.noise_table(results).splitlines()
+    )
+    assert head == ["noise", "density", "NCE, mean of all", "NCE+ 0.1 − NCE", "NCE+ 0.5 − NCE"]
+    assert rows == [
+        ["0", "clean", "0.1500", "+0.1000 ± 0.1960", ""],
+        ["0.1", "clean", "0.3000", "", "-0.1000 ± 0.0000"],
+        ["0.1", "noisy", "0.3000", "", "-0.1000 ± 0.0000"],
+    ]
 
 
 def test_settings_are_the_papers() -> None:

@@ -70,12 +70,12 @@ def test_offsets_are_shared_by_a_batch_and_differ_between_models(monkeypatch: py
 
 @pytest.mark.parametrize("name", ["nceplus", "mlis"])
 def test_learns(name: str) -> None:
-    settings = Settings(epochs=15, models=2, samples=64, grid=400)
+    settings = Settings(epochs=10, models=1, samples=32, grid=256)
     unit = Unit("set2", name, settings)
     truth = true_log_density("set2", settings.grid)
     before = divergences(initial_stack(settings), truth, network.score)
     after = divergences(train(unit, kernel.score), truth, kernel.score)
-    assert max(after) < 0.3 * min(before)
+    assert max(after) < 0.5 * min(before)
 
 
 def test_a_model_that_diverges_does_not_touch_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
