@@ -68,6 +68,15 @@ def read_objects(path: Path) -> list[CocoObject]:
     return objects
 
 
+def coco_format_files(root: Path, split: str) -> tuple[Path, Path]:
+    """Annotation file and folder of images that a split '<file>.json' or '<file>.json:<folder>' names below `root`.
+
+    The folder of images is `images` where none is given; '.' is `root` itself.
+    """
+    annotation, _, folder = split.partition(":")
+    return root / annotation, root / (folder or "images")
+
+
 class CocoFormat:
     """Objects of a COCO instances file and a folder of images.
 

@@ -37,6 +37,11 @@ def _images(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
 
 
+def lite_folders(root: Path) -> list[Path]:
+    """The sub-folders of a data folder, by name."""
+    return sorted(path for path in root.iterdir() if path.is_dir())
+
+
 def build_lite_datasets(root: Path, split: str, seed: int) -> list[tuple[TrainingDataset, float]]:
     """The data sets of a folder and their sampling weights.
 
@@ -54,7 +59,7 @@ def build_lite_datasets(root: Path, split: str, seed: int) -> list[tuple[Trainin
     """
     if split not in _VIDEOS_A_SPLIT:
         raise ValueError(f"split must be 'train' or 'val', not '{split}'")
-    folders = sorted(path for path in root.iterdir() if path.is_dir())
+    folders = lite_folders(root)
     entries = [
         entry
         for folder in folders

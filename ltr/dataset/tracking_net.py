@@ -33,6 +33,11 @@ def set_numbers(split: str) -> list[int]:
     return list(dict.fromkeys(numbers))
 
 
+def sequence_files(folder: Path, name: str) -> VideoFiles:
+    """The files of the sequence `name` of a set; `folder` is `<root>/TRAIN_<k>`."""
+    return VideoFiles(name, folder / "frames" / name, folder / "anno" / f"{name}.txt", first=0, digits=1)
+
+
 def list_videos(root: Path, split: str = "0-3") -> list[VideoFiles]:
     """The files of the annotated sequences of some sets, set after set, by name.
 
@@ -52,10 +57,7 @@ def list_videos(root: Path, split: str = "0-3") -> list[VideoFiles]:
                 f"{', '.join(map(str, set_numbers(split)))}; another split names those that are there"
             )
         stems = sorted(path.stem for path in (folder / "anno").iterdir() if path.suffix == ".txt")
-        videos += [
-            VideoFiles(stem, folder / "frames" / stem, folder / "anno" / f"{stem}.txt", first=0, digits=1)
-            for stem in stems
-        ]
+        videos += [sequence_files(folder, stem) for stem in stems]
     return videos
 
 

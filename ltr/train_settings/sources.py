@@ -8,7 +8,7 @@ from pathlib import Path
 from ltr.admin.paths import dataset_path
 from ltr.dataset.base import TrainingDataset
 from ltr.dataset.coco import Coco
-from ltr.dataset.coco_format import CocoFormat, read_objects
+from ltr.dataset.coco_format import CocoFormat, coco_format_files, read_objects
 from ltr.dataset.coco_masks import MaskCutouts
 from ltr.dataset.composited import CompositedVideo
 from ltr.dataset.folders import FolderSequences, sequence_names
@@ -23,15 +23,6 @@ from ltr.train_settings.recipe import DataSource
 Weighted = tuple[TrainingDataset, float]
 
 _COMPOSITED_VIDEOS = 1_000_000
-
-
-def coco_format_files(root: Path, split: str) -> tuple[Path, Path]:
-    """Annotation file and folder of images that a split '<file>.json' or '<file>.json:<folder>' names below `root`.
-
-    The folder of images is `images` where none is given; '.' is `root` itself.
-    """
-    annotation, _, folder = split.partition(":")
-    return root / annotation, root / (folder or "images")
 
 
 def folder_split(root: Path, split: str) -> list[str]:
