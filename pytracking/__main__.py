@@ -9,6 +9,7 @@ from pytracking.errors import EXIT_USER_ERROR, UserError, run_main, unknown_name
 
 _SCRIPTS = {
     "run": ("pytracking.run_tracker", "run a tracker on a data set and keep its raw results"),
+    "experiment": ("pytracking.run_experiment", "run several trackers on several data sets, on many workers"),
     "report": ("pytracking.run_report", "tables and plots of raw results"),
     "pack": ("pytracking.run_pack", "pack raw results for the servers of TrackingNet and GOT-10k"),
     "video": ("pytracking.run_video", "track a target through a video file"),

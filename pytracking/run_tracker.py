@@ -7,10 +7,21 @@ python pytracking/run_tracker.py opencv kcf --dataset_name folder --dataset_path
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 
-from pytracking.errors import EXIT_FAILED_SEQUENCES, run_main
+from pytracking.errors import run_main
+from pytracking.evaluation.run_options import add_run_options, numbered_runs, track
+
+_EXAMPLES = """examples:
+  run_tracker.py dimp dimp_nceplus_lite                                      the demo clips, in this process
+  run_tracker.py dimp dimp_nceplus --dataset_name otb --runs 5 --threads 4   five runs, four worker processes
+  run_tracker.py opencv kcf --dataset_name folder --dataset_path ~/videos --sequence dog
+  RAY_ADDRESS=auto run_tracker.py dimp dimp_nceplus --dataset_name lasot --backend ray --gpus_per_worker 0.5
+
+A command that was stopped goes on where it was when given again. `python -m pytracking trackers` and
+`python -m pytracking datasets` list the names."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -19,7 +30,8 @@ def build_parser() -> argparse.ArgumentParser:
         prog="run_tracker.py",
         description="Run a tracker on a data set; raw results are written for each sequence as it is finished, and "
         "complete ones of an earlier run are kept.",
-        epilog="`python -m pytracking trackers` and `python -m pytracking datasets` list the names.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("tracker_name", help="tracker, such as dimp or opencv")
     parser.add_argument("tracker_param", help="its parameters, such as dimp_nceplus_lite or kcf")
@@ -28,18 +40,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--sequence", nargs="+", metavar="NAME", help="only these sequences, by name or number (default: all)"
     )
-    parser.add_argument("--runid", type=int, help="number of this run, where a tracker is run several times")
-    parser.add_argument("--results", type=Path, help="folder of raw results (default: results/tracking_results)")
-    parser.add_argument("--force", action="store_true", help="track again even where a complete result exists")
-    parser.add_argument(
-        "--debug",
-        nargs="?",
-        type=int,
-        const=1,
-        default=0,
-        metavar="LEVEL",
-        help="1: print box, score, flag and time of every frame, and stop at the first failure with its traceback",
-    )
+    parser.add_argument("--runid", type=int, help="number of this run, which decides its seeds (default: no number)")
+    parser.add_argument("--runs", type=int, metavar="N", help="the runs 0 to N - 1, each with its own seeds")
+    add_run_options(parser)
     return parser
 
 
@@ -48,19 +51,23 @@ def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     # Imported after parsing, so that --help and a mistyped option answer at once.
     from pytracking.evaluation.datasets import get_dataset
-    from pytracking.evaluation.environment import results_root
-    from pytracking.evaluation.running import report_failures, run_dataset
-    from pytracking.evaluation.tracker import TrackerRun
+    from pytracking.evaluation.tracker import trackerlist
     from pytracking.registry import find_tracker
 
+    run_ids = numbered_runs(args.runid, args.runs)
     tracker, parameter = find_tracker(args.tracker_param, args.tracker_name)
-    run = TrackerRun(tracker, parameter, args.runid)
+    runs = [run for run_id in run_ids for run in trackerlist(tracker, parameter, run_id)]
     sequences = get_dataset(args.dataset_name, path=args.dataset_path, sequences=args.sequence)
-    root = results_root(args.results)
-    failures = run_dataset(sequences, [run], root, force=args.force, debug=args.debug > 0)
-    report_failures(failures)
-    print(f"results: {run.result_folder(root)}")
-    return EXIT_FAILED_SEQUENCES if failures else 0
+    return track(args, sequences, runs, _dataset_options(args))
+
+
+def _dataset_options(args: argparse.Namespace) -> str:
+    words = ["--dataset_name", args.dataset_name]
+    if args.dataset_path:
+        words += ["--dataset_path", str(args.dataset_path)]
+    if args.sequence:
+        words += ["--sequence", *args.sequence]
+    return shlex.join(words)
 
 
 if __name__ == "__main__":

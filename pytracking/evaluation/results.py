@@ -16,12 +16,23 @@ from ltr.admin.files import write_json, write_text
 from pytracking.errors import UserError
 from pytracking.evaluation.boxfile import format_boxes, format_times, read_boxes, read_rows
 from pytracking.evaluation.data import Sequence
+from pytracking.evaluation.seeds import sequence_seed
 from pytracking.evaluation.tracker import TrackerRun
 
 _FORMAT = 1
 _RECORDED = ("numpy", "torch", "opencv-contrib-python-headless", "opencv-contrib-python")
 # What makes an old result stale; the versions of the libraries are recorded for the reader only.
-_DECISIVE = ("format", "tracker", "parameter", "parameters", "weights_sha256", "sequence", "first_box", "num_frames")
+_DECISIVE = (
+    "format",
+    "tracker",
+    "parameter",
+    "parameters",
+    "weights_sha256",
+    "seed",
+    "sequence",
+    "first_box",
+    "num_frames",
+)
 
 
 @dataclass(frozen=True)
@@ -41,7 +52,7 @@ def describe_run(run: TrackerRun, params: Any, weights_sha256: str | None, seque
     """What a result depends on, as plain JSON data: the manifest of a result without its checksum.
 
     Args:
-        run: tracker and parameter names.
+        run: tracker and parameter names, and the run's number, which decides the seed.
         params: the parameters, a dataclass.
         weights_sha256: checksum of the network's weights, None for a tracker without a network.
         sequence: the sequence that is tracked.
@@ -52,6 +63,8 @@ def describe_run(run: TrackerRun, params: Any, weights_sha256: str | None, seque
         "parameter": run.parameter_name,
         "parameters": dataclasses.asdict(params),
         "weights_sha256": weights_sha256,
+        "run_id": run.run_id,
+        "seed": sequence_seed(run.run_id, sequence.name),
         "dataset": sequence.dataset,
         "sequence": sequence.name,
         "num_frames": len(sequence.frames),
@@ -64,6 +77,11 @@ def describe_run(run: TrackerRun, params: Any, weights_sha256: str | None, seque
 
 def save_result(folder: Path, result: RawResult, description: dict[str, Any]) -> None:
     """Write `<sequence>.txt`, `<sequence>_time.txt` and, last, the manifest `<sequence>.json`, each whole.
+
+    Args:
+        folder: of the tracker's run.
+        result: boxes and times.
+        description: of `describe_run`; more entries are kept.
 
     A run that is killed in between leaves no manifest that fits the boxes, so that its result never counts; one that
     fails at the boxes leaves an earlier result as it was.

@@ -1,79 +1,74 @@
-"""Running trackers on sequences: one after the other, with progress, and with every failure reported at the end."""
+"""Running trackers on sequences, on one worker or many, with every failure reported at the end."""
 
 from __future__ import annotations
 
+import signal
 import sys
-import traceback
-from collections.abc import Callable
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
-import numpy as np
-from tqdm import tqdm
-
-from pytracking.errors import UserError, disk_full, is_disk_full
+from ltr.names import unknown_name
+from pytracking.errors import UserError
 from pytracking.evaluation.data import Sequence
-from pytracking.evaluation.images import read_image
-from pytracking.evaluation.results import RawResult, describe_run, save_result, why_redo
+from pytracking.evaluation.execution import Backend, TrackerSpec, Unit, run_sequence, set_threads
+from pytracking.evaluation.in_process import InProcess
+from pytracking.evaluation.results import describe_run, why_redo
+from pytracking.evaluation.schedule import Failure, Schedule, Work
+from pytracking.evaluation.seeds import seeded_by_run, sequence_seed
 from pytracking.evaluation.tracker import TrackerRun
+from pytracking.networks import checksum, network_file
 from pytracking.progress import progress_bar
 from pytracking.registry import create_tracker, load_parameters
-from pytracking.tracker.base import Tracker, TrackResult, check_first_box
 
-OnFrame = Callable[[int, np.ndarray, TrackResult], None]
+__all__ = ["BACKENDS", "Failure", "Workers", "report_failures", "run_dataset", "run_sequence"]
+
+BACKENDS = ("process", "ray")
 
 
 @dataclass(frozen=True)
-class Failure:
-    """A sequence that could not be tracked.
+class Workers:
+    """On how many workers, and of which kind.
 
     Attributes:
-        run: which tracker.
-        sequence: name of the sequence.
-        message: one line.
-        details: the traceback, None where the message says all.
-    """
-
-    run: TrackerRun
-    sequence: str
-    message: str
-    details: str | None
-
-
-def run_sequence(tracker: Tracker, sequence: Sequence, on_frame: OnFrame | None = None) -> RawResult:
-    """Track one sequence from its first annotated box to its last frame.
-
-    Args:
-        tracker: any tracker; it is initialised here.
-        sequence: what to track.
-        on_frame: called after each frame with its number (from 0), the RGB image and the tracker's answer.
+        threads: number of workers. With 'process', 0 is this process; with 'ray', 0 is as many as the cluster has
+            room for.
+        backend: 'process' for processes on this machine, 'ray' for a Ray cluster.
+        torch_threads: that torch and OpenCV use in each worker; None for OMP_NUM_THREADS, else the cores shared
+            equally (Ray: 1; this process: torch's own choice).
+        gpus_per_worker: that Ray reserves for a worker, a fraction for sharing one; None for 1 where the cluster has
+            GPUs. Worker processes take turns on the GPUs there are.
 
     Raises:
-        UserError: a frame cannot be read, or the first box is not finite, empty or outside the image.
-        RuntimeError: the tracker answered a box that is not finite.
+        UserError: an unknown back end, or a number out of its range.
     """
-    boxes = np.empty((len(sequence.frames), 4), np.float64)
-    times = np.empty(len(sequence.frames), np.float64)
-    first_box = sequence.init_info()["init_bbox"]
-    for number, path in enumerate(sequence.frames):
-        try:
-            image = read_image(path)
-        except UserError as error:
-            raise UserError(f"frame {number + 1} of {len(sequence.frames)}: {error}") from None
-        if number == 0:
-            try:
-                result = tracker.initialize(image, check_first_box(first_box, image))
-            except ValueError as error:
-                raise UserError(f"{sequence.annotation_path}: {error}") from error
-        else:
-            result = tracker.track(image)
-        if not np.isfinite(result.box).all():
-            raise RuntimeError(f"frame {number + 1}: the tracker answered a box that is not finite: {result.box}")
-        boxes[number], times[number] = result.box, result.time
-        if on_frame is not None:
-            on_frame(number, image, result)
-    return RawResult(boxes, times)
+
+    threads: int = 0
+    backend: str = "process"
+    torch_threads: int | None = None
+    gpus_per_worker: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.backend not in BACKENDS:
+            raise UserError(unknown_name("back end", self.backend, BACKENDS))
+        if self.threads < 0:
+            raise UserError(f"--threads must be 0 (this process) or more, not {self.threads}")
+        if self.torch_threads is not None and self.torch_threads < 1:
+            raise UserError(f"--torch_threads must be at least 1, not {self.torch_threads}")
+        if self.gpus_per_worker is not None:
+            if self.backend != "ray":
+                raise UserError("--gpus_per_worker is for --backend ray; worker processes take turns on the GPUs")
+            if self.gpus_per_worker < 0:
+                raise UserError(f"--gpus_per_worker must not be negative, not {self.gpus_per_worker}")
+
+    @property
+    def in_process(self) -> bool:
+        """Whether nothing but this process tracks."""
+        return self.backend == "process" and self.threads == 0
 
 
 def run_dataset(
@@ -84,41 +79,57 @@ def run_dataset(
     force: bool = False,
     debug: bool = False,
     overrides: dict[str, Any] | None = None,
+    workers: Workers | None = None,
+    wait: bool = False,
 ) -> list[Failure]:
     """Run trackers on sequences and write their raw results under `results_root`.
 
-    A complete result of an earlier run with the same parameters and weights is kept; a half or stale one is redone.
-    A sequence that fails is recorded and the others go on.
+    A complete result of an earlier run with the same parameters, weights and seed is kept; a half or stale one is
+    redone, and so is one whose worker has died. A sequence that fails is recorded and the others go on.
 
     Args:
-        sequences: from `get_dataset`.
+        sequences: from `get_dataset`, with different names.
         runs: from `trackerlist`.
         results_root: see `TrackerRun.result_folder`.
         force: track again even where a complete result exists.
-        debug: print a line a frame and stop at the first failure, with its traceback.
+        debug: print a line a frame and stop at the first failure, with its traceback; in this process only.
         overrides: fields of the parameters to replace, for all runs.
+        workers: where to track; this process when left out.
+        wait: wait for sequences that another run on the same results is tracking, instead of leaving them out.
 
     Returns:
         The failures, empty where all went well; `report_failures` prints them.
 
     Raises:
-        UserError: unknown tracker or parameter, or no space left for a result.
+        UserError: unknown tracker or parameter, weights that are missing, a worker that cannot start, two sequences of
+            the same name, or no space left for a result.
     """
-    failures = []
-    for run in runs:
-        params = load_parameters(run.parameter_name, run.name, **(overrides or {}))
-        tracker = create_tracker(run.name, params)
-        folder = run.result_folder(results_root)
-        todo = _to_track(sequences, run, params, tracker, folder, force)
-        if not todo:
-            continue
-        with progress_bar(sum(len(sequence.frames) for sequence, _ in todo), run.label) as bar:
-            for sequence, description in todo:
-                bar.set_postfix_str(sequence.name)
-                failure = _track_and_save(tracker, run, sequence, folder, description, bar, debug)
-                if failure is not None:
-                    failures.append(failure)
-    return failures
+    workers = workers or Workers()
+    if debug and not workers.in_process:
+        raise UserError("--debug is for this process: leave --threads and --backend out")
+    works = _to_track(sequences, runs, results_root, force, overrides or {})
+    if not works:
+        return []
+    if not workers.in_process:
+        # The longest first, so that no worker is left with a long one at the end.
+        works.sort(key=lambda work: -work.length)
+    label = runs[0].label if len(runs) == 1 else f"{len(runs)} runs"
+    backend = _backend(workers, len(works), debug)
+    with progress_bar(sum(work.length for work in works), label) as bar:
+        schedule = Schedule(works, backend, bar, force, wait)
+        try:
+            with _terminate_as_interrupt():
+                schedule.run()
+        except KeyboardInterrupt:
+            bar.close()
+            print(
+                f"stopped: {schedule.done} of {len(works)} sequences are done and kept; the same command goes on with "
+                "the rest",
+                file=sys.stderr,
+            )
+            raise
+    _report_elsewhere(schedule)
+    return schedule.failures
 
 
 def report_failures(failures: list[Failure]) -> None:
@@ -131,69 +142,93 @@ def report_failures(failures: list[Failure]) -> None:
         print(f"{len(failures)} sequence(s) failed; the results of the others are kept", file=sys.stderr)
 
 
+def weights_checksum(params: Any) -> str | None:
+    """Checksum of the weights that parameters name by `net_path` or `net_name`; None where they have no such field.
+
+    Raises:
+        UserError: there is no such file.
+    """
+    path = getattr(params, "net_path", None)
+    name = getattr(params, "net_name", None)
+    if path is None and name is None:
+        return None
+    file = Path(path).expanduser() if path is not None else network_file(str(name))
+    if not file.is_file():
+        raise UserError(f"{file}: no such file (net_path, the network's weights)")
+    return checksum(file)
+
+
 def _to_track(
-    sequences: list[Sequence], run: TrackerRun, params: Any, tracker: Tracker, folder: Path, force: bool
-) -> list[tuple[Sequence, dict[str, Any]]]:
-    """The sequences without a usable result, each with the description that its result will carry."""
-    weights = getattr(tracker, "weights_sha256", None)
-    todo, kept = [], 0
-    for sequence in sequences:
-        description = describe_run(run, params, weights, sequence)
-        reason = "" if force else why_redo(folder, description)
-        if reason is None:
-            kept += 1
-            continue
-        if reason:
-            tqdm.write(f"{run.label}: {sequence.name} is tracked again: {reason}", file=sys.stderr)
-        todo.append((sequence, description))
-    if kept:
-        print(f"{run.label}: {kept} complete result(s) kept in {folder} (--force tracks them again)", file=sys.stderr)
-    return todo
+    sequences: list[Sequence], runs: list[TrackerRun], root: Path, force: bool, overrides: dict[str, Any]
+) -> list[Work]:
+    """The sequences without a usable result, run by run."""
+    names = [sequence.name for sequence in sequences]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise UserError(f"two sequences are called '{twice[0]}' and would share a result: run their data sets apart")
+    works: list[Work] = []
+    for run in runs:
+        given = load_parameters(run.parameter_name, run.name, **overrides)
+        params = given if "seed" in overrides else seeded_by_run(run, given)
+        spec = TrackerSpec(run.name, params, weights_checksum(params), create_tracker)
+        folder = run.result_folder(root)
+        kept = 0
+        for sequence in sequences:
+            description = describe_run(run, params, spec.weights_sha256, sequence)
+            reason = "" if force else why_redo(folder, description)
+            if reason is None:
+                kept += 1
+                continue
+            if reason:
+                print(f"{run.label}: {sequence.name} is tracked again: {reason}", file=sys.stderr)
+            unit = Unit(len(works), spec, sequence, sequence_seed(run.run_id, sequence.name))
+            works.append(Work(unit, run, folder, description))
+        if kept:
+            print(
+                f"{run.label}: {kept} complete result(s) kept in {folder} (--force tracks them again)", file=sys.stderr
+            )
+    return works
 
 
-def _track_and_save(
-    tracker: Tracker,
-    run: TrackerRun,
-    sequence: Sequence,
-    folder: Path,
-    description: dict[str, Any],
-    bar: tqdm,
-    debug: bool,
-) -> Failure | None:
-    done = 0
+def _backend(workers: Workers, units: int, debug: bool) -> Backend:
+    if workers.in_process:
+        if workers.torch_threads is not None:
+            set_threads(workers.torch_threads)
+        return InProcess(debug)
+    if workers.backend == "ray":
+        from pytracking.evaluation.ray_backend import RayWorkers
 
-    def on_frame(number: int, image: np.ndarray, result: TrackResult) -> None:
-        nonlocal done
-        done += 1
-        bar.update()
-        if debug:
-            box = " ".join(f"{value:8.2f}" for value in result.box)
-            ms = 1000 * result.time
-            tqdm.write(f"{sequence.name} {number + 1:5d}  {box}  {result.score:7.3f}  {result.flag:13s} {ms:7.1f} ms")
+        return RayWorkers(min(workers.threads or units, units), workers.torch_threads or 1, workers.gpus_per_worker)
+    from pytracking.evaluation.workers import WorkerProcesses, default_threads
 
+    threads = workers.torch_threads or default_threads(workers.threads)
+    return WorkerProcesses(min(workers.threads, units), threads)
+
+
+def _report_elsewhere(schedule: Schedule) -> None:
+    if schedule.done_by_others:
+        print(f"{schedule.done_by_others} sequence(s) were finished by another run meanwhile", file=sys.stderr)
+    for work, holder in schedule.elsewhere:
+        print(f"left out: {work.run.label} on {work.name}, which {holder} is tracking", file=sys.stderr)
+    if schedule.elsewhere:
+        print(
+            f"{len(schedule.elsewhere)} sequence(s) left to another run; --wait waits for it, and the same command "
+            "later tracks what it leaves undone",
+            file=sys.stderr,
+        )
+
+
+@contextmanager
+def _terminate_as_interrupt() -> Iterator[None]:
+    """Let SIGTERM, which job schedulers send before they kill, end the run as Ctrl-C does."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
     try:
-        result = run_sequence(tracker, sequence, on_frame)
-    except UserError as error:
-        return _failure(run, sequence, error, None, bar, len(sequence.frames) - done)
-    except Exception as error:
-        # Whatever a tracker raises is reported at the end; the other sequences go on.
-        if debug:
-            raise
-        return _failure(run, sequence, error, traceback.format_exc(), bar, len(sequence.frames) - done)
-    try:
-        save_result(folder, result, description)
-    except OSError as error:
-        if is_disk_full(error):
-            kept = "the finished sequences are kept: make room and run the same command again"
-            raise disk_full(folder / f"{sequence.name}.txt", kept) from error
-        raise
-    return None
-
-
-def _failure(
-    run: TrackerRun, sequence: Sequence, error: Exception, details: str | None, bar: tqdm, missing: int
-) -> Failure:
-    bar.total = (bar.total or 0) - missing
-    bar.refresh()
-    message = str(error) if details is None else f"{type(error).__name__}: {error}"
-    return Failure(run, sequence.name, message, details)
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

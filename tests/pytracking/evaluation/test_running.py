@@ -97,7 +97,8 @@ class Broken(StaticTracker):
 def test_a_tracker_that_raises_is_reported_with_its_traceback(
     sequences: list[Sequence], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    monkeypatch.setattr(running, "create_tracker", lambda tracker, params: Broken())
+    broken = Broken()
+    monkeypatch.setattr(running, "create_tracker", lambda tracker, params: broken)
     (failure,) = run_dataset(sequences, [STATIC], tmp_path)
     report_failures([failure])
     err = capsys.readouterr().err
@@ -160,6 +161,7 @@ def test_other_weights_make_a_result_stale(
         return created
 
     monkeypatch.setattr(running, "create_tracker", create)
+    monkeypatch.setattr(running, "weights_checksum", lambda params: weights)
     weights = "a" * 64
     run_dataset(sequences, [STATIC], tmp_path)
     weights = "b" * 64

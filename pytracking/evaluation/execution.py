@@ -1,0 +1,262 @@
+"""One unit of work, a sequence of one run of one tracker: what it is, tracking it, and what comes of it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+
+from pytracking.errors import UserError
+from pytracking.evaluation.data import Sequence
+from pytracking.evaluation.images import read_image
+from pytracking.evaluation.results import RawResult
+from pytracking.evaluation.seeds import seeded
+from pytracking.registry import create_tracker
+from pytracking.tracker.base import Tracker, TrackResult, check_first_box
+
+OnFrame = Callable[[int, np.ndarray, TrackResult], None]
+
+
+@dataclass(frozen=True)
+class TrackerSpec:
+    """All that a worker needs to build a tracker; equal ones give the same tracker.
+
+    Attributes:
+        name: the tracker, such as 'dimp'.
+        params: its parameters, a dataclass.
+        weights_sha256: checksum of the weights that it must have, None for a tracker without a network.
+        create: builds it from name and parameters; a function that a worker can import.
+    """
+
+    name: str
+    params: Any
+    weights_sha256: str | None
+    create: Callable[[str, Any], Tracker] = create_tracker
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A sequence of one run of one tracker.
+
+    Attributes:
+        number: tells the units of one call of `run_dataset` apart.
+        spec: the tracker.
+        sequence: what to track.
+        seed: of every default generator, see `pytracking.evaluation.seeds`.
+    """
+
+    number: int
+    spec: TrackerSpec
+    sequence: Sequence
+    seed: int
+
+    def to_send(self) -> Unit:
+        """The unit without what a tracker may not know, for another process."""
+        sequence = self.sequence
+        first = sequence.ground_truth_rect[:1].copy()
+        bare = replace(sequence, ground_truth_rect=first, target_visible=None, polygons=None)
+        return replace(self, sequence=bare)
+
+
+@dataclass(frozen=True)
+class Frames:
+    """So many more frames of a unit are tracked."""
+
+    number: int
+    count: int
+
+
+@dataclass(frozen=True)
+class Tracked:
+    """A unit is tracked; `where` says on which machine and with how many torch threads."""
+
+    number: int
+    result: RawResult
+    where: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A unit could not be tracked: one line, and the traceback where that does not say all.
+
+    `spoiled` tells that the worker is not to be used again, as a CUDA error outlives the tracker.
+    """
+
+    number: int
+    message: str
+    details: str | None
+    spoiled: bool = False
+
+
+@dataclass(frozen=True)
+class Unusable:
+    """The tracker of a unit could not be built, as `Failed` says it."""
+
+    number: int
+    message: str
+    details: str | None
+
+
+@dataclass(frozen=True)
+class Lost:
+    """The worker of a unit has died, and how."""
+
+    number: int
+    reason: str
+
+
+Event = Frames | Tracked | Failed | Unusable | Lost
+
+
+class Backend(Protocol):
+    """Where units are tracked: this process, worker processes, or a Ray cluster."""
+
+    def free(self) -> int:
+        """How many units may be submitted now."""
+        ...
+
+    def submit(self, unit: Unit) -> None:
+        """Start a unit; only where `free()` is not 0."""
+        ...
+
+    def wait(self, report: Callable[[Event], None]) -> None:
+        """Hand over what has happened, after at most about a second; in this process, after a unit.
+
+        Raises:
+            UserError: no worker can be started.
+        """
+        ...
+
+    def close(self) -> None:
+        """Stop everything at once, units that are being tracked too."""
+        ...
+
+
+def run_sequence(tracker: Tracker, sequence: Sequence, on_frame: OnFrame | None = None) -> RawResult:
+    """Track one sequence from its first annotated box to its last frame.
+
+    Args:
+        tracker: any tracker; it is initialised here.
+        sequence: what to track.
+        on_frame: called after each frame with its number (from 0), the RGB image and the tracker's answer.
+
+    Raises:
+        UserError: a frame cannot be read, or the first box is not finite, empty or outside the image.
+        RuntimeError: the tracker answered a box that is not finite.
+    """
+    boxes = np.empty((len(sequence.frames), 4), np.float64)
+    times = np.empty(len(sequence.frames), np.float64)
+    first_box = sequence.init_info()["init_bbox"]
+    for number, path in enumerate(sequence.frames):
+        try:
+            image = read_image(path)
+        except UserError as error:
+            raise UserError(f"frame {number + 1} of {len(sequence.frames)}: {error}") from None
+        if number == 0:
+            try:
+                result = tracker.initialize(image, check_first_box(first_box, image))
+            except ValueError as error:
+                raise UserError(f"{sequence.annotation_path}: {error}") from error
+        else:
+            result = tracker.track(image)
+        if not np.isfinite(result.box).all():
+            raise RuntimeError(f"frame {number + 1}: the tracker answered a box that is not finite: {result.box}")
+        boxes[number], times[number] = result.box, result.time
+        if on_frame is not None:
+            on_frame(number, image, result)
+    return RawResult(boxes, times)
+
+
+class Worker:
+    """Tracks units one after the other; a tracker is built once and kept while units want the same.
+
+    Args:
+        slot: number of this worker; where there are several GPUs, it uses number `slot` modulo their count.
+            None leaves the choice to torch.
+        debug: let whatever a tracker raises pass.
+    """
+
+    def __init__(self, slot: int | None = None, debug: bool = False) -> None:
+        self._slot = slot
+        self._debug = debug
+        self._spec: TrackerSpec | None = None
+        self._tracker: Tracker | None = None
+
+    def track(self, unit: Unit, on_frame: OnFrame) -> Tracked | Failed | Unusable:
+        """Track a unit. Whatever goes wrong is told in what is returned, but for a `BaseException`."""
+        try:
+            tracker = self._tracker_of(unit.spec)
+        except UserError as error:
+            return Unusable(unit.number, str(error), None)
+        except Exception as error:
+            if self._debug:
+                raise
+            return Unusable(unit.number, f"{type(error).__name__}: {error}", traceback.format_exc())
+        try:
+            with seeded(unit.seed):
+                result = run_sequence(tracker, unit.sequence, on_frame)
+        except UserError as error:
+            return Failed(unit.number, str(error), None)
+        except Exception as error:
+            # Whatever a tracker raises is reported at the end; the other sequences go on, with a fresh tracker.
+            if self._debug:
+                raise
+            self._spec = self._tracker = None
+            message = f"{type(error).__name__}: {error}"
+            return Failed(unit.number, message, traceback.format_exc(), _cuda_in_use())
+        return Tracked(unit.number, result, _where())
+
+    def _tracker_of(self, spec: TrackerSpec) -> Tracker:
+        if self._tracker is None or self._spec != spec:
+            # The old one goes first, so that two networks need not fit into memory.
+            self._spec = self._tracker = None
+            if self._slot is not None and hasattr(spec.params, "device"):
+                _choose_gpu(self._slot)
+            tracker = spec.create(spec.name, spec.params)
+            weights = getattr(tracker, "weights_sha256", None)
+            if weights != spec.weights_sha256:
+                raise UserError(
+                    f"{spec.name}: the weights here ({_short(weights)}) are not those that the run started with "
+                    f"({_short(spec.weights_sha256)}); give every worker the same file by net_path or net_name"
+                )
+            self._spec, self._tracker = spec, tracker
+        return self._tracker
+
+
+def set_threads(count: int) -> None:
+    """How many threads torch and OpenCV use in this process; before torch is imported, or after."""
+    os.environ["OMP_NUM_THREADS"] = str(count)
+    cv2.setNumThreads(count)
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_num_threads(count)
+
+
+def _choose_gpu(slot: int) -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.set_device(slot % torch.cuda.device_count())
+
+
+def _cuda_in_use() -> bool:
+    torch = sys.modules.get("torch")
+    return torch is not None and torch.cuda.is_initialized()
+
+
+def _where() -> dict[str, Any]:
+    torch = sys.modules.get("torch")
+    threads = None if torch is None else torch.get_num_threads()
+    gpu = torch.cuda.get_device_name() if torch is not None and torch.cuda.is_initialized() else None
+    return {"host": socket.gethostname(), "torch_threads": threads, "gpu": gpu}
+
+
+def _short(checksum: str | None) -> str:
+    return "none" if checksum is None else checksum[:12]

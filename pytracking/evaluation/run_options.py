@@ -1,0 +1,110 @@
+"""The options that `run_tracker.py` and `run_experiment.py` share, and what both do with them."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytracking.errors import EXIT_FAILED_SEQUENCES, UserError
+
+if TYPE_CHECKING:
+    from pytracking.evaluation.data import Sequence
+    from pytracking.evaluation.tracker import TrackerRun
+
+
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    """Where and on how many workers, and what to do with what is there already."""
+    workers = parser.add_argument_group("workers")
+    workers.add_argument(
+        "--threads",
+        type=int,
+        default=0,
+        metavar="N",
+        help="worker processes, which take turns on the GPUs; 0: this process (default). With --backend ray: workers "
+        "in the cluster, 0 for as many as there are sequences and room",
+    )
+    workers.add_argument("--backend", default="process", metavar="NAME", help="process (default) or ray")
+    workers.add_argument(
+        "--torch_threads",
+        type=int,
+        metavar="N",
+        help="torch threads of a worker (default: OMP_NUM_THREADS, else the cores over the workers; ray: 1)",
+    )
+    workers.add_argument(
+        "--gpus_per_worker", type=float, metavar="F", help="ray: GPUs of a worker, such as 1 or 0.5 (default: 1 if any)"
+    )
+    results = parser.add_argument_group("results")
+    results.add_argument("--results", type=Path, help="folder of raw results (default: results/tracking_results)")
+    results.add_argument("--force", action="store_true", help="track again even where a complete result exists")
+    results.add_argument(
+        "--wait", action="store_true", help="wait for sequences that another run is tracking (default: leave them out)"
+    )
+    parser.add_argument(
+        "--debug",
+        nargs="?",
+        type=int,
+        const=1,
+        default=0,
+        metavar="LEVEL",
+        help="1: print box, score, flag and time of every frame, and stop at the first failure with its traceback",
+    )
+
+
+def numbered_runs(runid: int | None, runs: int | None) -> list[int | None]:
+    """The run ids that `--runid` and `--runs` ask for: one, 0 to N - 1, or a single run without a number.
+
+    Raises:
+        UserError: both are given, or a number below 0, or no run.
+    """
+    if runid is not None and runs is not None:
+        raise UserError("give --runid or --runs, not both")
+    if runid is not None and runid < 0:
+        raise UserError(f"--runid must not be negative, not {runid}")
+    if runs is not None and runs < 1:
+        raise UserError(f"--runs must be at least 1, not {runs}")
+    return [runid] if runs is None else list(range(runs))
+
+
+def track(args: argparse.Namespace, sequences: list[Sequence], runs: list[TrackerRun], dataset_options: str) -> int:
+    """Track, report failures, and say where the results are and how to compare them.
+
+    Args:
+        args: with the options of `add_run_options`.
+        sequences: what to track.
+        runs: by which trackers.
+        dataset_options: what names the data set on the command line of `report`; '' where nothing does.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        UserError: see `run_dataset`.
+    """
+    from pytracking.evaluation.environment import results_root
+    from pytracking.evaluation.running import Workers, report_failures, run_dataset
+
+    workers = Workers(args.threads, args.backend, args.torch_threads, args.gpus_per_worker)
+    root = results_root(args.results)
+    failures = run_dataset(
+        sequences, runs, root, force=args.force, debug=args.debug > 0, workers=workers, wait=args.wait
+    )
+    report_failures(failures)
+    for run in runs:
+        print(f"results: {run.result_folder(root)}")
+    if dataset_options and len(runs) > 1:
+        results = f" --results {args.results}" if args.results else ""
+        print(f"compare: python -m pytracking report {report_names(runs)} {dataset_options}{results}")
+    return EXIT_FAILED_SEQUENCES if failures else 0
+
+
+def report_names(runs: list[TrackerRun]) -> str:
+    """The runs as `report` takes them: 'dimp/dimp50:0,1 opencv/kcf', with --merge_results where there are several."""
+    numbers: dict[str, list[int]] = {}
+    for run in runs:
+        ids = numbers.setdefault(f"{run.name}/{run.parameter_name}", [])
+        if run.run_id is not None:
+            ids.append(run.run_id)
+    names = [name + (f":{','.join(map(str, ids))}" if ids else "") for name, ids in numbers.items()]
+    merge = any(len(ids) > 1 for ids in numbers.values())
+    return " ".join(names) + (" --merge_results" if merge else "")

@@ -1,0 +1,130 @@
+"""Run several trackers on several data sets: an experiment by name, or a cross product.
+
+python pytracking/run_experiment.py examples demo --threads 2
+python pytracking/run_experiment.py --trackers dimp/dimp_nceplus opencv/kcf --datasets otb nfs --runs 5 --threads 4
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import inspect
+import pkgutil
+import sys
+from collections.abc import Callable
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from pytracking.errors import UserError, run_main, unknown_name
+from pytracking.evaluation.run_options import add_run_options, numbered_runs, track
+
+if TYPE_CHECKING:
+    from pytracking.evaluation.tracker import TrackerRun
+
+_FOLDER = "pytracking.experiments"
+_EXAMPLES = """An experiment is a function without arguments, in a module of pytracking/experiments or any other importable
+one (my_package.my_module), that returns (trackers, sequences). Without a function, those of the module are listed.
+
+examples:
+  run_experiment.py examples                                          what there is
+  run_experiment.py examples demo --threads 2                         two worker processes
+  run_experiment.py --trackers dimp/dimp_nceplus_lite opencv/kcf --datasets demo
+  run_experiment.py --trackers dimp/dimp_nceplus dimp/dimp_nce --datasets otb nfs --runs 5 --threads 4
+  RAY_ADDRESS=auto run_experiment.py examples objectives_lasot --backend ray"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="run_experiment.py",
+        description="Run several trackers on several data sets; raw results are written for each sequence as it is "
+        "finished, and complete ones of an earlier run are kept.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("experiment_module", nargs="?", help="module of experiments, such as examples")
+    parser.add_argument("experiment_name", nargs="?", help="its function, such as demo")
+    product = parser.add_argument_group("cross product, instead of an experiment by name")
+    product.add_argument("--trackers", nargs="+", metavar="TRACKER/PARAMETERS", help="such as dimp/dimp_nceplus_lite")
+    product.add_argument("--datasets", nargs="+", metavar="NAME", help="such as otb nfs")
+    product.add_argument("--sequence", nargs="+", metavar="NAME", help="only these sequences (default: all)")
+    product.add_argument("--runs", type=int, metavar="N", help="runs 0 to N - 1 of each tracker, each with its seeds")
+    product.add_argument("--runid", type=int, help="number of this run of each tracker (default: no number)")
+    add_run_options(parser)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line. Returns 0, or 1 when a sequence failed."""
+    args = build_parser().parse_args(argv)
+    product = (args.trackers, args.datasets, args.sequence, args.runs, args.runid)
+    if args.experiment_module is None:
+        return _run_product(args)
+    if any(option is not None for option in product):
+        raise UserError("name an experiment, or give --trackers and --datasets, not both")
+    module = _module(args.experiment_module)
+    experiments = _experiments(module)
+    if args.experiment_name is None:
+        for name, function in experiments.items():
+            print(f"{name:24s} {(inspect.getdoc(function) or '').partition(chr(10))[0]}")
+        return 0
+    if args.experiment_name not in experiments:
+        raise unknown_name(f"experiment of {module.__name__}", args.experiment_name, experiments)
+    trackers, sequences = experiments[args.experiment_name]()
+    return track(args, list(sequences), list(trackers), "")
+
+
+def _run_product(args: argparse.Namespace) -> int:
+    if not args.trackers or not args.datasets:
+        raise UserError("name an experiment (module and function), or give --trackers and --datasets; see --help")
+    from pytracking.evaluation.datasets import get_dataset
+
+    run_ids = numbered_runs(args.runid, args.runs)
+    runs = [run for name in args.trackers for run in _runs(name, run_ids)]
+    if len(set(runs)) < len(runs):
+        raise UserError("--trackers names a tracker twice")
+    sequences = get_dataset(*args.datasets, sequences=args.sequence)
+    options = f"--dataset_name {args.datasets[0]}" if len(args.datasets) == 1 else ""
+    return track(args, sequences, runs, options)
+
+
+def _runs(name: str, run_ids: list[int | None]) -> list[TrackerRun]:
+    from pytracking.evaluation.tracker import TrackerRun
+    from pytracking.registry import find_tracker
+
+    tracker, _, parameter = name.rpartition("/")
+    tracker, parameter = find_tracker(parameter, tracker or None)
+    return [TrackerRun(tracker, parameter, run_id) for run_id in run_ids]
+
+
+def _module(name: str) -> ModuleType:
+    """The module of experiments that a name stands for. Raises `UserError` for an unknown one."""
+    own = [module.name for module in pkgutil.iter_modules(importlib.import_module(_FOLDER).__path__)]
+    if name in own:
+        return importlib.import_module(f"{_FOLDER}.{name}")
+    try:
+        found = importlib.util.find_spec(name) is not None
+    except (ModuleNotFoundError, ValueError):
+        found = False
+    if not found:
+        raise unknown_name("module of experiments", name, own)
+    return importlib.import_module(name)
+
+
+def _experiments(module: ModuleType) -> dict[str, Callable[[], tuple]]:
+    """The public functions that a module itself defines and that need no arguments."""
+    return {
+        name: function
+        for name, function in inspect.getmembers(module, inspect.isfunction)
+        if not name.startswith("_") and function.__module__ == module.__name__ and not _needs_arguments(function)
+    }
+
+
+def _needs_arguments(function: Callable) -> bool:
+    parameters = inspect.signature(function).parameters.values()
+    return any(parameter.default is inspect.Parameter.empty for parameter in parameters)
+
+
+if __name__ == "__main__":
+    sys.exit(run_main(main))
