@@ -2,7 +2,7 @@
 
 All methods and seeds train on them, so a step costs the head's arithmetic alone. A cache is a folder of shards, each
 written whole; building goes on where it was stopped. Its name is a checksum of everything that the features depend on:
-recipe, network, counts and the code that draws and cuts the crops.
+recipe, network, counts and, for the code and the data, the pixels of the first samples.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
 from typing import cast
@@ -24,7 +25,6 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-import ltr
 from experiments.training_methods.settings import StudySettings, network_path, study_recipe
 from ltr.actors.factory import make_actor
 from ltr.admin.checkpoint import load_network
@@ -33,11 +33,13 @@ from ltr.data.loader import collate
 from ltr.data.processing import CropProcessing
 from ltr.data.sampler import TrackingSampler
 from ltr.models.tracking.tracking_net import BOX_LAYERS
+from ltr.train_settings.recipe import Recipe
 from ltr.train_settings.sources import open_sources
+from ltr.trainers.loop import environment
 
 SHARD = 100
-_CODE = ("data", "dataset", "models/backbone", "ops/crops.py")
 _PARTS = ("train", "test")
+_PROBES = 6
 
 
 @dataclass(frozen=True)
@@ -188,12 +190,6 @@ def _shard_path(folder: Path, split: str, shard: int) -> Path:
 
 def _manifest(settings: StudySettings) -> dict[str, object]:
     recipe = study_recipe(settings)
-    digest = hashlib.sha256()
-    root = Path(ltr.__file__).parent
-    for place in _CODE:
-        path = root / place
-        for file in [path] if path.is_file() else sorted(path.glob("*.py")):
-            digest.update(file.read_bytes())
     return {
         "data": asdict(recipe.data),
         "crop": asdict(recipe.crop),
@@ -201,16 +197,34 @@ def _manifest(settings: StudySettings) -> dict[str, object]:
         "seed": recipe.seed,
         "counts": _counts(settings),
         "network": hashlib.sha256(network_path(settings).read_bytes()).hexdigest(),
-        "code": digest.hexdigest(),
+        "first_samples": _first_samples(_data_settings(settings)),
     }
 
 
-def _build_shard(folder: Path, settings: StudySettings, split: str, shard: int) -> None:
-    """Draw, cut and run one shard of samples through the backbone."""
-    recipe = study_recipe(settings)
-    count = _counts(settings)[split]
+def _data_settings(settings: StudySettings) -> StudySettings:
+    """The same crops with everything else at its default."""
+    kept = ("crop_size", "search_area", "centre_jitter", "recipe", "data_seed")
+    return StudySettings(**{name: getattr(settings, name) for name in kept})
+
+
+@lru_cache(maxsize=4)
+def _first_samples(settings: StudySettings) -> str:
+    """Checksum of the first samples' pixels and boxes: it changes with the data and with the code that makes them."""
+    recipe, digest = study_recipe(settings), hashlib.sha256()
+    for split in ("heldout", "train"):
+        sampler = _sampler(recipe, split, _PROBES)
+        for row in range(_PROBES):
+            sample = sampler[(0, row)]
+            digest.update(sample["source"].encode())
+            for name in sorted(set(sample) - {"source"}):
+                digest.update(sample[name].numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _sampler(recipe: Recipe, split: str, count: int) -> TrackingSampler:
+    """Samples of the recipe's training data, or of its validation data for 'heldout'."""
     data = recipe.data
-    sampler = TrackingSampler(
+    return TrackingSampler(
         open_sources(data.train if split == "train" else data.validation, recipe.seed),
         CropProcessing(recipe.crop),
         samples_per_epoch=count,
@@ -219,6 +233,13 @@ def _build_shard(folder: Path, settings: StudySettings, split: str, shard: int) 
         num_test_frames=data.test_frames,
         seed=recipe.seed + (split != "train"),
     )
+
+
+def _build_shard(folder: Path, settings: StudySettings, split: str, shard: int) -> None:
+    """Draw, cut and run one shard of samples through the backbone."""
+    recipe = study_recipe(settings)
+    count = _counts(settings)[split]
+    sampler = _sampler(recipe, split, count)
     actor = make_actor(recipe, load_network(network_path(settings)))
     actor.net.eval()
     parts: dict[str, list[Tensor]] = {}
@@ -235,7 +256,7 @@ def _build_shard(folder: Path, settings: StudySettings, split: str, shard: int) 
         sources += batch["sources"]
     tensors = {name: torch.cat(values, dim=1).contiguous() for name, values in parts.items()}
     with whole_file(_shard_path(folder, split, shard)) as temporary:
-        save_file(tensors, temporary, metadata={"sources": json.dumps(sources)})
+        save_file(tensors, temporary, metadata={"sources": json.dumps(sources), "commit": environment()["commit"]})
 
 
 def _read_shard(path: Path) -> CachedCrops:
