@@ -89,7 +89,7 @@ class Connection:
     def __enter__(self) -> Connection:
         sys.stdout.flush()
         self._stdout = os.dup(1)
-        self._one_stream = os.path.sameopenfile(1, 2)
+        self._one_stream = "TRAX_SOCKET" not in os.environ and os.path.sameopenfile(1, 2)
         # libtrax always writes to descriptor 1, which is the client's only while the protocol speaks.
         os.dup2(2, 1)
         self._redirection = redirect_stdout(sys.stderr)
@@ -229,4 +229,4 @@ def _decode_buffer(content: bytes) -> np.ndarray:
 def _reason(error: BaseException) -> str:
     """One line for the client."""
     text = " ".join(str(error).split())
-    return text if isinstance(error, UserError) else f"{type(error).__name__}: {text}"
+    return text if isinstance(error, UserError) else f"{type(error).__name__}: {text}".rstrip(": ")

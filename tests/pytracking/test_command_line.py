@@ -218,7 +218,9 @@ def test_no_model_at_hand(capsys: pytest.CaptureFixture, tmp_path: Path, monkeyp
 def test_package_help(capsys: pytest.CaptureFixture) -> None:
     assert package_main.main(["--help"]) == 0
     out = capsys.readouterr().out
-    assert all(name in out for name in ("trackers", "models", "datasets", "run", "report", "video", "webcam", "demo"))
+    assert all(
+        name in out for name in ("trackers", "models", "datasets", "run", "report", "video", "vot", "webcam", "demo")
+    )
     assert package_main.main(["trackers", "--help"]) == 0
     assert package_main.main([]) == 2
     with pytest.raises(UserError, match="unknown command 'traker'; did you mean 'trackers'"):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shlex
+import signal
 import subprocess
 import sys
 import textwrap
@@ -149,6 +151,26 @@ def test_a_client_that_dies(tmp_path: Path, dog: Sequence) -> None:
         refused(served, "client went away")
 
 
+def test_ctrl_c_tells_the_client(tmp_path: Path, dog: Sequence) -> None:
+    with serve(tmp_path) as served:
+        served.initialize(dog.frames[0], rectangle((10, 20, 30, 40)))
+        served.process.send_signal(signal.SIGINT)
+        assert served.process.wait(20) == 130
+        with pytest.raises(trax.TraxException, match="KeyboardInterrupt"):
+            served.frame(dog.frames[1])
+    assert served.stderr.read_text() == "interrupted\n"
+
+
+def test_over_a_socket_nothing_is_written_to_stdout(tmp_path: Path, dog: Sequence) -> None:
+    """The toolkit gives such a tracker a pipe that it does not read: a full one would stop everything."""
+    command = ["bash", "-c", f"exec {shlex.join(server_command('static', 'default'))} 2>&1"]
+    with ServedTracker(command, tmp_path, "socket") as served:
+        served.initialize(dog.frames[0], rectangle((10, 20, 30, 40)))
+        assert served.quit() == 0
+        assert served.process.stdout is not None
+        assert served.process.stdout.read() == b""
+
+
 NOISY = """
 import os, sys
 from pytracking.evaluation.trax_server import serve
@@ -228,4 +250,4 @@ def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_reasons_are_one_line() -> None:
     assert trax_server._reason(UserError("a\n b")) == "a b"
-    assert trax_server._reason(KeyboardInterrupt()) == "KeyboardInterrupt: "
+    assert trax_server._reason(KeyboardInterrupt()) == "KeyboardInterrupt"
