@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import sys
 
+import cv2
 import numpy as np
 import pytest
 from tiny_data import scene, shape_rgba, write_image
@@ -78,3 +80,55 @@ def test_what_is_no_image_is_named(tmp_path):
 def test_the_error_can_travel_between_processes():
     error = copy.copy(ImageError("a.jpg is cut short"))
     assert str(error) == "a.jpg is cut short"
+
+
+@pytest.fixture
+def quick_decoder(monkeypatch):
+    pytest.importorskip("simplejpeg")
+    monkeypatch.setenv("EBM_TRACKING_DECODER", "simplejpeg")
+
+
+def with_orientation(content: bytes, orientation: int) -> bytes:
+    """A JPEG with an EXIF segment that tells how it is to be turned."""
+    entry = b"\x12\x01\x03\x00\x01\x00\x00\x00" + orientation.to_bytes(4, "little")
+    exif = b"Exif\x00\x00" + b"II*\x00\x08\x00\x00\x00" + b"\x01\x00" + entry + b"\x00\x00\x00\x00"
+    return content[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + content[2:]
+
+
+def test_both_decoders_give_the_same_pixels(tmp_path, monkeypatch, quick_decoder):
+    grey = cv2.cvtColor(scene(2, 90, 70), cv2.COLOR_RGB2GRAY)
+    paths = [write_image(tmp_path / f"{k}.jpg", image) for k, image in enumerate((scene(1, 321, 241), grey))]
+    turned = tmp_path / "turned.jpg"
+    turned.write_bytes(with_orientation(paths[0].read_bytes(), 6))
+    paths += [turned, write_image(tmp_path / "0.png", scene(1))]
+    quick = [read_image(path) for path in paths]
+    monkeypatch.setenv("EBM_TRACKING_DECODER", "opencv")
+    slow = [read_image(path) for path in paths]
+    assert quick[2].shape == (321, 241, 3), "a quarter turn"
+    assert all(one.shape == two.shape and abs(one.astype(int) - two).max() <= 1 for one, two in zip(quick, slow))
+
+
+def test_the_quick_decoder_refuses_what_the_other_does(tmp_path, quick_decoder):
+    path = write_image(tmp_path / "image.jpg", scene(1, 320, 240))
+    content = path.read_bytes()
+    path.write_bytes(content[:-200])
+    with pytest.raises(ImageError, match=r"image\.jpg is cut short"):
+        read_image(path)
+    path.write_bytes(content[:30] + content[-2:])
+    with pytest.raises(ImageError, match=r"image\.jpg: cannot be decoded"):
+        read_image(path)
+
+
+def test_an_unknown_decoder_names_the_nearest(tmp_path, monkeypatch):
+    path = write_image(tmp_path / "image.jpg", scene(1))
+    monkeypatch.setenv("EBM_TRACKING_DECODER", "simple-jpeg")
+    with pytest.raises(ValueError, match="EBM_TRACKING_DECODER 'simple-jpeg'; did you mean 'simplejpeg'"):
+        read_image(path)
+
+
+def test_a_decoder_that_is_not_installed_says_how_to_get_it(tmp_path, monkeypatch):
+    path = write_image(tmp_path / "image.jpg", scene(1))
+    monkeypatch.setenv("EBM_TRACKING_DECODER", "simplejpeg")
+    monkeypatch.setitem(sys.modules, "simplejpeg", None)
+    with pytest.raises(ImageError, match=r"pip install 'ebm-tracking\[jpeg\]'"):
+        read_image(path)
