@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import importlib
 import json
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import ltr.train_settings
-from ltr.admin.checkpoint import CheckpointError
 from ltr.admin.errors import PretrainedWeightsError
 from ltr.names import unknown_name
 from ltr.train_settings.recipe import Recipe, with_changes
-from ltr.trainers.loop import NonFiniteLossError, RunSettings, train
+from ltr.trainers.dry_run import dry_run
+from ltr.trainers.loop import NonFiniteLossError, RunSettings, StoppedBySignal, train
+from ltr.trainers.processes import MissingPackageError
+from ltr.trainers.signals import STATUS_STOPPED
 
 EXAMPLES = """examples:
   python ltr/run_training.py dimp dimp_nceplus
@@ -22,8 +26,17 @@ EXAMPLES = """examples:
   python ltr/run_training.py dimp_nceplus_lite --set box.weight=0.1 --set epochs=2
   python ltr/run_training.py dimp_nceplus --print
 
+  python ltr/run_training.py dimp_nceplus --dry-run
+  torchrun --nproc_per_node 4 ltr/run_training.py dimp_nceplus --set batch_size=80 --set micro_batches=4
+
 The same command resumes a run that was stopped. Data sets are found by environment variables such as
-EBM_TRACKING_GOT10K, or a paths.toml; a missing one is named with what to write where."""
+EBM_TRACKING_GOT10K, or a paths.toml; a missing one is named with what to write where.
+
+exit status: 0 trained; 2 an error, named in one line; 3 a loss that is not finite; 75 stopped by SIGTERM and saved;
+130 stopped by Ctrl-C and saved (a second Ctrl-C does not save)."""
+
+STATUS_ERROR = 2
+STATUS_NON_FINITE = 3
 
 
 def recipes() -> dict[str, str]:
@@ -60,38 +73,73 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--workspace", type=Path, default=default.workspace, help="folder of runs (%(default)s)")
     result.add_argument("--device", default=default.device, help="where to train (here: %(default)s)")
     result.add_argument("--num-workers", type=int, default=default.num_workers, help="loading processes (%(default)s)")
-    result.add_argument("--fresh", action="store_true", help="start anew although the run has a checkpoint")
+    result.add_argument(
+        "--keep", type=int, default=default.keep, help="checkpoints kept besides the best (%(default)s)"
+    )
+    result.add_argument(
+        "--checkpoint-interval",
+        type=int,
+        default=default.checkpoint_interval,
+        metavar="STEPS",
+        help="steps between checkpoints inside an epoch, 0 for none (%(default)s)",
+    )
+    result.add_argument(
+        "--log-interval", type=int, default=default.log_interval, metavar="STEPS", help="steps a log line (%(default)s)"
+    )
+    result.add_argument("--compile", action="store_true", help="run the convolutional parts through torch.compile")
+    result.add_argument("--fresh", action="store_true", help="start anew; a run that is there is kept as NAME.1, ...")
     result.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting of the recipe"
     )
     result.add_argument("--print", action="store_true", help="print the whole recipe and stop")
+    result.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="print the recipe and what it trains, draw one batch as dry_run.png in the run's folder, and stop",
+    )
     return result
+
+
+def exit_status(action: Callable[[], object]) -> int:
+    """Do what trains; what stops it is printed as one line. Returns the command's exit status (see EXAMPLES)."""
+    try:
+        action()
+    except StoppedBySignal as stopped:
+        print(stopped, file=sys.stderr)
+        return stopped.status
+    except NonFiniteLossError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return STATUS_NON_FINITE
+    except (ValueError, FileNotFoundError, PretrainedWeightsError, MissingPackageError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return STATUS_ERROR
+    except OSError as error:
+        print(f"error: {error}. What was saved before is whole; the same command resumes", file=sys.stderr)
+        return STATUS_ERROR
+    except KeyboardInterrupt:
+        print("interrupted; the same command resumes from the last checkpoint", file=sys.stderr)
+        return STATUS_STOPPED[signal.SIGINT]
+    return 0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
-    options = parser().parse_args(arguments)
-    try:
-        if len(options.recipe) > 2:
-            raise ValueError(f"a recipe is one name or a module and a name, not {' '.join(options.recipe)}")
-        recipe = with_changes(load_recipe(options.recipe), options.set)
-        if options.print:
-            print(json.dumps(recipe.to_dict(), indent=2))
-            return 0
-        run = RunSettings(
-            workspace=options.workspace, device=options.device, num_workers=options.num_workers, fresh=options.fresh
-        )
+    return exit_status(lambda: run_command(parser().parse_args(arguments)))
+
+
+def run_command(options: argparse.Namespace) -> None:
+    """Do what the command line asks for. Errors as for `train`."""
+    if len(options.recipe) > 2:
+        raise ValueError(f"a recipe is one name or a module and a name, not {' '.join(options.recipe)}")
+    recipe = with_changes(load_recipe(options.recipe), options.set)
+    if options.print:
+        print(json.dumps(recipe.to_dict(), indent=2))
+        return
+    run = RunSettings(**{field.name: getattr(options, field.name) for field in dataclasses.fields(RunSettings)})
+    if options.dry_run:
+        dry_run(recipe, run)
+    else:
         train(recipe, run)
-    except (ValueError, FileNotFoundError, CheckpointError, PretrainedWeightsError, NonFiniteLossError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"error: {error}. What was saved before is whole; the same command resumes", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped; the same command resumes from the last checkpoint", file=sys.stderr)
-        return 130
-    return 0
 
 
 if __name__ == "__main__":

@@ -190,6 +190,17 @@ def load_training_state(path: str | Path) -> dict[str, Any]:
 
 
 def save_training_state(path: str | Path, state: dict[str, Any]) -> None:
-    """Write a training checkpoint whole; `state` holds tensors, numbers, strings and containers."""
-    with whole_file(path) as temporary:
-        torch.save({"format": FORMAT, **state}, temporary)
+    """Write a training checkpoint whole; `state` holds tensors, numbers, strings and containers.
+
+    Raises:
+        OSError: the disk is full, say; the message names the file, and an older one of that name is untouched.
+    """
+    try:
+        with whole_file(path) as temporary, open(temporary, "wb") as file:
+            torch.save({"format": FORMAT, **state}, file)
+    except (OSError, RuntimeError) as error:
+        # torch's writer hides a failed write behind an error of its own.
+        cause = error if isinstance(error, OSError) else error.__context__
+        if not isinstance(cause, OSError):
+            raise
+        raise OSError(f"{path} cannot be written: {cause.strerror}") from error

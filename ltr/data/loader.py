@@ -2,35 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import signal
+from collections.abc import Iterator, Sequence
+from types import FrameType
 from typing import Any
 
 import cv2
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
 from ltr.data.sampler import SampleError, TrackingSampler
 
 
 class EpochBatches(Sampler[list[tuple[int, int]]]):
-    """Batches of (epoch, index) keys.
+    """Batches of (epoch, index) keys. Batch n of an epoch has the samples n B to (n + 1) B - 1.
 
     The epoch travels in the key, since persistent workers keep the copy of the data set that they were started with.
+
+    Attributes:
+        total: batches of a whole epoch.
+        epoch: the next iteration's.
+        numbers: the batches that it gives, in order; all of them at first.
     """
 
     def __init__(self, samples: int, batch_size: int) -> None:
         if not 1 <= batch_size <= samples:
             raise ValueError(f"{samples} samples an epoch do not fill one batch of {batch_size}")
-        self.samples = samples
         self.batch_size = batch_size
         self.epoch = 0
+        self.total = samples // batch_size
+        self.numbers: Sequence[int] = range(self.total)
 
     def __len__(self) -> int:
-        return self.samples // self.batch_size
+        return len(self.numbers)
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        for batch in range(len(self)):
-            yield [(self.epoch, batch * self.batch_size + k) for k in range(self.batch_size)]
+        epoch = self.epoch
+        for number in self.numbers:
+            yield [(epoch, number * self.batch_size + k) for k in range(self.batch_size)]
 
 
 class EpochLoader:
@@ -51,14 +61,16 @@ class EpochLoader:
             batch_sampler=self.batches,
             num_workers=num_workers,
             collate_fn=collate,
-            worker_init_fn=_quiet_worker,
+            worker_init_fn=_settle_worker,
             persistent_workers=num_workers > 0,
             pin_memory=torch.cuda.is_available(),
         )
 
-    def set_epoch(self, epoch: int) -> None:
-        """Which epoch the next iteration gives."""
+    def set_epoch(self, epoch: int, numbers: Sequence[int] | None = None) -> None:
+        """Which epoch the next iteration gives, and which of its batches (by default those set before)."""
         self.batches.epoch = epoch
+        if numbers is not None:
+            self.batches.numbers = numbers
 
     def __len__(self) -> int:
         return len(self.batches)
@@ -86,7 +98,25 @@ def collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
     return batch
 
 
-def _quiet_worker(worker: int) -> None:
-    """One thread a worker: several libraries' pools on the same cores slow each other down."""
+def to_device(batch: dict[str, Any], device: torch.device) -> dict[str, Any]:
+    """The batch with its tensors on a device; from pinned memory, without waiting."""
+    return {
+        name: value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
+        for name, value in batch.items()
+    }
+
+
+def _settle_worker(worker: int) -> None:
+    """One thread a worker, since several libraries' pools on the same cores slow each other down; and patience.
+
+    Ctrl-C and a cluster's SIGTERM reach all processes of a run. The training process decides what follows, and needs
+    its workers until the step is done; the second SIGTERM is its own, when it ends.
+    """
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _spare_once)
+
+
+def _spare_once(number: int, frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from ltr.actors.base import Actor, Batch
 from ltr.actors.energy import BoxEnergy
+from ltr.data.loader import EpochLoader, to_device
 from ltr.ebm.ascent import gradient_ascent
 from ltr.ops.boxes import iou
 from ltr.train_settings.recipe import Refinement
+from ltr.trainers.processes import sum_of
+from ltr.trainers.state import seeded_generator
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 
 def jittered_boxes(boxes: Tensor, refinement: Refinement, generator: torch.Generator) -> Tensor:
@@ -43,35 +49,52 @@ def refine(energy: BoxEnergy, starts: Tensor, refinement: Refinement) -> Tensor:
     return refined.gather(1, best.unsqueeze(-1).expand(-1, -1, 4)).mean(dim=1)
 
 
-def validate(actor: Actor, batches: Iterable[Batch], refinement: Refinement, seed: int) -> dict[str, float]:
+@torch.no_grad()
+def validate(
+    actor: Actor,
+    loader: EpochLoader,
+    refinement: Refinement,
+    seed: int,
+    device: torch.device,
+    processes: Accelerator | None = None,
+) -> dict[str, float]:
     """Means over the validation batches: every statistic of the actor, and `iou/start`, `iou/refined`.
 
-    The network is put into eval mode and back. The box samples come from `seed`, so that epochs compare.
+    The network is put into eval mode and back. Batch n draws its boxes from a generator seeded by (seed, n), so that
+    epochs compare, and several processes, which share the batches, find the same.
+
+    Args:
+        seed: the recipe's, plus one, so that no training step draws the same.
+        processes: that share the batches; None for this one alone.
+
+    Raises:
+        ValueError: fewer batches than processes.
     """
-    was_training = actor.net.training
-    actor.net.eval()
-    device = next(actor.net.parameters()).device
-    samples = torch.Generator(device).manual_seed(seed)
-    starts = torch.Generator(device).manual_seed(seed + 1)
+    rank, world = (processes.process_index, processes.num_processes) if processes else (0, 1)
+    own = range(loader.batches.total)[rank::world]
+    if loader.batches.total < world:
+        raise ValueError(f"{world} processes cannot share {loader.batches.total} validation batches")
+    loader.set_epoch(0, own)
+    modes = {module: module.training for module in actor.modules()}
+    actor.eval()
     sums: dict[str, float] = {}
-    count = 0
     try:
-        for batch in batches:
-            moved = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in batch.items()}
-            with torch.no_grad():
-                values = dict(actor(moved, samples).statistics)
-            with torch.no_grad():
-                energy = actor.energy_of(moved)
-                boxes = moved["test_boxes"].flatten(0, 1)
-                start = jittered_boxes(boxes, refinement, starts)
-                after = refine(energy, start, refinement)
-            values["iou/start"] = iou(start, boxes.unsqueeze(1)).mean()
-            values["iou/refined"] = iou(after, boxes).mean()
-            for name, value in values.items():
+        for number, batch in zip(own, loader):
+            moved = to_device(batch, device)
+            for name, value in _figures(actor, moved, refinement, seeded_generator(seed, 0, number, device)).items():
                 sums[name] = sums.get(name, 0.0) + float(value)
-            count += 1
     finally:
-        actor.net.train(was_training)
-    if count == 0:
-        raise ValueError("there is no validation batch: fewer validation samples than the batch size")
-    return {name: total / count for name, total in sums.items()}
+        for module, mode in modes.items():
+            module.training = mode
+    totals = sum_of(processes, sums, device) if processes else sums
+    return {name: total / loader.batches.total for name, total in totals.items()}
+
+
+def _figures(actor: Actor, batch: Batch, refinement: Refinement, generator: torch.Generator) -> dict[str, Tensor]:
+    values = dict(actor(batch, generator).statistics)
+    energy = actor.energy_of(batch)
+    boxes = batch["test_boxes"].flatten(0, 1)
+    start = jittered_boxes(boxes, refinement, generator)
+    values["iou/start"] = iou(start, boxes.unsqueeze(1)).mean()
+    values["iou/refined"] = iou(refine(energy, start, refinement), boxes).mean()
+    return values

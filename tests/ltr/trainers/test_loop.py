@@ -1,4 +1,4 @@
-"""The loop, end to end on tiny videos: it learns, resumes exactly, and stops on a non-finite loss."""
+"""The loop, end to end on tiny videos: it learns, resumes exactly, keeps the best, and stops on what is not finite."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tiny_training import tiny_recipe
+from tiny_training import poison, tiny_recipe
 
-from ltr.actors.dimp import DiMPActor
-from ltr.admin.checkpoint import load_network, load_training_state
-from ltr.train_settings.recipe import OptimiserSettings
+from ltr.admin.checkpoint import CheckpointError, load_network, load_training_state
+from ltr.data.sampler import SampleError
+from ltr.train_settings.recipe import TrackingValidation, with_changes
 from ltr.trainers import loop
-from ltr.trainers.loop import NonFiniteLossError, RunSettings, make_optimiser, set_train_mode, train
+from ltr.trainers.checkpoints import checkpoints
+from ltr.trainers.loop import NonFiniteLossError, RunSettings, train
+from ltr.trainers.run_log import read_log
+
+ONE_EPOCH = {"epochs": 1, "optimiser.schedule": "step"}
 
 
 @pytest.fixture
@@ -29,101 +33,162 @@ def weights(path):
     return load_network(path).state_dict()
 
 
+def same(first, second):
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
 def test_a_run_learns_logs_and_leaves_a_network(recipe, tmp_path):
     result = train(replace(recipe, epochs=6), settings(tmp_path))
-    lines = [json.loads(line) for line in (result.parent / "log.jsonl").read_text().splitlines()]
-    steps = [line for line in lines if line["kind"] == "train"]
-    epochs = [line for line in lines if line["kind"] == "validation"]
-    assert [line["step"] for line in steps] == list(range(18))
-    assert len(epochs) == 6
-    assert epochs[-1]["loss"] < epochs[0]["loss"]
-    assert {"loss/box", "loss/classifier", "gradient_norm", "waiting_share", "rate/bb_regressor"} <= set(steps[0])
+    folder = result.parent
+    steps = [line for line in read_log(folder) if line["kind"] == "train"]
+    epochs = [line for line in read_log(folder) if line["kind"] == "validation"]
+    assert [line["step"] for line in steps] == list(range(1, 19))
+    assert [line["step"] for line in epochs] == [3, 6, 9, 12, 15, 18]
+    assert epochs[-1]["loss/classifier"] < epochs[0]["loss/classifier"]
+    wanted = {"loss/box", "loss/classifier", "box/effective_samples", "box/margin", "box/accuracy"}
+    wanted |= {"gradient_norm", "gradient_norm/classifier", "gradient_norm/bb_regressor"}
+    wanted |= {"rate/bb_regressor", "images_per_second", "waiting_share"}
+    assert wanted <= set(steps[0])
+    parts = (steps[0]["gradient_norm/classifier"], steps[0]["gradient_norm/bb_regressor"])
+    assert steps[0]["gradient_norm"] == pytest.approx((parts[0] ** 2 + parts[1] ** 2) ** 0.5, rel=1e-5)
     assert json.loads(result.with_suffix(".json").read_text())["recipe"]["name"] == "tiny"
-    assert len(list(result.parent.glob("checkpoint_*.pt"))) == 3
-    assert any((result.parent / "tensorboard").iterdir())
-    load_network(result)
+    assert any((folder / "tensorboard").iterdir())
+    assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
 
-
-def test_a_resumed_run_is_the_run_without_a_stop_bit_for_bit(recipe, tmp_path, monkeypatch):
-    whole = train(recipe, settings(tmp_path / "whole"))
-
-    original = loop.train_epoch
-
-    def killed_in_the_second_epoch(*arguments):
-        if arguments[7] == 1:
-            raise KeyboardInterrupt
-        original(*arguments)
-
-    monkeypatch.setattr(loop, "train_epoch", killed_in_the_second_epoch)
-    with pytest.raises(KeyboardInterrupt):
-        train(recipe, settings(tmp_path / "stopped"))
-    monkeypatch.setattr(loop, "train_epoch", original)
-    torch.manual_seed(99)
-    resumed = train(recipe, settings(tmp_path / "stopped"))
-
-    first, second = weights(whole), weights(resumed)
-    assert all(torch.equal(first[name], second[name]) for name in first)
+    best = max(epochs, key=lambda line: line["iou/refined"])
+    kept = load_training_state(checkpoints(folder)[-1])["best"]
+    assert (kept["epoch"], kept["value"]) == (best["epoch"], best["iou/refined"])
+    names = [path.name for path in checkpoints(folder)]
+    assert names[-3:] == [f"checkpoint_{step:08d}.pt" for step in (12, 15, 18)]
+    assert set(names) == {*names[-3:], f"checkpoint_{best['step']:08d}.pt"}
+    stored = load_training_state(folder / f"checkpoint_{best['step']:08d}.pt")["net"]
+    assert same(weights(folder / "best_network.safetensors"), stored)
 
 
 def test_another_recipe_does_not_resume(recipe, tmp_path):
-    train(replace(recipe, epochs=1), settings(tmp_path))
+    first = train(replace(recipe, epochs=1), settings(tmp_path))
+    before = first.read_bytes()
     with pytest.raises(ValueError, match="differ in seed"):
         train(replace(recipe, epochs=1, seed=5), settings(tmp_path))
     train(replace(recipe, epochs=1, seed=5), settings(tmp_path, fresh=True))
+    assert (tmp_path / "tiny.1" / "network.safetensors").read_bytes() == before
 
 
-def test_a_non_finite_loss_stops_and_names_the_sequences(recipe, tmp_path, monkeypatch):
-    original = DiMPActor.forward
+def test_a_damaged_checkpoint_is_named_and_the_run_is_the_same_from_the_one_before(recipe, tmp_path, capsys):
+    run = settings(tmp_path, checkpoint_interval=2)
+    result = train(recipe, run)
+    whole = weights(result)
+    log = (result.parent / "log.jsonl").read_text().splitlines()
+    newest, before = checkpoints(result.parent)[-1:-3:-1]
+    newest.write_bytes(newest.read_bytes()[:-1000])
+    result.unlink()
+    capsys.readouterr()
+    train(recipe, run)
+    output = capsys.readouterr()
+    assert newest.name in output.err
+    assert f"from {before}" in output.out
+    assert newest.with_suffix(".pt.damaged").exists()
+    assert same(weights(result), whole)
+    assert len((result.parent / "log.jsonl").read_text().splitlines()) == len(log)
 
-    def poisoned(self, batch, generator):
-        output = original(self, batch, generator)
-        return output._replace(loss=output.loss * float("nan"))
+    for path in checkpoints(result.parent):
+        path.write_bytes(b"")
+    with pytest.raises(CheckpointError, match="none of the 3 checkpoints"):
+        train(recipe, run)
 
-    monkeypatch.setattr(DiMPActor, "forward", poisoned)
-    with pytest.raises(NonFiniteLossError, match="square"):
+
+def test_a_full_disk_is_one_error_and_leaves_older_checkpoints_whole(recipe, tmp_path, monkeypatch):
+    resource = pytest.importorskip("resource")
+    train(replace(recipe, epochs=1), settings(tmp_path))
+    folder = tmp_path / "tiny"
+    kept = {path: path.read_bytes() for path in folder.glob("checkpoint_*")}
+    size = min(len(content) for content in kept.values())
+    monkeypatch.setattr(loop, "draw_curves", lambda folder: None)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    changed = replace(recipe, epochs=1, name="second")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size // 2, hard))
+    try:
+        with pytest.raises(OSError, match=r"checkpoint_00000003\.pt"):
+            train(changed, settings(tmp_path))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert {path: path.read_bytes() for path in kept} == kept
+    assert not list((tmp_path / "second").glob("checkpoint_*"))
+    assert train(changed, settings(tmp_path)).exists()
+
+
+def test_a_non_finite_loss_stops_and_keeps_batch_and_state(recipe, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "forward_backward", loop.forward_backward)
+    poison(5)
+    changed = replace(recipe, micro_batches=2)
+    with pytest.raises(NonFiniteLossError, match=r"loss is not finite at step 5, epoch 2: .*squares:square"):
+        train(changed, settings(tmp_path, checkpoint_interval=1))
+    kept = load_training_state(tmp_path / "tiny" / "nonfinite_0.pt")
+    assert [batch["train_images"].shape for batch in kept["batches"]] == [(1, 2, 3, 96, 96)] * 2
+    before = load_training_state(tmp_path / "tiny" / "checkpoint_00000004.pt")
+    assert kept["step"] == 4
+    assert same(kept["net"], before["net"])
+    assert kept["optimiser"]["state"][0]["step"] == before["optimiser"]["state"][0]["step"]
+
+
+def test_a_gradient_that_is_not_finite_stops_too(recipe, tmp_path, monkeypatch):
+    def infinite(optimiser, limit):
+        return torch.tensor(float("inf"))
+
+    monkeypatch.setattr(loop, "clip_gradients", infinite)
+    with pytest.raises(NonFiniteLossError, match=r"gradient \(all losses are finite\)"):
         train(recipe, settings(tmp_path))
-    kept = load_training_state(tmp_path / "tiny" / "nonfinite_batch.pt")["batch"]
-    assert kept["train_images"].shape == (1, 4, 3, 96, 96)
 
 
-def test_only_named_parameters_train_and_frozen_parts_keep_their_statistics(recipe):
-    net = recipe.network.build()
-    optimiser = make_optimiser(net, OptimiserSettings({"bb_regressor": 1e-3, "bb_regressor.iou_predictor": 1e-2}))
-    names = {id(p): name for name, p in net.named_parameters()}
-    groups = {g["name"]: {names[id(p)] for p in g["params"]} for g in optimiser.param_groups}
-    assert groups["bb_regressor.iou_predictor"] == {
-        "bb_regressor.iou_predictor.weight",
-        "bb_regressor.iou_predictor.bias",
-    }
-    assert not groups["bb_regressor"] & groups["bb_regressor.iou_predictor"]
-    assert not any(p.requires_grad for p in net.feature_extractor.parameters())
-    set_train_mode(net)
-    assert not net.feature_extractor._bn0.training
-    assert net.bb_regressor.conv3_1r[1].training
-    with pytest.raises(ValueError, match="names 'head'"):
-        make_optimiser(net, OptimiserSettings({"head": 1e-3}))
+def test_a_sequence_that_cannot_be_read_is_named(monkeypatch, tmp_path):
+    recipe = tiny_recipe(monkeypatch, broken=range(6))
+    with pytest.raises(SampleError, match=r"squares:square\d: /data/square\d/0001.jpg is cut short"):
+        train(recipe, settings(tmp_path))
 
 
-def test_schedules():
-    parameter = torch.nn.Parameter(torch.zeros(1))
+def test_sequences_are_tracked_with_the_averaged_weights(recipe, tmp_path):
+    seen = []
 
-    def rates(settings, epochs):
-        optimiser = torch.optim.Adam([parameter], lr=1.0)
-        schedule = loop.make_schedule(optimiser, settings, epochs, 2)
-        found = []
-        for _ in range(2 * epochs):
-            found.append(optimiser.param_groups[0]["lr"])
-            optimiser.step()
-            schedule.step()
-        return found
+    def prepare(chosen):
+        assert chosen == TrackingValidation(interval=2, parameter="tiny")
 
-    stepwise = rates(OptimiserSettings({}, schedule="step", decay=0.5, decay_epochs=1), 3)
-    assert stepwise == [1.0, 1.0, 0.5, 0.5, 0.25, 0.25]
-    cosine = rates(OptimiserSettings({}, schedule="cosine", warmup_steps=2), 3)
-    assert cosine[:3] == [0.5, 1.0, 1.0]
-    assert cosine[4] == pytest.approx(0.5)
-    with pytest.raises(ValueError, match="schedule must be"):
-        rates(OptimiserSettings({}, schedule="linear"), 1)
+        def track(network, folder):
+            seen.append(weights(network))
+            if len(seen) == 2:
+                raise RuntimeError("frame 3: the tracker answered a box that is not finite")
+            return {"auc": 61.5}
+
+        return track
+
+    changed = with_changes(recipe, ["tracking.interval=2", "optimiser.ema_decay=0.5", "best_figure=tracking/auc"])
+    result = train(changed, settings(tmp_path), prepare)
+    found = [line.get("tracking/auc") for line in read_log(result.parent) if line["kind"] == "validation"]
+    assert found == [None, 61.5, None]
+    average = load_training_state(checkpoints(result.parent)[-1])["average"]["average"]
+    assert all(torch.equal(seen[1][name], value) for name, value in average.items() if name in seen[1])
+    assert same(seen[1], weights(result))
+    assert same(seen[0], weights(result.parent / "best_network.safetensors"))
+
+
+def test_settings_that_do_not_fit_are_refused_before_training(recipe, tmp_path):
+    for change, message in (
+        ("best_figure=iou/refind", "did you mean 'iou/refined'"),
+        ("best_figure=tracking/auc", "needs tracking.interval"),
+        ("batch_norm=sync", None),
+        ("data.samples_per_epoch=3", "fewer than the batch size"),
+    ):
+        changed = with_changes(recipe, [change, "epochs=1"])
+        if message is None:
+            train(changed, settings(tmp_path / "sync"))
+        else:
+            with pytest.raises(ValueError, match=message):
+                train(changed, settings(tmp_path / "refused"))
+
+
+def test_processes_must_share_micro_batches_equally(recipe):
+    assert [list(loop.share_of(replace(recipe, micro_batches=4), rank, 2)) for rank in range(2)] == [[0, 1], [2, 3]]
+    with pytest.raises(ValueError, match="3 processes cannot share 4 micro-batches"):
+        loop.share_of(replace(recipe, micro_batches=4), 0, 3)
 
 
 def test_with_a_frozen_backbone_the_weight_of_the_box_loss_changes_nothing(recipe, tmp_path):
