@@ -52,7 +52,7 @@ def table(results: Sequence[Result], noisy: bool = False) -> str:
             row.append(_number(result.summary(noisy=True)["best5"]))
         rows.append([*row, f"{summary['diverged']:.0f} of {len(result.kl)}", f"{result.seconds / 60:.1f}"])
     head = ["method", "settings", "mean of 5 best", "mean ± std of all", "best"]
-    return _markdown([*head, *(["5 best, noisy density"] if noisy else []), "diverged", "minutes"], rows)
+    return _markdown([*head, *(["5 best, noisy density"] if noisy else []), "diverged", "core minutes"], rows)
 
 
 def _order(value: float) -> float:

@@ -46,7 +46,7 @@ class Result:
         unit: what was run.
         kl: KL divergence from the true density, a model; NaN where one diverged.
         kl_noisy: that from the density which the noisy labels follow; equal to `kl` without label noise.
-        seconds: training and evaluation.
+        seconds: of processor time, for training and evaluation.
         kernel: 'compiled' or 'plain'.
     """
 
@@ -106,7 +106,7 @@ def run_unit(unit: Unit, folder: Path, kernel_name: str = "auto", tick: Callable
         kernel_name: of `KERNELS`.
         tick: called after every optimiser step.
     """
-    started = time.perf_counter()
+    started = time.process_time()
     torch.set_num_threads(1)
     used, score = choose_score(kernel_name)
     weights = train(unit, score, tick)
@@ -115,7 +115,7 @@ def run_unit(unit: Unit, folder: Path, kernel_name: str = "auto", tick: Callable
     noisy = kl
     if settings.label_noise:
         noisy = divergences(weights, _truth(unit.dataset, settings.grid, settings.label_noise), score)
-    result = Result(unit, tuple(kl), tuple(noisy), time.perf_counter() - started, used)
+    result = Result(unit, tuple(kl), tuple(noisy), time.process_time() - started, used)
     target = result_file(folder, unit)
     with whole_file(target.with_suffix(".safetensors")) as temporary:
         safetensors.torch.save_file({"weights": weights}, str(temporary))
