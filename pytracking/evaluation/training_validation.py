@@ -1,0 +1,100 @@
+"""Tracking for training: figures of a half-trained network on a few sequences.
+
+Registered under the entry point group `ebm_tracking.tracking_validation`, by which `ltr.trainers` finds `prepare`.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+from pytracking.analysis.extract import extract_scores
+from pytracking.errors import UserError
+from pytracking.evaluation.data import Sequence
+from pytracking.evaluation.datasets import get_dataset
+from pytracking.evaluation.running import run_dataset
+from pytracking.evaluation.tracker import TrackerRun
+from pytracking.registry import load_parameters
+
+
+class Settings(Protocol):
+    """What a recipe says of its tracking validation (`ltr.train_settings.recipe.TrackingValidation`)."""
+
+    @property
+    def tracker(self) -> str:
+        """Name of the tracker."""
+
+    @property
+    def parameter(self) -> str:
+        """Name of its parameters."""
+
+    @property
+    def dataset(self) -> str:
+        """An evaluation data set."""
+
+    @property
+    def sequences(self) -> tuple[str, ...]:
+        """Names of its sequences; all of them where empty."""
+
+
+class Track(Protocol):
+    """Figures of a network, `track` without its settings."""
+
+    def __call__(self, network_file: Path, folder: Path) -> dict[str, float]:
+        """See `track`."""
+
+
+def prepare(settings: Settings) -> Track:
+    """`track` for these settings, which are checked now, before hours of training.
+
+    Raises:
+        ValueError: unknown tracker, parameters, data set or sequence, or a sequence that has no annotation.
+    """
+    try:
+        load_parameters(settings.parameter, settings.tracker, net_path=None)
+        _sequences(settings)
+    except UserError as error:
+        raise ValueError(f"tracking validation: {error}") from error
+    return partial(track, settings=settings)
+
+
+def track(network_file: Path, folder: Path, settings: Settings) -> dict[str, float]:
+    """Track the sequences with a network, and evaluate the boxes under the protocol `pytracking`.
+
+    Args:
+        network_file: a checkpoint; the tracker's parameters take it as their `net_path`.
+        folder: for raw results, which the next call replaces.
+
+    Returns:
+        Means over the sequences in per cent: `auc`, `op50`, `precision`, `norm_precision`; and `fps`.
+
+    Raises:
+        RuntimeError: a sequence could not be tracked.
+        ValueError: a sequence or result cannot be read.
+    """
+    run = TrackerRun(settings.tracker, settings.parameter)
+    results = folder / "results"
+    try:
+        sequences = _sequences(settings)
+        failures = run_dataset(sequences, [run], results, force=True, overrides={"net_path": str(network_file)})
+        if failures:
+            raise RuntimeError("; ".join(f"{failure.sequence}: {failure.message}" for failure in failures))
+        scores = extract_scores([run], sequences, results)
+    except UserError as error:
+        raise ValueError(str(error)) from error
+    figures = {
+        "auc": scores.auc,
+        "op50": scores.overlap_precision(0.5),
+        "precision": scores.precision_figure,
+        "norm_precision": scores.norm_precision_figure,
+    }
+    return {**{name: float(scores.mean(value)[0]) for name, value in figures.items()}, "fps": float(scores.fps[0])}
+
+
+def _sequences(settings: Settings) -> list[Sequence]:
+    sequences = get_dataset(settings.dataset, sequences=list(settings.sequences) or None)
+    for sequence in sequences:
+        if not sequence.has_ground_truth:
+            raise UserError(f"'{sequence.name}' of {settings.dataset} has no annotation beyond its first box")
+    return sequences
