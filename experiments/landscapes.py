@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 
 import numpy as np
 import torch
@@ -254,7 +254,8 @@ def _draw_frame(axis: Axes, scene: Scene, found: Landscape) -> None:
 def _draw_grid(axis: Axes, found: Landscape, grid: Tensor, position: bool) -> None:
     low, high = float(found.offsets[0]), float(found.offsets[-1])
     # y grows downwards in a picture, a size upwards.
-    extent, origin = ((low, high, high, low), "upper") if position else ((low, high, low, high), "lower")
+    extent = (low, high, high, low) if position else (low, high, low, high)
+    origin: Literal["upper", "lower"] = "upper" if position else "lower"
     shown = axis.imshow(grid.numpy(), extent=extent, origin=origin, cmap="viridis", interpolation="nearest")
     axis.plot(0, 0, "+", color="white", markersize=8)
     assert axis.figure is not None
