@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from pytracking.evaluation.tracker import TrackerRun
 
 _FOLDER = "pytracking.experiments"
-_EXAMPLES = """An experiment is a function without arguments, in a module of pytracking/experiments or any other importable
-one (my_package.my_module), that returns (trackers, sequences). Without a function, those of the module are listed.
+_EXAMPLES = """An experiment is a function without arguments, in a module of pytracking/experiments or any other that can be imported
+(my_package.my_module), and returns (trackers, sequences). Without a function, those of the module are listed.
 
 examples:
   run_experiment.py examples                                          what there is
@@ -38,7 +38,7 @@ def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(
         prog="run_experiment.py",
-        description="Run several trackers on several data sets; raw results are written for each sequence as it is "
+        description="Run several trackers on several data sets; raw results are written for each sequence as it is\n"
         "finished, and complete ones of an earlier run are kept.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,

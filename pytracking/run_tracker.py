@@ -28,7 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
     """The command line, which `python -m pytracking --help` lists too."""
     parser = argparse.ArgumentParser(
         prog="run_tracker.py",
-        description="Run a tracker on a data set; raw results are written for each sequence as it is finished, and "
+        description="Run a tracker on a data set; raw results are written for each sequence as it is finished, and\n"
         "complete ones of an earlier run are kept.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -7,6 +7,7 @@ import os
 import socket
 import time
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from pytracking.errors import disk_full, is_disk_full
 
 HEARTBEAT_SECONDS = 30.0
 STALE_SECONDS = 300.0
+_GUARD_SECONDS = 10.0
 
 
 class Locks:
@@ -120,19 +122,21 @@ def _is_stale(path: Path, holder: dict[str, Any]) -> bool:
 
 
 def _remove_stale(path: Path, judged: dict[str, Any]) -> None:
-    """Remove a lock that was judged stale; put it back where another run has renewed it in between."""
-    aside = path.with_name(f"{path.name}.tmp{uuid.uuid4().hex}")
+    """Remove a lock that was judged stale, unless another run has renewed it, or is about to remove it too."""
+    guard = path.with_name(f"{path.name}.guard")
     try:
-        os.rename(path, aside)
-    except FileNotFoundError:
+        os.close(os.open(guard, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+    except FileExistsError:
+        # Held for a moment only, unless its process was killed in that moment.
+        with suppress(FileNotFoundError):
+            if time.time() - guard.stat().st_mtime > _GUARD_SECONDS:
+                guard.unlink()
         return
     try:
-        if _read(aside) != judged and not path.exists():
-            os.link(aside, path)
-    except FileExistsError:
-        pass
+        if _read(path) == judged:
+            path.unlink(missing_ok=True)
     finally:
-        aside.unlink(missing_ok=True)
+        guard.unlink(missing_ok=True)
 
 
 def _is_alive(pid: int) -> bool:
