@@ -24,7 +24,7 @@ from ltr.actors.base import Actor, Batch
 from ltr.actors.factory import make_actor
 from ltr.admin.checkpoint import CheckpointError, load_network
 from ltr.admin.files import write_json
-from ltr.data.loader import make_loader
+from ltr.data.loader import make_loader, to_device
 from ltr.ops.boxes import iou
 from ltr.run_training import load_recipe
 from ltr.train_settings.recipe import Recipe, Refinement, with_changes
@@ -32,15 +32,16 @@ from ltr.trainers.loop import environment, make_sampler
 from ltr.trainers.validation import jittered_boxes, refine
 
 STEPS = (5, 10, 20)
-CENTRE_STEPS = (2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2)
+# Scores of IoU regression, whose ascent is in absolute space, lie in [-1, 1]; those of energies are far steeper.
+CENTRE_STEPS = {"relative": (2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2), "absolute": (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)}
 SIZE_FACTORS = (1.0, 4.0)
 
 
-def grid() -> list[Refinement]:
-    """Every setting tried: number of steps, step of the centre, step of the size over it."""
+def grid(base: Refinement) -> list[Refinement]:
+    """Every setting tried in the space of `base`: number of steps, step of the centre, step of the size over it."""
     return [
-        replace(Refinement(), steps=steps, step_length=(centre, factor * centre))
-        for steps, centre, factor in product(STEPS, CENTRE_STEPS, SIZE_FACTORS)
+        replace(base, steps=steps, step_length=(centre, factor * centre))
+        for steps, centre, factor in product(STEPS, CENTRE_STEPS[base.space], SIZE_FACTORS)
     ]
 
 
@@ -50,17 +51,19 @@ def evaluate(actor: Actor, batches: Sequence[Batch], settings: Sequence[Refineme
     Returns:
         [frames] of the mean start, then [frames] a setting. All settings climb from the same starts.
     """
-    generator = torch.Generator().manual_seed(seed)
+    device = next(actor.parameters()).device
+    generator = torch.Generator(device).manual_seed(seed)
     found: list[list[Tensor]] = [[] for _ in range(len(settings) + 1)]
     for batch in tqdm(batches, desc="validation crops", unit="batch"):
         with torch.no_grad():
-            energy = actor.energy_of(batch)
-            boxes = batch["test_boxes"].flatten(0, 1)
+            moved = to_device(batch, device)
+            energy = actor.energy_of(moved)
+            boxes = moved["test_boxes"].flatten(0, 1)
             starts = jittered_boxes(boxes, Refinement(), generator)
             found[0].append(iou(starts, boxes.unsqueeze(1)).mean(dim=1))
             for index, refinement in enumerate(settings):
                 found[index + 1].append(iou(refine(energy, starts, refinement), boxes))
-    return [torch.cat(parts) for parts in found]
+    return [torch.cat(parts).cpu() for parts in found]
 
 
 def report(settings: Sequence[Refinement], values: Sequence[Tensor]) -> list[dict[str, object]]:
@@ -73,13 +76,13 @@ def report(settings: Sequence[Refinement], values: Sequence[Tensor]) -> list[dic
     return sorted(rows, key=lambda row: -cast(float, row["iou"]))
 
 
-def choose(recipe: Recipe, network: Path, samples: int, threads: int) -> dict[str, object]:
+def choose(recipe: Recipe, network: Path, samples: int, threads: int, device: str) -> dict[str, object]:
     """Run the grid for a network; the content of the JSON file."""
     torch.set_num_threads(threads)
-    actor = make_actor(replace(recipe, precision="fp32"), load_network(network))
+    actor = make_actor(replace(recipe, precision="fp32"), load_network(network).to(device))
     sampler = make_sampler(recipe, recipe.data.validation, samples, recipe.seed + 1)
     batches = list(make_loader(sampler, recipe.batch_size, num_workers=0))
-    settings = grid()
+    settings = grid(recipe.refinement)
     values = evaluate(actor, batches, settings, recipe.seed)
     return {
         "recipe": recipe.to_dict(),
@@ -98,12 +101,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--network", type=Path, required=True, help="a trained network (.safetensors)")
     parser.add_argument("--samples", type=int, default=320, help="validation sequences (%(default)s)")
     parser.add_argument("--threads", type=int, default=2, help="threads of torch (%(default)s)")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="here: %(default)s")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change the recipe")
     parser.add_argument("--output", type=Path, default=Path("results/refinement_choice.json"), help="%(default)s")
     options = parser.parse_args(arguments)
     try:
         recipe = with_changes(load_recipe([options.recipe]), options.set)
-        result = choose(recipe, options.network, options.samples, options.threads)
+        result = choose(recipe, options.network, options.samples, options.threads, options.device)
     except (ValueError, FileNotFoundError, CheckpointError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

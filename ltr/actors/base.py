@@ -30,7 +30,8 @@ class StepOutput(NamedTuple):
 class Actor(nn.Module):
     """A network and how it is trained: `actor(batch, generator)` is a step's loss. Subclasses say what it sums up.
 
-    A module, so that `DistributedDataParallel` can wrap the whole step.
+    A module, so that `DistributedDataParallel` can wrap the whole step. Freezes the stages of the backbone that are not
+    used.
 
     Args:
         net: on its device, in the mode wanted.
@@ -49,6 +50,12 @@ class Actor(nn.Module):
         self.box = box
         self.precision = precision
         self.method = create_method(box.objective, BOX_METHODS, **box.arguments)
+        # They belong to public checkpoints, but no feature in use depends on them: they would never get the gradient
+        # that DistributedDataParallel waits for.
+        for name in ("layer4", "fc"):
+            unused = getattr(net.feature_extractor, name, None)
+            if isinstance(unused, nn.Module):
+                unused.requires_grad_(False)
 
     def forward(self, batch: Batch, generator: torch.Generator | None = None) -> StepOutput:
         """Loss of a batch.

@@ -26,7 +26,7 @@ def network(monkeypatch, tmp_path):
 def test_the_table_is_sorted_and_written_with_what_made_it(network, tmp_path, monkeypatch, capsys):
     still = Refinement(steps=1, step_length=(0.0, 0.0), top_k=10)
     wild = Refinement(steps=1, step_length=(1e12, 0.0), top_k=10)
-    monkeypatch.setattr(refinement_choice, "grid", lambda: [wild, still])
+    monkeypatch.setattr(refinement_choice, "grid", lambda base: [wild, still])
     output = tmp_path / "choice.json"
     arguments = ["tiny", "--network", str(network), "--samples", "4", "--threads", "1", "--output", str(output)]
     assert refinement_choice.main(arguments) == 0
@@ -39,9 +39,18 @@ def test_the_table_is_sorted_and_written_with_what_made_it(network, tmp_path, mo
     assert "4 frames" in capsys.readouterr().out
 
 
-def test_the_grid_has_every_combination_once():
-    settings = refinement_choice.grid()
+@pytest.mark.parametrize("space", ["relative", "absolute"])
+def test_the_grid_has_every_combination_once_in_the_recipes_space(space):
+    settings = refinement_choice.grid(Refinement(space=space, top_k=2))
     assert len(set(settings)) == len(settings) == 36
+    assert {(setting.space, setting.top_k) for setting in settings} == {(space, 2)}
+
+
+def test_the_grids_hold_what_the_public_trackers_use():
+    """Steps 5 of 1 for IoU-Net, 10 of 0.0025 for KLD-IS (SPEC section 4)."""
+    for space, steps, length in (("absolute", 5, 1.0), ("relative", 10, 2.5e-3)):
+        found = [(setting.steps, setting.step_length) for setting in refinement_choice.grid(Refinement(space=space))]
+        assert (steps, (length, length)) in found
 
 
 def test_a_missing_network_is_one_line(tmp_path, network, capsys):

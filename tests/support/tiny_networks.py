@@ -1,0 +1,58 @@
+"""The networks of the recipes by their own constructors, but with a few channels instead of hundreds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from ltr.models.backbone.resnet import ResNet, freeze_children
+from ltr.models.bbreg import atom
+from ltr.models.bbreg.box_head import BoxHead
+from ltr.models.tracking import dimpnet
+
+CHANNELS = 6
+
+
+class NarrowResNet(nn.Module):
+    """A stand-in for `ResNet`: its children, strides and features, one convolution a stage."""
+
+    input_mean = ResNet.input_mean
+    input_std = ResNet.input_std
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, CHANNELS, 3, stride=4, padding=1)
+        self.bn1 = nn.BatchNorm2d(CHANNELS)
+        for number in range(1, 5):
+            convolution = nn.Conv2d(CHANNELS, CHANNELS, 3, stride=1 if number == 1 else 2, padding=1)
+            self.add_module(f"layer{number}", nn.Sequential(convolution, nn.BatchNorm2d(CHANNELS), nn.ReLU()))
+        self.fc = nn.Linear(CHANNELS, 10)
+
+    def forward(self, images: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
+        features = self.layer1(torch.relu(self.bn1(self.conv1(images))))
+        layer2 = self.layer2(features)
+        found = {"layer2": layer2, "layer3": self.layer3(layer2)}
+        return {name: found[name] for name in layers}
+
+    freeze = ResNet.freeze
+
+
+def make_networks_narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let all constructors of the ResNet networks build narrow ones during a test."""
+
+    def backbone(name: str, pretrained: bool, frozen: Sequence[str]) -> NarrowResNet:
+        built = NarrowResNet()
+        freeze_children(built, frozen)
+        return built
+
+    def head(channels: Sequence[int], *_: Sequence[int]) -> BoxHead:
+        return BoxHead(channels, (8, 8), (8, 8))
+
+    monkeypatch.setattr(dimpnet, "_resnet", backbone)
+    monkeypatch.setattr(dimpnet, "_CHANNELS", dict.fromkeys(("resnet18", "resnet50"), (CHANNELS, CHANNELS)))
+    monkeypatch.setattr(dimpnet, "BoxHead", head)
+    monkeypatch.setattr(atom, "resnet18", NarrowResNet)
+    monkeypatch.setattr(atom, "BoxHead", lambda channels: head((CHANNELS, CHANNELS)))
