@@ -38,8 +38,8 @@ class Locks:
             OSError: the folder cannot be written to.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Twice: once more after a stale lock was removed.
-        for _ in range(2):
+        # Again after a stale lock was removed, by this run or another.
+        for _ in range(4):
             if self._create(path):
                 return None
             holder = _read(path)
