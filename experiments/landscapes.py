@@ -200,7 +200,7 @@ def landscape_figure(scene: Scene, landscapes: Sequence[Landscape]) -> Figure:
     figure = Figure(figsize=(13.5, 2.5 * rows + 0.6), layout="constrained")
     figure.suptitle(f"{scene.title}: white annotated, {_name(COLOURS[0])} refined")
     axes = figure.subplots(rows, 5, squeeze=False)
-    for line, found in zip(axes, landscapes):
+    for row, (line, found) in enumerate(zip(axes, landscapes)):
         _draw_frame(line[0], scene, found)
         for axis, grid, title, position in (
             (line[1], found.position - found.position.max(), "f over position", True),
@@ -209,7 +209,7 @@ def landscape_figure(scene: Scene, landscapes: Sequence[Landscape]) -> Figure:
             (line[4], found.log_size.exp(), "p over size", False),
         ):
             _draw_grid(axis, found, grid, position)
-            if line is axes[0]:
+            if row == 0:
                 axis.set_title(title)
     return figure
 
