@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -29,8 +30,9 @@ class _Lines(tqdm):
         """Print the last line, once."""
         if not self.disable:
             self.refresh()
-            self.leave = False
-            super().close()
+            # Nothing to wipe off: a bar that is still delayed is closed without a word.
+            self.delay = math.inf
+        super().close()
 
 
 def progress_bar(total: int | None, label: str) -> tqdm:
@@ -45,4 +47,4 @@ def progress_bar(total: int | None, label: str) -> tqdm:
     if sys.stderr.isatty():
         return tqdm(total=total, desc=label, unit="frame", mininterval=0.1, dynamic_ncols=True)
     # The first line, without a frame tracked, would say nothing.
-    return _Lines(total=total, desc=label, unit="frame", mininterval=10.0, delay=1e-9, bar_format=_LINE)
+    return _Lines(total=total, desc=label, unit=" frames", mininterval=10.0, delay=1e-9, bar_format=_LINE)

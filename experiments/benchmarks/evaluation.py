@@ -1,0 +1,213 @@
+"""What running and evaluating cost besides the trackers themselves, on this machine.
+
+    python -m experiments.benchmarks.evaluation --json evaluation.json
+    python -m experiments.benchmarks.evaluation --results results/tracking_results --trackers dimp/dimp_nceplus:0,1,2
+
+(a) The runner's overhead a frame: a tracker that does nothing, over the demo clips, by `run_dataset` in this process and
+in worker processes, against a bare loop that reads the images and calls the tracker. Starting is told apart.
+(b) The time to score stored results: those of `--results` on `--dataset`, or made-up ones with OTB-100's lengths.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from experiments.benchmarks.speed import describe_machine, positive
+from ltr.admin.files import write_json
+from pytracking.analysis.extract import extract_scores
+from pytracking.analysis.tables import per_sequence_table, results_table
+from pytracking.errors import run_main
+from pytracking.evaluation.data import Sequence
+from pytracking.evaluation.datasets import get_dataset
+from pytracking.evaluation.images import read_image
+from pytracking.evaluation.results import RawResult, save_result
+from pytracking.evaluation.running import Workers, run_dataset
+from pytracking.evaluation.tracker import TrackerRun
+from pytracking.run_report import parse_runs
+from pytracking.tracker.static import StaticTracker
+
+STATIC = TrackerRun("static", "default")
+# OTB-100 has 100 sequences and 59 040 frames; made-up lengths spread as its own do, from 71 frames to 3872.
+OTB_SEQUENCES, OTB_FRAMES, OTB_SHORTEST, OTB_LONGEST = 100, 59040, 71, 3872
+
+
+@dataclass(frozen=True)
+class Overhead:
+    """Cost of tracking with a tracker that does nothing.
+
+    Attributes:
+        how: 'bare loop', 'this process', or '<N> worker processes'.
+        frames: that were tracked.
+        seconds: altogether, the best of the repetitions.
+        per_frame: milliseconds a frame.
+        overhead: milliseconds a frame beyond the bare loop; for several workers, on the wall's clock.
+    """
+
+    how: str
+    frames: int
+    seconds: float
+    per_frame: float
+    overhead: float
+
+
+def bare_loop(sequences: list[Sequence]) -> None:
+    """Read every image and hand it to the static tracker, with nothing kept."""
+    for sequence in sequences:
+        tracker = StaticTracker()
+        for number, path in enumerate(sequence.frames):
+            image = read_image(path)
+            if number == 0:
+                tracker.initialize(image, sequence.init_info()["init_bbox"])
+            else:
+                tracker.track(image)
+
+
+def copies(sequences: list[Sequence], count: int) -> list[Sequence]:
+    """The sequences `count` times over, each copy under a name of its own."""
+    return [replace(sequence, name=f"{sequence.name}_{k}") for k in range(count) for sequence in sequences]
+
+
+def measure_overhead(sequences: list[Sequence], workers: list[int], repeats: int) -> list[Overhead]:
+    """The bare loop, this process and each number of worker processes, in turns, `repeats` times; the best of each.
+
+    A pool's start is taken out by its own measurement: the same run on one frame of as many sequences as workers.
+    """
+    frames = sum(len(sequence.frames) for sequence in sequences)
+    labels = {0: "this process", **{count: f"{count} worker process{'es' * (count > 1)}" for count in workers}}
+    seconds: dict[str, float] = {}
+
+    def note(how: str, took: float) -> None:
+        seconds[how] = min(seconds.get(how, float("inf")), took)
+
+    for _ in range(repeats):
+        with timed() as took:
+            bare_loop(sequences)
+        note("bare loop", took[0])
+        for count, label in labels.items():
+            note(label, run_once(sequences, count))
+            if count:
+                one_frame = [
+                    replace(s, frames=s.frames[:1], ground_truth_rect=s.ground_truth_rect[:1], target_visible=None)
+                    for s in copies(sequences[:1], count)
+                ]
+                note(f"start of {label}", run_once(one_frame, count))
+    bare = seconds["bare loop"]
+    found = []
+    for how in ("bare loop", *labels.values()):
+        net = seconds[how] - seconds.get(f"start of {how}", 0.0)
+        found.append(Overhead(how, frames, seconds[how], net / frames * 1e3, (net - bare) / frames * 1e3))
+    return found
+
+
+def run_once(sequences: list[Sequence], workers: int) -> float:
+    """Seconds that `run_dataset` takes with the static tracker, results written to a temporary folder."""
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()), timed() as took:
+        failures = run_dataset(sequences, [STATIC], Path(folder), workers=Workers(workers, torch_threads=1))
+    if failures:
+        raise RuntimeError(f"{len(failures)} sequences failed: {failures[0].message}")
+    return took[0]
+
+
+@contextlib.contextmanager
+def timed() -> Iterator[list[float]]:
+    """A list that has the block's seconds once it ends."""
+    took: list[float] = []
+    start = time.perf_counter()
+    yield took
+    took.append(time.perf_counter() - start)
+
+
+def made_up(folder: Path, count: int, frames: int) -> tuple[list[Sequence], list[TrackerRun]]:
+    """Annotations of `count` sequences with `frames` frames in all, and a stored result of each, near the annotation."""
+    rng = np.random.default_rng(0)
+    lengths = np.geomspace(OTB_SHORTEST, OTB_LONGEST, count)
+    lengths = np.maximum(2, np.round(lengths * frames / lengths.sum())).astype(int)
+    run = TrackerRun("made_up", "near")
+    sequences = []
+    for number, length in enumerate(lengths.tolist()):
+        name = f"sequence_{number:03d}"
+        centre = np.cumsum(rng.normal(0, 2, (length, 2)), axis=0) + 300
+        boxes = np.concatenate([centre, np.full((length, 2), 60.0)], axis=1)
+        paths = [folder / name / f"{k:04d}.jpg" for k in range(1, length + 1)]
+        sequences.append(Sequence(name, paths, "otb", boxes, folder / f"{name}.txt"))
+        answered = boxes + rng.normal(0, 5, boxes.shape)
+        answered[0] = boxes[0]
+        save_result(run.result_folder(folder), RawResult(answered, np.full(length, 0.02)), {"sequence": name})
+    return sequences, [run]
+
+
+def score(sequences: list[Sequence], runs: list[TrackerRun], root: Path) -> tuple[float, str]:
+    """Seconds to read the results, score them and format both tables; and the table of results."""
+    with timed() as took:
+        scores = extract_scores(runs, sequences, root)
+        table = results_table(scores)
+        per_sequence_table(scores)
+    return took[0], table
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.benchmarks.evaluation",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--workers", nargs="+", type=positive, default=[1, 2], help="worker processes (default: 1 2)")
+    parser.add_argument("--copies", type=positive, default=3, help="of the demo clips (default: %(default)s)")
+    parser.add_argument("--repeats", type=positive, default=3, help="the best counts (default: %(default)s)")
+    parser.add_argument("--sequences", type=positive, default=OTB_SEQUENCES, help="made up (default: %(default)s)")
+    parser.add_argument("--frames", type=positive, default=OTB_FRAMES, help="made up, in all (default: %(default)s)")
+    parser.add_argument("--results", type=Path, help="folder of stored results to score instead of made-up ones")
+    parser.add_argument(
+        "--trackers", nargs="+", metavar="TRACKER/PARAMETERS[:RUN]", help="whose, as `report` takes them"
+    )
+    parser.add_argument("--dataset", default="otb", help="with --results: on which data set (default: %(default)s)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write machine, settings and results there too")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line. Returns 0."""
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    if (args.results is None) != (args.trackers is None):
+        parser.error("--results and --trackers go together")
+    machine = describe_machine()
+    print(", ".join(f"{key}: {value}" for key, value in machine.items()))
+    sequences = copies(get_dataset("demo"), args.copies)
+    found = measure_overhead(sequences, args.workers, args.repeats)
+    print(f"\n{'static tracker':22}{'frames':>8}{'seconds':>9}{'ms/frame':>10}{'beyond the bare loop':>22}")
+    for item in found:
+        print(f"{item.how:22}{item.frames:8d}{item.seconds:9.2f}{item.per_frame:10.3f}{item.overhead:19.3f} ms")
+    print("ms/frame leave the start of worker processes out, which the seconds contain")
+    with tempfile.TemporaryDirectory() as folder:
+        if args.results is None:
+            root, what = Path(folder), "made-up results"
+            stored, runs = made_up(root, args.sequences, args.frames)
+        else:
+            root, what = args.results, str(args.results)
+            stored = get_dataset(args.dataset)
+            runs = [run for text in args.trackers for run in parse_runs(text)]
+        took, table = score(stored, runs, root)
+    count = sum(len(sequence.frames) for sequence in stored)
+    print(f"\n{what}: {len(runs)} x {len(stored)} sequences, {count} frames, read and scored in {took:.2f} s\n{table}")
+    if args.json:
+        settings = {key: str(value) for key, value in vars(args).items() if key != "json"}
+        scoring = {"runs": len(runs), "sequences": len(stored), "frames": count, "seconds": took}
+        overhead = [asdict(item) for item in found]
+        write_json(args.json, {"machine": machine, "settings": settings, "overhead": overhead, "scoring": scoring})
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run_main(main))
