@@ -21,7 +21,7 @@ from ltr.ops.labels import gaussian_label_density
 from ltr.run_training import load_recipe
 from ltr.train_settings.recipe import BoxSettings, ClassifierSettings, with_changes
 
-OBJECTIVES = ("iou", "mlis", "kldis", "nce", "nceplus", "mlmcmc", "dsm")
+OBJECTIVES = ("iou", "mlis", "kldis", "nce", "nceplus", "mlmcmc", "sm", "dsm")
 CLASSIFIER = ClassifierSettings(label_sigma_factor=0.05)
 
 
@@ -38,7 +38,7 @@ def batch(size: int = 96) -> dict[str, torch.Tensor]:
 
 
 def box(objective: str, weight: float = 1.0) -> BoxSettings:
-    few = {"num_proposals": 4} if objective == "iou" else {"num_samples": 8}
+    few = {"sm": {}, "iou": {"num_proposals": 4}}.get(objective, {"num_samples": 8})
     if objective == "mlmcmc":
         few["steps"] = 2
     return BoxSettings(objective, few, weight)
@@ -69,12 +69,15 @@ def test_a_step_of_every_objective_has_a_loss_its_parts_and_gradients_in_the_box
         "nce": {"margin", "effective_samples", "accuracy"},
         "nceplus": {"margin", "effective_samples", "accuracy"},
         "mlmcmc": {"margin", "chain_distance"},
+        "sm": {"gradient_norm", "hessian_trace"},
         "dsm": {"gradient_norm"},
     }[objective]
     assert {name.removeprefix("box/") for name in statistics if name.startswith("box/")} == logged
     output.loss.backward()
     gradient = actor.net.bb_regressor.iou_predictor.weight.grad
     assert gradient is not None and gradient.isfinite().all() and gradient.abs().max() > 0
+    without = [name for name, p in actor.net.named_parameters() if p.requires_grad and p.grad is None]
+    assert without == [], "DistributedDataParallel would wait for these"
 
 
 def test_the_generator_decides_the_box_samples():
