@@ -3,9 +3,9 @@
     python -m experiments.benchmarks.evaluation --json evaluation.json
     python -m experiments.benchmarks.evaluation --results results/tracking_results --trackers dimp/dimp_nceplus:0,1,2
 
-(a) The runner's overhead a frame: a tracker that does nothing, over the demo clips, by `run_dataset` in this process and
-in worker processes, against a bare loop that reads the images and calls the tracker. Starting is told apart.
-(b) The time to score stored results: those of `--results` on `--dataset`, or made-up ones with OTB-100's lengths.
+(a) The runner's overhead a frame: a tracker that does nothing, over the demo clips, by `run_dataset` in this process
+and in worker processes, against a bare loop that reads the images and calls the tracker. Starting is told apart.
+(b) The time to score stored results: those of `--results` on `--dataset`, or made-up ones of sequences that are as long as OTB-100's.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from pytracking.errors import run_main
 from pytracking.evaluation.data import Sequence
 from pytracking.evaluation.datasets import get_dataset
 from pytracking.evaluation.images import read_image
+from pytracking.evaluation.layout import load_list
 from pytracking.evaluation.results import RawResult, save_result
 from pytracking.evaluation.running import Workers, run_dataset
 from pytracking.evaluation.tracker import TrackerRun
@@ -37,8 +38,6 @@ from pytracking.run_report import parse_runs
 from pytracking.tracker.static import StaticTracker
 
 STATIC = TrackerRun("static", "default")
-# OTB-100 has 100 sequences and 59 040 frames; made-up lengths spread as its own do, from 71 frames to 3872.
-OTB_SEQUENCES, OTB_FRAMES, OTB_SHORTEST, OTB_LONGEST = 100, 59040, 71, 3872
 
 
 @dataclass(frozen=True)
@@ -127,14 +126,12 @@ def timed() -> Iterator[list[float]]:
     took.append(time.perf_counter() - start)
 
 
-def made_up(folder: Path, count: int, frames: int) -> tuple[list[Sequence], list[TrackerRun]]:
-    """Annotations of `count` sequences with `frames` frames in all, and a stored result of each, near the annotation."""
+def made_up(folder: Path, lengths: list[int]) -> tuple[list[Sequence], list[TrackerRun]]:
+    """Annotations of sequences with so many frames each, and a stored result for each, somewhat beside them."""
     rng = np.random.default_rng(0)
-    lengths = np.geomspace(OTB_SHORTEST, OTB_LONGEST, count)
-    lengths = np.maximum(2, np.round(lengths * frames / lengths.sum())).astype(int)
     run = TrackerRun("made_up", "near")
     sequences = []
-    for number, length in enumerate(lengths.tolist()):
+    for number, length in enumerate(lengths):
         name = f"sequence_{number:03d}"
         centre = np.cumsum(rng.normal(0, 2, (length, 2)), axis=0) + 300
         boxes = np.concatenate([centre, np.full((length, 2), 60.0)], axis=1)
@@ -144,6 +141,11 @@ def made_up(folder: Path, count: int, frames: int) -> tuple[list[Sequence], list
         answered[0] = boxes[0]
         save_result(run.result_folder(folder), RawResult(answered, np.full(length, 0.02)), {"sequence": name})
     return sequences, [run]
+
+
+def otb_lengths() -> list[int]:
+    """Frames of the sequences of OTB-100."""
+    return [entry["endFrame"] - entry["startFrame"] + 1 for entry in load_list("otb100.json")]
 
 
 def score(sequences: list[Sequence], runs: list[TrackerRun], root: Path) -> tuple[float, str]:
@@ -165,8 +167,6 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--workers", nargs="+", type=positive, default=[1, 2], help="worker processes (default: 1 2)")
     parser.add_argument("--copies", type=positive, default=3, help="of the demo clips (default: %(default)s)")
     parser.add_argument("--repeats", type=positive, default=3, help="the best counts (default: %(default)s)")
-    parser.add_argument("--sequences", type=positive, default=OTB_SEQUENCES, help="made up (default: %(default)s)")
-    parser.add_argument("--frames", type=positive, default=OTB_FRAMES, help="made up, in all (default: %(default)s)")
     parser.add_argument("--results", type=Path, help="folder of stored results to score instead of made-up ones")
     parser.add_argument(
         "--trackers", nargs="+", metavar="TRACKER/PARAMETERS[:RUN]", help="whose, as `report` takes them"
@@ -193,7 +193,7 @@ def main(argv: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as folder:
         if args.results is None:
             root, what = Path(folder), "made-up results"
-            stored, runs = made_up(root, args.sequences, args.frames)
+            stored, runs = made_up(root, otb_lengths())
         else:
             root, what = args.results, str(args.results)
             stored = get_dataset(args.dataset)

@@ -14,7 +14,8 @@ from pytracking.evaluation.datasets import get_dataset
 def test_it_runs(tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evaluation, "get_dataset", lambda name: get_dataset(name, sequences=["mug"]))
     report = tmp_path / "evaluation.json"
-    options = ["--workers", "1", "--copies", "1", "--repeats", "1", "--sequences", "5", "--frames", "300"]
+    monkeypatch.setattr(evaluation, "otb_lengths", lambda: [100, 20, 180])
+    options = ["--workers", "1", "--copies", "1", "--repeats", "1"]
     assert evaluation.main([*options, "--json", str(report)]) == 0
     out = capsys.readouterr().out
     assert "1 worker process " in out
@@ -22,15 +23,20 @@ def test_it_runs(tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pyt
     assert [item["how"] for item in content["overhead"]] == ["bare loop", "this process", "1 worker process"]
     assert content["overhead"][0]["overhead"] == 0
     assert all(item["frames"] == 96 for item in content["overhead"])
-    assert content["scoring"]["sequences"] == 5
-    assert abs(content["scoring"]["frames"] - 300) <= 5
+    assert content["scoring"]["sequences"] == 3
+    assert content["scoring"]["frames"] == 300
 
 
 def test_stored_results_are_scored(tmp_path: Path) -> None:
-    sequences, runs = evaluation.made_up(tmp_path, 3, 200)
+    sequences, runs = evaluation.made_up(tmp_path, [20, 3])
     seconds, table = evaluation.score(sequences, runs, tmp_path)
     assert seconds > 0
     assert "made_up/near" in table
+
+
+def test_otb_has_its_lengths() -> None:
+    lengths = evaluation.otb_lengths()
+    assert (len(lengths), min(lengths), max(lengths)) == (100, 71, 3872)
 
 
 def test_results_need_trackers(capsys: pytest.CaptureFixture) -> None:
