@@ -5,7 +5,7 @@
 
 (a) The runner's overhead a frame: a tracker that does nothing, over the demo clips, by `run_dataset` in this process
 and in worker processes, against a bare loop that reads the images and calls the tracker. Starting is told apart.
-(b) The time to score stored results: those of `--results` on `--dataset`, or made-up ones of sequences that are as long as OTB-100's.
+(b) The time to score stored results: those of `--results` on `--dataset`, or made-up ones as long as OTB-100's.
 """
 
 from __future__ import annotations
