@@ -13,6 +13,7 @@ import json
 import math
 import multiprocessing
 import platform
+import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -239,16 +240,32 @@ def _run_missing(missing: Sequence[Unit], folder: Path, workers: int, kernel_nam
                 share = unit.cost / unit.settings.steps
                 yield run_unit(unit, folder, kernel_name, functools.partial(bar.update, share))
             return
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(workers, mp_context=context) as pool:
-            futures = {pool.submit(run_unit, unit, folder, kernel_name): unit for unit in missing}
-            try:
-                for future in as_completed(futures):
-                    bar.set_description(f"{futures[future].name} done")
-                    bar.update(futures[future].cost)
-                    yield future.result()
-            finally:
-                pool.shutdown(cancel_futures=True)
+        yield from _run_in_processes(missing, folder, workers, kernel_name, bar)
+
+
+def _run_in_processes(
+    missing: Sequence[Unit], folder: Path, workers: int, kernel_name: str, bar: Any
+) -> Iterator[Result]:
+    context = multiprocessing.get_context("spawn")
+    finished = False
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_leave_stopping_to_the_parent) as pool:
+        futures = {pool.submit(run_unit, unit, folder, kernel_name): unit for unit in missing}
+        try:
+            for future in as_completed(futures):
+                bar.set_description(f"{futures[future].name} done")
+                bar.update(futures[future].cost)
+                yield future.result()
+            finished = True
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+            if not finished:
+                # A unit may take half an hour: one who stops the study does not wait for it.
+                for process in multiprocessing.active_children():
+                    process.terminate()
+
+
+def _leave_stopping_to_the_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 FIGURES = ("best5", "best", "mean", "std", "diverged")

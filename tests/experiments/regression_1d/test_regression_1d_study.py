@@ -105,6 +105,17 @@ def test_two_workers_give_what_one_gives(tmp_path: Path) -> None:
     assert [result.kl for result in one] == [result.kl for result in two]
 
 
+def test_a_stopped_run_says_how_to_go_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(unit: Unit, *arguments: object) -> Result:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(study, "run_unit", stop)
+    assert run("run", "--methods", "nce", output=tmp_path) == 130
+    assert "the same command goes on with the units that are missing" in capsys.readouterr().err
+
+
 def test_results_of_other_settings_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("run", "--methods", "nce", "--datasets", "set1", "--samples", output=tmp_path) == 0
     assert run("run", "--methods", "nce", "--set", "epochs=3", "--samples", output=tmp_path) == 0
