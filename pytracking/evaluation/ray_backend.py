@@ -226,13 +226,17 @@ def _connect(ray: Any, cores: int) -> bool:
         return True
     # Ray reports its use to its makers unless told not to.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    ray.init(
-        address="local",
-        num_cpus=max(cores, os.cpu_count() or 1),
-        include_dashboard=False,
-        object_store_memory=_OBJECT_STORE_BYTES,
-        **quiet,
-    )
+    try:
+        ray.init(
+            address="local",
+            num_cpus=max(cores, os.cpu_count() or 1),
+            include_dashboard=False,
+            object_store_memory=_OBJECT_STORE_BYTES,
+            **quiet,
+        )
+    except Exception as error:
+        # Ray raises nothing more special where its processes do not come up in time.
+        raise UserError(f"Ray could not be started on this machine: {error}") from error
     return True
 
 

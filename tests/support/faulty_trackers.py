@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from pytracking.errors import UserError
-from pytracking.evaluation import running
+from pytracking.evaluation import execution, running
 from pytracking.tracker.base import TrackResult
 from pytracking.tracker.static import StaticTracker
 
@@ -24,7 +24,7 @@ class FaultyParameters:
     """What goes wrong.
 
     Attributes:
-        fault: 'kill', 'kill once', 'raise', 'raise once', 'nan', 'exit', 'create', 'weights', 'random', or ''.
+        fault: 'kill', 'kill once', 'raise', 'raise once', 'nan', 'exit', 'spoil', 'create', 'weights', 'random', or ''.
         folder: where workers leave notes: a file for each tracker that was built, and for what happened once.
         x: only where the first box starts here; everywhere when left out.
         seconds: that a frame takes.
@@ -71,6 +71,10 @@ class FaultyTracker(StaticTracker):
             raise ZeroDivisionError("deliberate")
         if fault == "exit":
             os._exit(7)
+        if fault == "spoil":
+            # As after a CUDA error, which this machine may have no means to bring about.
+            execution._cuda_in_use = lambda: True
+            raise RuntimeError("CUDA error, in pretence")
         if fault == "nan":
             return TrackResult((1.0, 2.0, float("nan"), 3.0), 1.0, "normal", 0.0)
         return result

@@ -30,17 +30,16 @@ RAY = Workers(2, "ray", torch_threads=1)
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    """A head without cores and two nodes of one core each, at RAY_ADDRESS."""
+    """Two nodes of one core each, at RAY_ADDRESS."""
     given = {name: os.environ.get(name) for name in ("PYTHONPATH", "RAY_ADDRESS", "RAY_USAGE_STATS_ENABLED")}
     os.environ["PYTHONPATH"] = str(Path(faulty_trackers.__file__).parent)
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     memory = 80 * 2**20
     made = Cluster(
         initialize_head=True,
-        head_node_args={"num_cpus": 0, "object_store_memory": memory, "include_dashboard": False},
+        head_node_args={"num_cpus": 1, "object_store_memory": memory, "include_dashboard": False},
     )
-    for _ in range(2):
-        made.add_node(num_cpus=1, object_store_memory=memory)
+    made.add_node(num_cpus=1, object_store_memory=memory)
     made.wait_for_nodes()
     os.environ["RAY_ADDRESS"] = made.address
     yield made

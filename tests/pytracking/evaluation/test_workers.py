@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from dataclasses import dataclass
 from pathlib import Path
 
 import faulty_trackers
@@ -16,6 +17,7 @@ from pytracking.evaluation.datasets import get_dataset
 from pytracking.evaluation.running import Workers, run_dataset
 from pytracking.evaluation.tracker import TrackerRun, trackerlist
 from pytracking.evaluation.workers import WorkerProcesses, default_threads, describe_exit
+from pytracking.tracker.static import StaticParameters
 
 RUN = TrackerRun("static", "default")
 TWO = Workers(2, torch_threads=1)
@@ -228,3 +230,41 @@ def test_debug_and_equal_names_are_refused(sequences: list[Sequence], tmp_path: 
         run_dataset(sequences, [RUN], tmp_path, debug=True, workers=TWO)
     with pytest.raises(UserError, match="two sequences are called 'near'"):
         run_dataset([sequences[1], sequences[1]], [RUN], tmp_path)
+
+
+def test_workers_take_turns_on_the_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    from pytracking.evaluation.execution import TrackerSpec, Worker
+
+    @dataclass(frozen=True)
+    class WithDevice:
+        device: str = "auto"
+
+    chosen: list[int] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    for slot in range(5):
+        Worker(slot)._tracker_of(TrackerSpec("static", WithDevice(), None))
+    Worker(4)._tracker_of(TrackerSpec("static", StaticParameters(), None))
+    Worker(None)._tracker_of(TrackerSpec("static", WithDevice(), None))
+    assert chosen == [0, 1, 2, 0, 1], "only where the parameters know devices, and only in worker processes"
+
+
+def test_a_spoiled_worker_is_replaced(
+    sequences: list[Sequence], tmp_path: Path, notes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[int] = []
+    start = WorkerProcesses._start
+
+    def count(self: WorkerProcesses, slot: int) -> object:
+        started.append(slot)
+        return start(self, slot)
+
+    monkeypatch.setattr(WorkerProcesses, "_start", count)
+    faulty_trackers.use(monkeypatch, FaultyParameters("spoil", str(notes), x=20))
+    (failure,) = run_dataset(sequences, [RUN], tmp_path, workers=Workers(1))
+    assert (failure.sequence, failure.message) == ("group_far", "RuntimeError: CUDA error, in pretence")
+    assert left(tmp_path / FOLDER) == complete("near")
+    assert started == [0, 0]
