@@ -29,8 +29,8 @@ def decode_mask(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
         size: (width, height) of the image, for polygons.
 
     Raises:
-        AnnotationError: it is neither, or run lengths do not fill their mask.
-        RuntimeError: run lengths are compressed and pycocotools is not installed.
+        AnnotationError: it is neither, run lengths do not fill their mask, or they are compressed and pycocotools is
+            not installed.
     """
     if isinstance(segmentation, dict):
         return _from_run_lengths(segmentation)
@@ -80,7 +80,7 @@ def _from_compressed(segmentation: dict[str, Any]) -> np.ndarray:
     try:
         from pycocotools import mask
     except ImportError as error:
-        raise RuntimeError("compressed masks need pycocotools: pip install 'ebm-tracking[coco]'") from error
+        raise AnnotationError("compressed masks need pycocotools: pip install 'ebm-tracking[coco]'") from error
     return np.ascontiguousarray(mask.decode({**segmentation, "counts": segmentation["counts"].encode()}) * 255)
 
 
@@ -95,7 +95,7 @@ class MaskCutouts:
         smallest: shortest side of an object's box, in pixels.
 
     Raises:
-        RuntimeError: a mask is compressed and pycocotools is not installed.
+        AnnotationError: a mask is compressed and pycocotools is not installed.
     """
 
     def __init__(self, objects: Sequence[CocoObject], folder: Path, smallest: float = _SMALLEST) -> None:
