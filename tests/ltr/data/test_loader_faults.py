@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from mini_training_sets import make_coco, make_trackingnet
 
 from ltr.data.loader import make_loader
@@ -10,6 +11,12 @@ from ltr.data.processing import CropProcessing, CropSettings
 from ltr.data.sampler import SampleError, TrackingSampler
 from ltr.dataset.coco import Coco
 from ltr.dataset.tracking_net import TrackingNet
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    """After an error torch waits twice this long, 5 seconds by default, for workers that are still loading."""
+    monkeypatch.setattr(torch.utils.data._utils, "MP_STATUS_CHECK_INTERVAL", 0.2)
 
 
 def epoch(dataset, workers):
