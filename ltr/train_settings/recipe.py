@@ -230,6 +230,8 @@ def _assign(settings: Any, keys: list[str], value: Any) -> Any:
         raise ValueError(unknown_name(f"setting of {type(settings).__name__}", head, fields))
     old = getattr(settings, head)
     if rest:
+        if old is None:
+            raise ValueError(f"this {type(settings).__name__} has no {head}, so no '{'.'.join(rest)}' of it")
         if not (dataclasses.is_dataclass(old) or isinstance(old, dict)):
             raise ValueError(f"'{head}' of {type(settings).__name__} is a plain value and has no '{'.'.join(rest)}'")
         return replace_fields(settings, {head: _assign(old, rest, value)})

@@ -62,6 +62,11 @@ def test_wrong_changes_are_explained(assignment, message):
         with_changes(load_recipe(["dimp_nceplus_lite"]), [assignment])
 
 
+def test_a_part_that_a_recipe_does_not_have_cannot_be_changed():
+    with pytest.raises(ValueError, match="this Recipe has no classifier, so no 'loss' of it"):
+        with_changes(load_recipe(["atom"]), ["classifier.loss=kl"])
+
+
 def test_the_command_names_the_nearest_recipe(capsys):
     assert main(["dimp_ncepluss"]) == 2
     assert "did you mean 'dimp_nceplus'" in capsys.readouterr().err
