@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from compiler import needs_compiler
 from torch import Tensor, nn
 
 from experiments.regression_1d import kernel, network
@@ -68,6 +69,7 @@ def test_initial_weights_are_spread_like_those_of_linear_layers() -> None:
     torch.testing.assert_close(rows.std(0), reference.std(0), rtol=0.2, atol=0)
 
 
+@needs_compiler
 @pytest.mark.parametrize("name", METHODS)
 def test_compiled_losses_and_gradients_equal_the_readable(name: str) -> None:
     """With every method of the study, which ask for gradients in y too."""
@@ -93,6 +95,7 @@ def losses_and_gradients(score: network.Score, name: str) -> list[Tensor]:
     return [loss.detach(), *torch.autograd.grad(loss, row)]
 
 
+@needs_compiler
 def test_kernel_handles_every_number_of_points() -> None:
     weights, x, _ = random_inputs(models=1)
     base, half = network.x_half(weights, x)[0], network.y_half(weights)[0]
@@ -103,6 +106,7 @@ def test_kernel_handles_every_number_of_points() -> None:
         )
 
 
+@needs_compiler
 def test_kernel_refuses_what_it_cannot_read() -> None:
     weights, x, points = random_inputs(models=1)
     base, half = network.x_half(weights, x)[0], network.y_half(weights)[0]
