@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from pytracking.evaluation.tracker import TrackerRun
 
 _FOLDER = "pytracking.experiments"
-_EXAMPLES = """An experiment is a function without arguments, in a module of pytracking/experiments or any other that can be imported
-(my_package.my_module), and returns (trackers, sequences). Without a function, those of the module are listed.
+_EXAMPLES = """An experiment is a function without arguments that returns (trackers, sequences), in a module of
+pytracking/experiments or any other that can be imported (my_package.my_module). Without a function, those of the
+module are listed.
 
 examples:
   run_experiment.py examples                                          what there is
