@@ -1,0 +1,155 @@
+"""A self-contained HTML report of raw results: tables, interactive curves and playback in one file.
+
+python -m pytracking.analysis.report dimp/dimp_nceplus_lite opencv/kcf --dataset_name demo
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytracking.errors import UserError, run_main
+
+if TYPE_CHECKING:
+    from pytracking.evaluation.data import Sequence
+
+_EXAMPLES = """examples
+  python -m pytracking.analysis.report dimp/dimp_nceplus_lite=ours opencv/csrt=CSRT
+      all sequences of the demo data set; the first tracker is what differences are taken to
+  python -m pytracking.analysis.report dimp/dimp50:0,1,2=DiMP-50 atom/default=ATOM --merge_results \\
+      --dataset_name otb --against ATOM --play Soccer Ironman --output otb.html
+      means over three runs with their spread, and two sequences to play
+  python -m pytracking.analysis.report mdnet/published=MDNet --dataset_name otb --dataset_path OTB100.json --play none
+      from annotations and raw results alone, where no video is at hand
+
+The file loads nothing: open it from disk, mail it, or put it on a server."""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pytracking.analysis.report",
+        description="Write one HTML file with the results of trackers on a data set: figures with their intervals, "
+        "interactive success and precision curves, a sortable table of the sequences, and playback of some of them "
+        "with every tracker's box and its overlap over time.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "trackers",
+        nargs="+",
+        metavar="TRACKER/PARAMETERS[:RUN][=NAME]",
+        help="whose results, such as dimp/dimp_nceplus or dimp/dimp50:0,1,2=DiMP-50",
+    )
+    parser.add_argument("--output", type=Path, metavar="FILE", help="default: results/result_plots/DATASET/report.html")
+    results = parser.add_argument_group("results")
+    results.add_argument("--dataset_name", default="demo", metavar="NAME", help="data set (default: demo)")
+    results.add_argument(
+        "--dataset_path",
+        type=Path,
+        metavar="PATH",
+        help="its folder, where it is not configured; or annotations alone: pysot's JSON, or a folder of "
+        "<sequence>.txt",
+    )
+    results.add_argument("--sequence", nargs="+", metavar="NAME", help="only these sequences (default: all)")
+    results.add_argument("--results", type=Path, metavar="FOLDER", help="default: results/tracking_results")
+    results.add_argument("--protocol", default="pytracking", help="evaluation protocol (default: pytracking)")
+    results.add_argument("--exclude_invalid_frames", action="store_true", help="leave frames without a target out")
+    results.add_argument("--skip_missing_seq", action="store_true", help="leave out sequences without a result")
+    results.add_argument("--merge_results", action="store_true", help="average the runs of one tracker")
+    results.add_argument(
+        "--against",
+        metavar="NAME",
+        help="tracker that differences are taken to, with intervals of 95 %% by a paired bootstrap over the sequences "
+        "(default: the first)",
+    )
+    playback = parser.add_argument_group("playback")
+    playback.add_argument(
+        "--play",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="sequences to play; 'all'; 'none' (default: up to six: the worst of the first tracker, and those where "
+        "trackers differ most)",
+    )
+    playback.add_argument(
+        "--frame-height", type=int, default=360, metavar="PIXELS", help="of the played frames (default: 360)"
+    )
+    playback.add_argument(
+        "--max-megabytes",
+        type=float,
+        default=25.0,
+        metavar="MB",
+        help="size of the file; longer sequences are thinned out to every k-th frame to keep below it (default: 25)",
+    )
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line. Returns 0."""
+    arguments = sys.argv[1:] if argv is None else argv
+    args = build_parser().parse_args(arguments)
+    if args.frame_height < 16:
+        raise UserError(f"--frame-height {args.frame_height}: at least 16 pixels")
+    if not 0 < args.max_megabytes <= 2000:
+        raise UserError(f"--max-megabytes {args.max_megabytes:g}: a number above 0, at most 2000")
+    # Imported after parsing, so that --help and a mistyped option answer at once.
+    from pytracking.analysis.extract import extract_scores
+    from pytracking.analysis.report_html import write_report
+    from pytracking.evaluation.environment import results_root
+    from pytracking.run_report import parse_runs
+
+    runs = [run for text in args.trackers for run in parse_runs(text)]
+    sequences = load_sequences(args.dataset_name, args.dataset_path, args.sequence)
+    results = results_root(args.results)
+    scores = extract_scores(
+        runs,
+        sequences,
+        results,
+        protocol=args.protocol,
+        exclude_invalid_frames=args.exclude_invalid_frames,
+        skip_missing_seq=args.skip_missing_seq,
+        merge_results=args.merge_results,
+    )
+    path = write_report(
+        args.output or Path("results", "result_plots", args.dataset_name, "report.html"),
+        scores,
+        runs,
+        sequences,
+        results,
+        against=args.against,
+        play=args.play,
+        frame_height=args.frame_height,
+        max_megabytes=args.max_megabytes,
+        command=shlex.join(["python", "-m", "pytracking.analysis.report", *arguments]),
+    )
+    print(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
+    return 0
+
+
+def load_sequences(dataset: str, path: Path | None, names: list[str] | None) -> list[Sequence]:
+    """The sequences of a data set, from annotations alone where `path` is a file or a folder of `<sequence>.txt`.
+
+    Raises:
+        UserError: as `get_dataset` and `read_annotations`; an unknown name names the nearest.
+    """
+    from pytracking.analysis.annotations import read_annotations
+    from pytracking.errors import unknown_name
+    from pytracking.evaluation.datasets import get_dataset
+
+    # In these two layouts a folder of videos has text files in it, too.
+    videos = path is None or (path.is_dir() and (dataset in ("folder", "vot") or not any(path.glob("*.txt"))))
+    if path is None or videos:
+        return get_dataset(dataset, path=path, sequences=names)
+    known = {sequence.name: sequence for sequence in read_annotations(path, dataset)}
+    for name in names or ():
+        if name not in known:
+            raise unknown_name(f"sequence of {path}", name, known)
+    return [known[name] for name in (names or known)]
+
+
+if __name__ == "__main__":
+    sys.exit(run_main(main))
