@@ -1,0 +1,175 @@
+"""COCO's two file formats as this study needs them: annotations with categories, and results of detection."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ltr.admin.files import write_text
+from ltr.dataset.boxfile import AnnotationError
+
+_SMALLEST = 1.0
+
+
+@dataclass(frozen=True)
+class AnnotatedImage:
+    """An image and its annotated boxes that are no crowds.
+
+    Attributes:
+        identity: COCO's image id.
+        path: of the image.
+        boxes: [N, 4] (x, y, w, h) in image pixels.
+        classes: [N] COCO category ids.
+    """
+
+    identity: int
+    path: Path
+    boxes: Tensor
+    classes: Tensor
+
+
+@dataclass(frozen=True)
+class Instances:
+    """A COCO annotation file.
+
+    Attributes:
+        path: of the file.
+        categories: id -> name, in order of the ids.
+        images: in order of the ids.
+    """
+
+    path: Path
+    categories: dict[int, str]
+    images: list[AnnotatedImage]
+
+
+def read_instances(path: Path, folder: Path) -> Instances:
+    """Images with boxes of a COCO instances file; crowds and boxes of a side of a pixel or less are left out.
+
+    Args:
+        path: such as `annotations/instances_train2017.json`.
+        folder: of the images.
+
+    Raises:
+        AnnotationError: missing, not COCO's, or the folder is missing; the annotation is named.
+    """
+    content = _read_json(path, "COCO instances file")
+    if not folder.is_dir():
+        raise AnnotationError(f"{folder} is not a folder: the images of {path} should lie there")
+    try:
+        categories = {int(item["id"]): str(item["name"]) for item in content["categories"]}
+        names = {int(item["id"]): str(item["file_name"]) for item in content["images"]}
+        annotations = [item for item in content["annotations"] if not item.get("iscrowd", 0)]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise AnnotationError(f"{path} is not a COCO instances file: {error!r}") from error
+    boxes: dict[int, list[tuple[float, ...]]] = {identity: [] for identity in names}
+    classes: dict[int, list[int]] = {identity: [] for identity in names}
+    for number, item in enumerate(annotations):
+        try:
+            image, category = int(item["image_id"]), int(item["category_id"])
+            box = _box(item["bbox"])
+            if image not in names or category not in categories:
+                raise ValueError(f"no image {image} or no category {category} in the file")
+        except (KeyError, TypeError, ValueError) as error:
+            raise AnnotationError(f"{path}: annotation {item.get('id', number)}: {error!r}") from error
+        if min(box[2:]) > _SMALLEST:
+            boxes[image].append(box)
+            classes[image].append(category)
+    images = [
+        AnnotatedImage(
+            identity,
+            folder / names[identity],
+            torch.tensor(boxes[identity], dtype=torch.float32).reshape(-1, 4),
+            torch.tensor(classes[identity], dtype=torch.long),
+        )
+        for identity in sorted(names)
+    ]
+    return Instances(path, dict(sorted(categories.items())), images)
+
+
+@dataclass(frozen=True)
+class Detections:
+    """What a detector found in an image.
+
+    Attributes:
+        boxes: [N, 4] (x, y, w, h) in image pixels.
+        scores: [N].
+        classes: [N] COCO category ids.
+    """
+
+    boxes: Tensor
+    scores: Tensor
+    classes: Tensor
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+
+def no_detections() -> Detections:
+    """Of an image in which nothing was found."""
+    return Detections(torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, dtype=torch.long))
+
+
+def read_results(path: Path) -> dict[int, Detections]:
+    """Detections of a COCO results file by image id, in the order of the file.
+
+    Raises:
+        AnnotationError: missing, not a results file, or a box without a positive width and height; the entry is named.
+    """
+    content = _read_json(path, "COCO results file")
+    if not isinstance(content, list):
+        raise AnnotationError(f"{path} is not a COCO results file: a list of detections is wanted")
+    rows: dict[int, list[tuple[tuple[float, ...], float, int]]] = {}
+    for number, item in enumerate(content):
+        try:
+            box, score = _box(item["bbox"]), float(item["score"])
+            if not (min(box[2:]) > 0 and math.isfinite(score)):
+                raise ValueError(f"box {box} with score {score}")
+            rows.setdefault(int(item["image_id"]), []).append((box, score, int(item["category_id"])))
+        except (KeyError, TypeError, ValueError) as error:
+            raise AnnotationError(f"{path} is not a COCO results file: entry {number}: {error!r}") from error
+    return {
+        image: Detections(
+            torch.tensor([row[0] for row in found]),
+            torch.tensor([row[1] for row in found]),
+            torch.tensor([row[2] for row in found]),
+        )
+        for image, found in rows.items()
+    }
+
+
+def result_rows(image: int, found: Detections) -> list[dict[str, Any]]:
+    """Detections of an image as COCO's results format has them."""
+    return [
+        {"image_id": image, "category_id": category, "bbox": [round(value, 3) for value in box], "score": score}
+        for box, score, category in zip(found.boxes.tolist(), found.scores.tolist(), found.classes.tolist())
+    ]
+
+
+def write_results(path: Path, detections: Iterable[tuple[int, Detections]]) -> None:
+    """Write a COCO results file whole; (image id, detections) of every image."""
+    rows = [row for image, found in detections for row in result_rows(image, found)]
+    write_text(path, json.dumps(rows) + "\n")
+
+
+def _box(values: Any) -> tuple[float, ...]:
+    x, y, w, h = (float(value) for value in values)
+    if not all(math.isfinite(value) for value in (x, y, w, h)):
+        raise ValueError(f"box {[x, y, w, h]} is not finite")
+    return x, y, w, h
+
+
+def _read_json(path: Path, kind: str) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise AnnotationError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise AnnotationError(f"{path} is not a {kind}: {error}") from error

@@ -1,0 +1,137 @@
+"""The energy head: pooled features of a box to a score a class, and the energy that it defines over boxes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from experiments.detection.pooling import FeaturePyramid, pool
+from experiments.detection.settings import HeadSettings
+from ltr.admin.checkpoint import check_weights
+from ltr.admin.errors import CheckpointError
+from ltr.admin.files import whole_file
+
+_FORMAT = "ebm-tracking-detection-1"
+
+
+class EnergyHead(nn.Module):
+    """Two fully connected layers, then one linear output a class (SPEC section 9).
+
+    Args:
+        channels: C of the features.
+        categories: COCO category ids that there is an output for, in their order.
+        settings: sizes.
+    """
+
+    def __init__(self, channels: int, categories: Sequence[int], settings: HeadSettings) -> None:
+        super().__init__()
+        self.channels, self.categories, self.settings = channels, tuple(categories), settings
+        self.fc6 = nn.Linear(channels * settings.bins**2, settings.hidden)
+        self.fc7 = nn.Linear(settings.hidden, settings.hidden)
+        self.energy = nn.Linear(settings.hidden, 1 if settings.class_agnostic else len(self.categories))
+        # Near zero at first, so that the energy starts flat.
+        nn.init.normal_(self.energy.weight, std=1e-3)
+        nn.init.zeros_(self.energy.bias)
+
+    def forward(self, pooled: Tensor, outputs: Tensor) -> Tensor:
+        """Scores f [R] of boxes from their features [R, C, bins, bins], by the output [R] of each (`outputs_of`)."""
+        hidden = F.relu(self.fc7(F.relu(self.fc6(pooled.flatten(1)))))
+        return (hidden * self.energy.weight[outputs]).sum(-1) + self.energy.bias[outputs]
+
+    def outputs_of(self, classes: Tensor) -> Tensor:
+        """The output [...] that scores each COCO category id of `classes` [...].
+
+        Raises:
+            ValueError: a category that the head has no output for.
+        """
+        places = {category: place for place, category in enumerate(self.categories)}
+        try:
+            found = [places[category] for category in classes.flatten().tolist()]
+        except KeyError as error:
+            raise ValueError(f"the head has no output for category {error}; it knows {len(places)} others") from None
+        if self.settings.class_agnostic:
+            found = [0] * len(found)
+        return torch.tensor(found, dtype=torch.long, device=classes.device).reshape(classes.shape)
+
+
+def initialise_from(head: EnergyHead, layers: tuple[nn.Linear, nn.Linear] | None) -> None:
+    """Start fc6 and fc7 from a detector's box head; None leaves the random start.
+
+    Raises:
+        ValueError: layers of another shape.
+    """
+    for own, given in zip((head.fc6, head.fc7), layers or ()):
+        if own.weight.shape != given.weight.shape:
+            raise ValueError(
+                f"the detector's box head has layers of {list(given.weight.shape)}, the energy head of "
+                f"{list(own.weight.shape)}: set head.hidden and head.bins as the detector's"
+            )
+        own.load_state_dict({name: value.detach().clone() for name, value in given.state_dict().items()})
+
+
+def box_energy(
+    head: EnergyHead, pyramids: Sequence[FeaturePyramid], counts: Sequence[int], classes: Tensor
+) -> Callable[[Tensor], Tensor]:
+    """The energy over boxes in several images, as `ltr.ebm` wants it.
+
+    Args:
+        pyramids: of I images.
+        counts: rows of each image; they add up to B.
+        classes: [B] COCO category ids of the rows.
+
+    Returns:
+        A function: boxes [B, M, 4] (x, y, w, h) in image pixels -> f [B, M], each by the class of its row.
+    """
+    outputs = head.outputs_of(classes)
+
+    def energy(boxes: Tensor) -> Tensor:
+        pooled = [
+            pool(pyramid, part.flatten(0, 1), head.settings.bins)
+            for pyramid, part in zip(pyramids, boxes.split(list(counts)))
+            if len(part)
+        ]
+        rows = outputs.to(boxes.device).repeat_interleave(boxes.shape[1])
+        return head(torch.cat(pooled), rows).reshape(boxes.shape[:2])
+
+    return energy
+
+
+def save_head(path: Path, head: EnergyHead, card: dict[str, Any]) -> None:
+    """Write a head as safetensors, with what it needs to be read again and `card` in the header."""
+    described = {"channels": head.channels, "categories": head.categories, "settings": asdict(head.settings)}
+    metadata = {"format": _FORMAT, "head": json.dumps(described), "card": json.dumps(card)}
+    tensors = {name: value.detach().cpu().contiguous().clone() for name, value in head.state_dict().items()}
+    with whole_file(path) as temporary:
+        save_file(tensors, temporary, metadata=metadata)
+
+
+def load_head(path: Path) -> tuple[EnergyHead, dict[str, Any]]:
+    """A head, frozen and in eval mode on the CPU, and its card. Executes nothing.
+
+    Raises:
+        CheckpointError: missing, cut off, or no head of this study.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"there is no energy head at {path}")
+    try:
+        with safe_open(path, framework="pt", device="cpu") as stored:
+            metadata = stored.metadata() or {}
+            if metadata.get("format") != _FORMAT:
+                raise CheckpointError(f"{path} is no energy head of the detection study")
+            described, card = json.loads(metadata["head"]), json.loads(metadata["card"])
+            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+        head = EnergyHead(described["channels"], described["categories"], HeadSettings(**described["settings"]))
+        check_weights(head, tensors)
+    except (SafetensorError, json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path} is no energy head of the detection study, or it is cut off: {error}") from error
+    head.load_state_dict(tensors)
+    return head.requires_grad_(False).eval(), card

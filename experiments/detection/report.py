@@ -1,0 +1,140 @@
+"""The study's tables and picture, and putting them into the documentation."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from experiments.detection.average_precision import FIGURES
+from experiments.detection.settings import METHODS
+from experiments.training_methods.report import fill
+from experiments.training_methods.results import markdown, spread
+from ltr.admin.files import whole_file, write_json, write_text
+from pytracking.errors import UserError
+
+CARD, PAGE, PICTURE = "detection_small.json", "detection.md", "detection_small.png"
+_REFERENCE = "nce"
+
+
+def main_table(study: dict[str, Any]) -> str:
+    """Markdown: AP before and after refinement, mean and standard deviation over seeds, beside the paper's columns.
+
+    The paper's figures are of COCO test-dev: where the study's data are not COCO's, the header says so.
+    """
+    other = "" if study["data"]["official"] else ", other data"
+    header = ["method", "AP", "AP50", "AP75", "mean IoU", "step (centre, size)", "ms an iteration", "cost over NCE's"]
+    header += [f"paper's AP / AP50 / AP75{other}", f"paper's cost over the plain detector's{other}"]
+    before = study["before"]
+    rows = [["detections as given", *(_percent([before[name]]) for name in (*FIGURES, "overlap")), *["-"] * 5]]
+    reference = study["methods"].get(_REFERENCE)
+    unit = spread([row["seconds_per_iteration"] for row in reference])[0] if reference else None
+    for name, found in study["methods"].items():
+        seconds = spread([row["seconds_per_iteration"] for row in found])[0]
+        steps = " or ".join(sorted({"{:.3g}, {:.3g}".format(*row["step"]) for row in found}))
+        paper = METHODS[name].paper
+        rows.append(
+            [
+                METHODS[name].label,
+                *(_percent([row[key] for row in found]) for key in (*FIGURES, "overlap")),
+                steps,
+                f"{1000 * seconds:.0f}",
+                "-" if unit is None else f"{seconds / unit:.2f}",
+                " / ".join(f"{value:.1f}" for value in paper[:3]),
+                f"{paper[3]:.2f}",
+            ]
+        )
+    return markdown(header, rows)
+
+
+def tuning_table(study: dict[str, Any]) -> str:
+    """Markdown: mean IoU on the tuning images by the factor on the method's step, mean over seeds."""
+    factors = list(next(iter(study["methods"].values()))[0]["tried"])
+    rows = [
+        [METHODS[name].label, *(_percent([row["tried"][factor] for row in found]) for factor in factors)]
+        for name, found in study["methods"].items()
+    ]
+    return markdown(["method", *(f"x {factor}" for factor in factors)], rows)
+
+
+def conditions(study: dict[str, Any]) -> str:
+    """Markdown: what the figures were made with."""
+    settings, data = study["settings"], study["data"]
+    training, noise, head = settings["training"], settings["noise"], settings["head"]
+    outputs = "one output for all classes" if head["class_agnostic"] else "one output a class"
+    detector = settings["detector"]
+    rows = [
+        ["data", f"{data['name']}: {data['train_images']} images to train, {data['judged_images']} to judge"],
+        ["judged", f"{data['detections']} detections, {data['judged_boxes']} annotated boxes"],
+        ["features", f"{detector['name']}, longest side {detector['longest_side']}"],
+        ["head", f"{head['bins']} x {head['bins']} bins, {head['hidden']} wide, {outputs}"],
+        [
+            "training",
+            f"{training['iterations']} iterations of {training['batch_size']} images, {training['optimiser']}",
+        ],
+        ["boxes an image, samples a box", f"{training['boxes_per_image'] or 'all'}, M = {noise['num_samples']}"],
+        ["learning rate", f"{training['learning_rate']:g}, x {training['decay']:g} at {training['decay_at']}"],
+        ["seeds", str(len(settings["seeds"]))],
+        ["device, torch, commit", f"{study['device']}, {study['environment']['torch']}, {_commit(study)}"],
+    ]
+    return markdown(["what", "value"], rows)
+
+
+def refinement_figure(study: dict[str, Any]) -> Figure:
+    """AP and mean IoU after refinement, a point a seed; the dashed line is the detections as given."""
+    figure = Figure(figsize=(8.5, 3.2), layout="constrained")
+    names = list(study["methods"])
+    for axes, (key, title) in zip(figure.subplots(1, 2), (("AP", "AP (%)"), ("overlap", "mean IoU (%)"))):
+        for place, name in enumerate(names):
+            values = [100 * row[key] for row in study["methods"][name]]
+            axes.plot(values, [place] * len(values), "o", color="tab:blue", alpha=0.6)
+        axes.axvline(100 * study["before"][key], color="black", linestyle="--", linewidth=1)
+        axes.set_yticks(range(len(names)), [METHODS[name].label for name in names])
+        axes.invert_yaxis()
+        axes.set_xlabel(title)
+        axes.grid(axis="x", alpha=0.3)
+    figure.suptitle("after refinement; dashed: detections as given", fontsize=10)
+    return figure
+
+
+def publish(study_file: Path, cards: Path) -> Path:
+    """Copy a finished study's results to the card that the documentation is made from.
+
+    Raises:
+        UserError: there are none.
+    """
+    if not study_file.is_file():
+        raise UserError(f"there is no {study_file}: run the study first")
+    write_json(cards / CARD, json.loads(study_file.read_text(encoding="utf-8")))
+    return cards / CARD
+
+
+def write_report(cards: Path, docs: Path) -> list[Path]:
+    """Fill the tables of `<docs>/detection.md` and draw its picture, from the card.
+
+    Raises:
+        UserError: no card, or a page without the markers.
+    """
+    if not (cards / CARD).is_file():
+        raise UserError(f"{cards / CARD}: no results yet; run the study first")
+    study = json.loads((cards / CARD).read_text(encoding="utf-8"))
+    tables = {"conditions": conditions(study), "main": main_table(study)}
+    if len(study["settings"]["refinement"]["factors"]) > 1:
+        tables["tuning"] = tuning_table(study)
+    page, picture = docs / PAGE, docs / "images" / PICTURE
+    write_text(page, fill(page.read_text(encoding="utf-8"), tables, str(page)))
+    with whole_file(picture) as temporary:
+        refinement_figure(study).savefig(temporary, format="png", dpi=110)
+    return [page, picture]
+
+
+def _percent(values: list[float]) -> str:
+    mean, deviation = spread(values)
+    shown = f"{100 * mean:.1f}"
+    return shown if len(values) == 1 else f"{shown} ± {100 * deviation:.1f}"
+
+
+def _commit(study: dict[str, Any]) -> str:
+    return str(study["environment"]["commit"])[:10]

@@ -1,0 +1,235 @@
+"""The study's settings, the paper's by default (SPEC section 9), its methods, and the paper's figures beside them."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
+
+from ltr.ebm.methods import Method, create_method
+from ltr.names import unknown_name
+
+
+@dataclass(frozen=True)
+class HeadSettings:
+    """The energy head.
+
+    Attributes:
+        bins: Precise RoI Pooling makes bins x bins figures a channel.
+        hidden: width of the two fully connected layers.
+        class_agnostic: one output for all classes, where the data are too few for an output each.
+    """
+
+    bins: int = 7
+    hidden: int = 1024
+    class_agnostic: bool = False
+
+
+@dataclass(frozen=True)
+class NoiseSettings:
+    """What the methods draw, in relative box space: sigma x the annotated box (centre), log size.
+
+    Attributes:
+        num_samples: M of every annotated box.
+        likelihood_sigmas: mixture of ML-IS and KLD-IS.
+        label_sigma: of KLD-IS.
+        contrast_sigmas: mixture of NCE and NCE+.
+        beta: of NCE+.
+        dsm_sigma: of DSM.
+        mcmc_step: a of ML-MCMC.
+    """
+
+    num_samples: int = 128
+    likelihood_sigmas: tuple[float, ...] = (0.0375, 0.075, 0.15)
+    label_sigma: float = 0.0225
+    contrast_sigmas: tuple[float, ...] = (0.075, 0.15, 0.3)
+    beta: float = 0.1
+    dsm_sigma: float = 0.075
+    mcmc_step: float = 1e-5
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How a head is trained.
+
+    Attributes:
+        iterations, batch_size: optimiser steps, images a step.
+        boxes_per_image: annotated boxes of an image that a step draws at most; 0 takes all.
+        optimiser: 'sgd' or 'adam'.
+        learning_rate: multiplied by `decay` at each of `decay_at`.
+        momentum: of SGD; the usual one, which SPEC does not give.
+        max_gradient_norm: 0 does not clip.
+        checkpoint_every: iterations between training states on disk.
+        log_every: iterations between lines of the log.
+    """
+
+    iterations: int = 60_000
+    batch_size: int = 16
+    boxes_per_image: int = 0
+    optimiser: str = "sgd"
+    learning_rate: float = 1e-3
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    decay: float = 0.1
+    decay_at: tuple[int, ...] = (40_000, 50_000)
+    max_gradient_norm: float = 0.0
+    checkpoint_every: int = 1000
+    log_every: int = 20
+
+    def __post_init__(self) -> None:
+        for name in ("iterations", "batch_size", "learning_rate", "checkpoint_every", "log_every"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be positive, not {getattr(self, name)}")
+        if self.optimiser not in ("sgd", "adam"):
+            raise ValueError(unknown_name("optimiser", self.optimiser, ("sgd", "adam")))
+
+
+@dataclass(frozen=True)
+class RefinementSettings:
+    """Gradient ascent on the energy from every detection.
+
+    Attributes:
+        steps: of the ascent.
+        step_factor: on the step of a box whose score falls.
+        factors: multiples of the method's own step (`StudiedMethod.step`) that are tried on the tuning images; the
+            best is kept. With one factor nothing is tuned.
+        below: detections of a lower score are left as they are.
+    """
+
+    steps: int = 10
+    step_factor: float = 0.5
+    factors: tuple[float, ...] = (1.0,)
+    below: float = 0.0
+
+
+@dataclass(frozen=True)
+class DetectorSettings:
+    """The frozen part.
+
+    Attributes:
+        name: 'fasterrcnn' (torchvision's R50-FPN) or 'lite0' (EfficientNet-Lite0's features and given boxes).
+        weights: a file of torchvision's own weights for 'fasterrcnn'; empty lets torchvision fetch COCO_V1.
+        longest_side: 'lite0' scales images to it, in pixels; 0 leaves them. 'fasterrcnn' scales by its own rule.
+        cache: keep every image's features on disk; for small data only.
+    """
+
+    name: str = "fasterrcnn"
+    weights: str = ""
+    longest_side: int = 0
+    cache: bool = False
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that decides the study's figures, its data excepted.
+
+    Attributes:
+        methods: keys of `METHODS`.
+        seeds: of the head's first weights, the order of the images and the samples; the same for all methods.
+    """
+
+    methods: tuple[str, ...] = ("mlis", "mlmcmc1", "mlmcmc4", "mlmcmc8", "kldis", "nce", "dsm", "nceplus")
+    seeds: tuple[int, ...] = (0,)
+    detector: DetectorSettings = field(default_factory=DetectorSettings)
+    head: HeadSettings = field(default_factory=HeadSettings)
+    noise: NoiseSettings = field(default_factory=NoiseSettings)
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+    refinement: RefinementSettings = field(default_factory=RefinementSettings)
+
+    def __post_init__(self) -> None:
+        for name in self.methods:
+            if name not in METHODS:
+                raise ValueError(unknown_name("method", name, METHODS))
+        if not self.methods or not self.seeds:
+            raise ValueError("methods and seeds must each name at least one")
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return dataclasses.asdict(self)
+
+
+@dataclass(frozen=True)
+class StudiedMethod:
+    """A row of the table.
+
+    Attributes:
+        label: as the paper writes it.
+        name: of `ltr.ebm.methods.METHODS`.
+        step: (centre, size) of the ascent in relative space.
+        chain: Langevin steps; 0 for the others.
+        paper: AP, AP50, AP75 on COCO test-dev in per cent, and training time relative to the plain detector's.
+    """
+
+    label: str
+    name: str
+    step: tuple[float, float]
+    paper: tuple[float, float, float, float]
+    chain: int = 0
+
+
+_WIDE, _NARROW = (4e-4, 1.6e-3), (2.5e-5, 1e-4)
+METHODS: dict[str, StudiedMethod] = {
+    "mlis": StudiedMethod("ML-IS", "mlis", _WIDE, (39.4, 58.6, 42.1, 1.03)),
+    "mlmcmc1": StudiedMethod("ML-MCMC-1", "mlmcmc", _NARROW, (36.4, 57.9, 38.8, 2.47), chain=1),
+    "mlmcmc4": StudiedMethod("ML-MCMC-4", "mlmcmc", _NARROW, (36.4, 57.9, 39.0, 7.05), chain=4),
+    "mlmcmc8": StudiedMethod("ML-MCMC-8", "mlmcmc", _NARROW, (36.4, 58.0, 39.0, 13.3), chain=8),
+    "kldis": StudiedMethod("KLD-IS", "kldis", _WIDE, (39.6, 58.6, 42.6, 1.02)),
+    "nce": StudiedMethod("NCE", "nce", _WIDE, (39.5, 58.6, 42.4, 1.04)),
+    "dsm": StudiedMethod("DSM", "dsm", _NARROW, (36.3, 57.9, 38.9, 3.84)),
+    "nceplus": StudiedMethod("NCE+", "nceplus", (8e-4, 3.2e-3), (39.7, 58.7, 42.7, 1.09)),
+}
+
+
+def create(name: str, noise: NoiseSettings) -> Method:
+    """The training method of a row of the table, from `ltr.ebm`.
+
+    Raises:
+        ValueError: an unknown method, or settings out of their range.
+    """
+    if name not in METHODS:
+        raise ValueError(unknown_name("method", name, METHODS))
+    studied = METHODS[name]
+    arguments: dict[str, Any] = {"num_samples": noise.num_samples}
+    if studied.name in ("mlis", "kldis"):
+        arguments["noise_sigmas"] = noise.likelihood_sigmas
+    if studied.name == "kldis":
+        arguments["label_sigma"] = noise.label_sigma
+    if studied.name in ("nce", "nceplus"):
+        arguments["noise_sigmas"] = noise.contrast_sigmas
+    if studied.name == "nceplus":
+        arguments["beta"] = noise.beta
+    if studied.name == "dsm":
+        arguments["sigma"] = noise.dsm_sigma
+    if studied.name == "mlmcmc":
+        arguments |= {"steps": studied.chain, "step_length": noise.mcmc_step}
+    return create_method(studied.name, **arguments)
+
+
+# For a few hundred images on a CPU: a narrow head of one output, short training, and steps of the ascent that suit it.
+SMALL = Settings(
+    detector=DetectorSettings(name="lite0", longest_side=320, cache=True),
+    head=HeadSettings(hidden=256, class_agnostic=True),
+    noise=NoiseSettings(num_samples=24),
+    training=TrainingSettings(
+        iterations=250,
+        batch_size=4,
+        boxes_per_image=3,
+        optimiser="adam",
+        decay_at=(150, 210),
+        max_gradient_norm=10.0,
+        checkpoint_every=50,
+        log_every=5,
+    ),
+    refinement=RefinementSettings(factors=(0.25, 1.0, 4.0, 16.0, 64.0, 256.0)),
+)
+# Shows that all works, in a minute; its figures mean nothing.
+QUICK = dataclasses.replace(
+    SMALL,
+    methods=("nceplus", "dsm"),
+    noise=NoiseSettings(num_samples=8),
+    detector=DetectorSettings(name="lite0", longest_side=128, cache=True),
+    head=HeadSettings(hidden=32, class_agnostic=True),
+    training=dataclasses.replace(SMALL.training, iterations=20, decay_at=(15,), checkpoint_every=10),
+    refinement=RefinementSettings(steps=3, factors=(1.0, 16.0)),
+)
+PRESETS: dict[str, Settings] = {"paper": Settings(), "small": SMALL, "quick": QUICK}

@@ -1,0 +1,225 @@
+"""The whole study: every method and seed trained, its step chosen, the detections refined and judged. Resumable."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from experiments.detection.average_precision import average_precision, mean_overlap
+from experiments.detection.coco_files import Detections, Instances, read_instances, read_results, write_results
+from experiments.detection.detector import FrozenDetector, GivenBoxes
+from experiments.detection.faster_rcnn import FasterRCNN, torchvision_model
+from experiments.detection.head import load_head
+from experiments.detection.refinement import choose_step, refine
+from experiments.detection.settings import METHODS, DetectorSettings, Settings
+from experiments.detection.training import HEAD_FILE, TrainingPlace, train_head
+from experiments.training_methods.pool import remembered
+from ltr.admin.files import write_json
+from ltr.data.image import read_image
+from ltr.names import unknown_name
+from ltr.trainers.loop import environment
+from pytracking.errors import UserError
+
+STUDY_FILE = "study.json"
+_DETECTORS = ("fasterrcnn", "lite0")
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """Where the study runs.
+
+    Attributes:
+        data: folder of COCO 2017, or of a small data set of `make-small`.
+        folder: of the results.
+        device: 'cpu', 'cuda', ...
+        workers: processes that read images.
+    """
+
+    data: Path
+    folder: Path
+    device: str = "cpu"
+    workers: int = 0
+
+    def instances(self, split: str) -> Instances:
+        """The annotations of 'train', 'tune' or 'val': COCO's own layout, else the small one."""
+        official = self.data / "annotations" / f"instances_{split}2017.json"
+        if official.is_file():
+            return read_instances(official, self.data / f"{split}2017")
+        return read_instances(self.data / f"instances_{split}.json", self.data / "images")
+
+    def detections_file(self, split: str) -> Path:
+        """What the detector found, as `detect` writes it; given boxes lie beside the annotations.
+
+        Raises:
+            UserError: neither is there.
+        """
+        given, made = self.data / f"detections_{split}.json", self.folder / f"detections_{split}.json"
+        if given.is_file():
+            return given
+        if not made.is_file():
+            raise UserError(f"there is neither {made} nor {given}: run 'detect --split {split}' first")
+        return made
+
+    @property
+    def cache(self) -> Path:
+        """Folder of the features."""
+        return self.folder / "features"
+
+    def training(self, unit: str, settings: Settings) -> TrainingPlace:
+        """Where the head of a unit is trained."""
+        cache = self.cache if settings.detector.cache else None
+        return TrainingPlace(self.folder / unit, cache, torch.device(self.device), self.workers)
+
+
+def make_detector(settings: DetectorSettings, device: str) -> FrozenDetector:
+    """The frozen detector by its name.
+
+    Raises:
+        ValueError: an unknown name.
+        PretrainedWeightsError: its weights or torchvision cannot be had.
+    """
+    if settings.name not in _DETECTORS:
+        raise ValueError(unknown_name("detector", settings.name, _DETECTORS))
+    if settings.name == "fasterrcnn":
+        return FasterRCNN(torchvision_model(settings.weights), device)
+    return GivenBoxes(longest_side=settings.longest_side, device=device)
+
+
+def detect(place: Workplace, detector: FrozenDetector, split: str, batch: int = 4) -> Path:
+    """Run the detector over the images of a split; writes `<folder>/detections_<split>.json`, COCO's results format."""
+    images = place.instances(split).images
+    found: list[tuple[int, Detections]] = []
+    for start in tqdm(range(0, len(images), batch), desc=f"detecting in {split}", unit="batch"):
+        part = images[start : start + batch]
+        identities = [image.identity for image in part]
+        found += zip(identities, detector.detect([read_image(image.path) for image in part], identities))
+    path = place.folder / f"detections_{split}.json"
+    write_results(path, found)
+    return path
+
+
+def run_study(place: Workplace, settings: Settings, detector: FrozenDetector | None = None) -> dict[str, Any]:
+    """Train and judge every method with every seed; what is done is not done again.
+
+    Args:
+        detector: made from the settings where None.
+
+    Returns:
+        What `report` publishes, also written to `<folder>/study.json`.
+    """
+    detector = make_detector(settings.detector, place.device) if detector is None else detector
+    judged = place.instances("val")
+    file = place.detections_file("val")
+    starts = known(read_results(file), judged)
+    before = {**average_precision(judged.path, file), "overlap": mean_overlap(judged, starts, starts)}
+    train = place.instances("train")
+    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in settings.methods}
+    for seed in settings.seeds:
+        for name in settings.methods:
+            training = place.training(f"{name}_{seed}", settings)
+            train_head(name, seed, detector, train.images, list(train.categories), settings, training)
+            rows[name].append(judge(place, settings, detector, name, seed, judged, starts))
+    study = {
+        "settings": settings.to_dict(),
+        "data": {
+            "name": place.data.name,
+            "official": (place.data / "annotations").is_dir(),
+            "train_images": len(train.images),
+            "judged_images": len(judged.images),
+            "judged_boxes": sum(len(image.boxes) for image in judged.images),
+            "detections": sum(len(each) for each in starts.values()),
+        },
+        "device": place.device,
+        "environment": environment(),
+        "before": before,
+        "methods": rows,
+    }
+    write_json(place.folder / STUDY_FILE, study)
+    return study
+
+
+def known(detections: dict[int, Detections], instances: Instances) -> dict[int, Detections]:
+    """The detections, once checked that images and categories are the annotations'.
+
+    Raises:
+        UserError: an image or a category that the annotations lack.
+    """
+    strange = set(detections) - {image.identity for image in instances.images}
+    if strange:
+        raise UserError(f"there are detections in image {min(strange)}, which {instances.path} lacks")
+    classes = {category for each in detections.values() for category in each.classes.tolist()}
+    if classes - set(instances.categories):
+        unknown = min(classes - set(instances.categories))
+        raise UserError(f"there are detections of category {unknown}, which {instances.path} lacks")
+    return detections
+
+
+def judge(
+    place: Workplace,
+    settings: Settings,
+    detector: FrozenDetector,
+    name: str,
+    seed: int,
+    judged: Instances,
+    starts: dict[int, Detections],
+) -> dict[str, Any]:
+    """Figures of a trained head: AP after refinement, the step and what chose it, seconds an iteration."""
+    folder = place.folder / f"{name}_{seed}"
+    question = {"refinement": settings.to_dict()["refinement"], "head": (folder / HEAD_FILE).stat().st_mtime_ns}
+
+    def answer() -> dict[str, Any]:
+        head, card = load_head(folder / HEAD_FILE)
+        head = head.to(place.device)
+        cache = place.cache if settings.detector.cache else None
+        step, tried = METHODS[name].step, dict[float, float]()
+        if len(settings.refinement.factors) > 1:
+            tuning = place.instances("tune")
+            found = known(read_results(place.detections_file("tune")), tuning)
+            step, tried = choose_step(
+                head, detector, tuning, found, step, settings.refinement, cache=cache, workers=place.workers
+            )
+        refined = refine(head, detector, judged, starts, step, settings.refinement, cache=cache, workers=place.workers)
+        write_results(folder / "results_val.json", refined.items())
+        return {
+            **average_precision(judged.path, folder / "results_val.json"),
+            "overlap": mean_overlap(judged, starts, refined),
+            "step": list(step),
+            "tried": {f"{factor:g}": overlap for factor, overlap in tried.items()},
+            "seconds_per_iteration": card["seconds_per_iteration"],
+        }
+
+    stored = remembered(folder / "figures.json", question, answer)
+    return {key: value for key, value in stored.items() if key != "question"}
+
+
+def check_same(place: Workplace, settings: Settings) -> None:
+    """Write the settings down; refuse a workspace of another study.
+
+    Raises:
+        UserError: the workspace has other settings, apart from methods, seeds and refinement.
+    """
+    path = place.folder / "settings.json"
+    wanted = {"data": str(place.data.resolve()), **settings.to_dict()}
+    wanted_text = _plain(wanted)
+    if path.is_file():
+        stored = _plain(_read(path))
+        free = ("methods", "seeds", "refinement")
+        different = [key for key in wanted_text if key not in free and wanted_text[key] != stored.get(key)]
+        if different:
+            raise UserError(f"{path} is of a study with other {', '.join(different)}: use another --workspace")
+    write_json(path, wanted)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def _plain(settings: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(json.dumps(settings))
+    return found

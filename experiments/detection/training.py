@@ -1,0 +1,267 @@
+"""Training one energy head on frozen features, by any method; resumable at any iteration, bit for bit on a CPU."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from experiments.detection.coco_files import AnnotatedImage
+from experiments.detection.detector import FrozenDetector, batches, to_device
+from experiments.detection.head import EnergyHead, box_energy, initialise_from, load_head, save_head
+from experiments.detection.pooling import FeaturePyramid
+from experiments.detection.settings import METHODS, Settings, TrainingSettings, create
+from ltr.admin.checkpoint import load_training_state, save_training_state
+from ltr.admin.files import write_text
+from ltr.ebm.methods import Method, MethodOutput
+from ltr.ops.boxes import from_relative, to_relative
+from ltr.trainers.loop import environment
+
+HEAD_FILE, STATE_FILE, LOG_FILE = "head.safetensors", "state.pt", "log.jsonl"
+
+
+class DivergedError(RuntimeError):
+    """A head whose loss or gradient became infinite or not a number."""
+
+
+@dataclass(frozen=True)
+class TrainingPlace:
+    """Where a head is trained, and from what.
+
+    Attributes:
+        folder: of its files.
+        cache: of features; None keeps none.
+        device: of the head and the features.
+        workers: processes that read images.
+    """
+
+    folder: Path
+    cache: Path | None = None
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    workers: int = 0
+
+
+def step_seed(seed: int, step: int) -> int:
+    """Of everything that a step draws; a step can be repeated without what came before."""
+    return seed * 1_000_003 + step
+
+
+def image_order(images: int, size: int, steps: int, seed: int) -> list[list[int]]:
+    """Rows of the images of every step: each once before any comes again; depends on the seed alone."""
+    generator = torch.Generator().manual_seed(seed)
+    wanted = size * steps
+    rows: list[int] = []
+    while len(rows) < wanted:
+        rows += torch.randperm(images, generator=generator).tolist()
+    return [rows[start : start + size] for start in range(0, wanted, size)]
+
+
+def rate_at(step: int, settings: TrainingSettings) -> float:
+    """Learning rate of a step, counted from 0."""
+    return settings.learning_rate * settings.decay ** sum(step >= mark for mark in settings.decay_at)
+
+
+def chosen_boxes(image: AnnotatedImage, most: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Boxes [N, 4] and classes [N] of an image that a step trains on; all of them where `most` is 0."""
+    if not most or len(image.boxes) <= most:
+        return image.boxes, image.classes
+    rows = torch.randperm(len(image.boxes), generator=generator)[:most]
+    return image.boxes[rows], image.classes[rows]
+
+
+def batch_loss(
+    method: Method,
+    head: EnergyHead,
+    pyramids: Sequence[FeaturePyramid],
+    boxes: Sequence[Tensor],
+    classes: Sequence[Tensor],
+    generator: torch.Generator | None = None,
+) -> MethodOutput:
+    """Loss of every annotated box of a batch of images, in the box's own relative space.
+
+    Args:
+        pyramids: of the images, on the head's device.
+        boxes: [N, 4] (x, y, w, h) in image pixels of each image.
+        classes: [N] COCO category ids of each image.
+        generator: on the head's device.
+    """
+    device = head.energy.weight.device
+    annotated = torch.cat(list(boxes)).to(device)
+    unit = annotated[:, 2:]
+    energy = box_energy(head, pyramids, [len(each) for each in boxes], torch.cat(list(classes)))
+
+    def relative_energy(points: Tensor) -> Tensor:
+        return energy(from_relative(points, unit[:, None]))
+
+    return method.loss(relative_energy, to_relative(annotated, unit), generator)
+
+
+def new_head(
+    detector: FrozenDetector, categories: Sequence[int], settings: Settings, seed: int, device: torch.device
+) -> EnergyHead:
+    """A head of seed `seed`, its first two layers the detector's own where it has them."""
+    torch.manual_seed(seed)
+    head = EnergyHead(detector.channels, categories, settings.head)
+    initialise_from(head, detector.box_head_layers())
+    return head.to(device)
+
+
+def train_head(
+    name: str,
+    seed: int,
+    detector: FrozenDetector,
+    images: Sequence[AnnotatedImage],
+    categories: Sequence[int],
+    settings: Settings,
+    place: TrainingPlace,
+    stop_after: int | None = None,
+) -> EnergyHead | None:
+    """Train a head, or go on where it was stopped, or read the one that is there.
+
+    Args:
+        name: key of `METHODS`.
+        images: those without an annotated box are left out.
+        categories: COCO category ids that the head has outputs for.
+        stop_after: iterations after which this call writes its state and stops; None trains to the end.
+
+    Returns:
+        The head, frozen and in eval mode on the CPU; None where it was stopped before its end.
+
+    Raises:
+        DivergedError: the loss or its gradient is not finite; names method and iteration.
+        ValueError: the folder holds a head of other settings.
+    """
+    path = place.folder / HEAD_FILE
+    asked = _asked(name, seed, settings)
+    if path.is_file():
+        head, card = load_head(path)
+        _check_same(place.folder, card["asked"], asked)
+        return head
+    images = [image for image in images if len(image.boxes)]
+    if not images:
+        raise ValueError("no image has an annotated box to train on")
+    head = new_head(detector, categories, settings, seed, place.device)
+    optimiser = _optimiser(head, settings.training)
+    done, spent = _resume(place.folder, head, optimiser, asked)
+    order = image_order(len(images), settings.training.batch_size, settings.training.iterations, seed)
+    last = len(order) if stop_after is None else min(stop_after, len(order))
+    log = _Log(place.folder / LOG_FILE, done)
+    source = batches(detector, images, order[done:last], cache=place.cache, workers=place.workers)
+    method, training = create(name, settings.noise), settings.training
+    # Of a CPU the time that this process had, since others may share it.
+    clock = time.process_time if place.device.type == "cpu" else time.perf_counter
+    bar = tqdm(source, desc=f"{METHODS[name].label} seed {seed}", initial=done, total=len(order), unit="it")
+    for step, (batch, pyramids) in enumerate(bar, start=done):
+        pyramids = [to_device(pyramid, place.device) for pyramid in pyramids]
+        began = clock()
+        output = _train_step(
+            method, head, optimiser, batch, pyramids, training, step_seed(seed, step), rate_at(step, training)
+        )
+        loss = float(output.loss.detach().mean())
+        spent += clock() - began
+        if not math.isfinite(loss) or not math.isfinite(float(output.statistics["head_gradient"])):
+            raise DivergedError(f"{METHODS[name].label}, seed {seed}: loss {loss:.4g} at iteration {step}")
+        if (step + 1) % training.log_every == 0 or step + 1 == len(order):
+            log.write(step + 1, loss, rate_at(step, training), output.statistics, spent)
+            bar.set_postfix(loss=f"{loss:.3g}")
+        if (step + 1) % training.checkpoint_every == 0 or step + 1 == last:
+            _save_state(place.folder, head, optimiser, step + 1, spent, asked)
+    if last < len(order):
+        return None
+    card = {"asked": asked, "seconds_per_iteration": spent / len(order), "environment": environment()}
+    save_head(path, head, card)
+    (place.folder / STATE_FILE).unlink(missing_ok=True)
+    return load_head(path)[0]
+
+
+def _train_step(
+    method: Method,
+    head: EnergyHead,
+    optimiser: torch.optim.Optimizer,
+    batch: Sequence[AnnotatedImage],
+    pyramids: Sequence[FeaturePyramid],
+    settings: TrainingSettings,
+    seed: int,
+    rate: float,
+) -> MethodOutput:
+    chooser = torch.Generator().manual_seed(seed)
+    boxes, classes = zip(*(chosen_boxes(image, settings.boxes_per_image, chooser) for image in batch))
+    generator = torch.Generator(head.energy.weight.device).manual_seed(seed)
+    output = batch_loss(method, head, pyramids, boxes, classes, generator)
+    optimiser.zero_grad(set_to_none=True)
+    output.loss.mean().backward()
+    norm = nn.utils.clip_grad_norm_(head.parameters(), settings.max_gradient_norm or math.inf)
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+    optimiser.step()
+    return MethodOutput(output.loss, {**output.statistics, "head_gradient": norm.detach()})
+
+
+def _optimiser(head: EnergyHead, settings: TrainingSettings) -> torch.optim.Optimizer:
+    if settings.optimiser == "adam":
+        return torch.optim.AdamW(head.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    return torch.optim.SGD(
+        head.parameters(),
+        lr=settings.learning_rate,
+        momentum=settings.momentum,
+        weight_decay=settings.weight_decay,
+    )
+
+
+def _asked(name: str, seed: int, settings: Settings) -> dict[str, Any]:
+    """All that decides a head's weights besides the data, as plain JSON values."""
+    parts = {key: asdict(getattr(settings, key)) for key in ("detector", "head", "noise", "training")}
+    found: dict[str, Any] = json.loads(json.dumps({"method": name, "seed": seed, **parts}))
+    return found
+
+
+def _check_same(folder: Path, stored: dict[str, Any], asked: dict[str, Any]) -> None:
+    different = [key for key in asked if asked[key] != stored.get(key)]
+    if different:
+        raise ValueError(f"{folder} holds a head of other settings ({', '.join(different)}): use another --workspace")
+
+
+def _save_state(
+    folder: Path, head: EnergyHead, optimiser: torch.optim.Optimizer, done: int, spent: float, asked: dict[str, Any]
+) -> None:
+    state = {"head": head.state_dict(), "optimiser": optimiser.state_dict(), "done": done, "spent": spent}
+    save_training_state(folder / STATE_FILE, {**state, "asked": json.dumps(asked)})
+
+
+def _resume(
+    folder: Path, head: EnergyHead, optimiser: torch.optim.Optimizer, asked: dict[str, Any]
+) -> tuple[int, float]:
+    """Load the stored state, if there is one: iterations done, and the seconds they took."""
+    path = folder / STATE_FILE
+    if not path.is_file():
+        return 0, 0.0
+    state = load_training_state(path)
+    _check_same(folder, json.loads(state["asked"]), asked)
+    head.load_state_dict(state["head"])
+    optimiser.load_state_dict(state["optimiser"])
+    return int(state["done"]), float(state["spent"])
+
+
+class _Log:
+    """A JSON line every few iterations; what a killed run wrote after its last state is dropped."""
+
+    def __init__(self, path: Path, done: int) -> None:
+        self.path = path
+        old = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+        kept = [line for line in old if line.endswith("}") and json.loads(line)["iteration"] <= done]
+        write_text(path, "".join(f"{line}\n" for line in kept))
+
+    def write(self, iteration: int, loss: float, rate: float, statistics: dict[str, Tensor], spent: float) -> None:
+        """Add a line."""
+        figures = {name: float(value) for name, value in statistics.items()}
+        line = {"iteration": iteration, "loss": loss, "rate": rate, "seconds": round(spent, 3), **figures}
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
