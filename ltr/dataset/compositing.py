@@ -27,6 +27,13 @@ class Actor:
 
 @dataclass(frozen=True)
 class Plan:
+    """Everything that decides a video's frames.
+
+    canvas: (width, height) of the frames; background: uint8 [h, w, 3]; camera: [T, 2, 3], background to canvas; behind,
+    target, before: what is drawn, in this order; light: [T, 3], gain of the colours; motion_blur: part of a frame's
+    motion; defocus: sigma in pixels; noise: deviation in levels; quality: of the JPEG coding, 0 without.
+    """
+
     canvas: tuple[int, int]
     background: np.ndarray
     camera: np.ndarray
