@@ -34,7 +34,8 @@ class Tracker(Protocol):
 
     Images are uint8 RGB arrays of shape [H, W, 3]; boxes are (x, y, w, h) in pixels, 0-based. `initialize` starts
     afresh, so that one tracker can run many sequences and none depends on those before it. A tracker with a network
-    has an attribute `weights_sha256`, the checksum of its checkpoint, which is recorded with its results.
+    has an attribute `weights_sha256`, the checksum of its checkpoint, which is recorded with its results, and its
+    parameters name that file by `net_path` or `net_name`.
     """
 
     def initialize(self, image: np.ndarray, box: Sequence[float]) -> TrackResult:
