@@ -108,7 +108,8 @@ def set_up(recipe: Recipe, run: RunSettings, prepare_tracking: Prepare | None = 
         net = synchronise(net, device, processes.num_processes)
     actor = make_actor(recipe, net)
     optimiser = make_optimiser(net, recipe.optimiser)
-    scaler = torch.amp.GradScaler(device.type, enabled=recipe.precision == "fp16")
+    # The classifier's weight of 100 and more makes torch's usual first scale, 65536, overflow for many steps.
+    scaler = torch.amp.GradScaler(device.type, init_scale=128.0, enabled=recipe.precision == "fp16")
     state = TrainingState(recipe, net, optimiser, scaler, WeightAverage(net, recipe.optimiser.ema_decay))
     set_train_mode(net, recipe.batch_norm)
     if run.compile:

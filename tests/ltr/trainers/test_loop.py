@@ -9,6 +9,7 @@ import pytest
 import torch
 from tiny_training import poison, tiny_recipe
 
+from ltr.actors.factory import make_actor
 from ltr.admin.checkpoint import CheckpointError, load_network, load_training_state
 from ltr.data.sampler import SampleError
 from ltr.train_settings.recipe import TrackingValidation, with_changes
@@ -183,6 +184,36 @@ def test_settings_that_do_not_fit_are_refused_before_training(recipe, tmp_path):
         else:
             with pytest.raises(ValueError, match=message):
                 train(changed, settings(tmp_path / "refused"))
+
+
+def test_scaled_gradients_train_the_same_and_the_scale_is_resumed(recipe, tmp_path, monkeypatch):
+    """The scale is a power of two, so without half precision, which is slow on a CPU, it changes no bit."""
+    plain = train(replace(recipe, epochs=1), settings(tmp_path / "plain"))
+    monkeypatch.setattr(loop, "make_actor", lambda chosen, net: make_actor(replace(chosen, precision="fp32"), net))
+    changed = replace(recipe, precision="fp16", epochs=1)
+    run = settings(tmp_path / "scaled", checkpoint_interval=2)
+    scaled = train(changed, run)
+    assert same(weights(plain), weights(scaled))
+    last = checkpoints(scaled.parent)[-1]
+    state = load_training_state(last)
+    assert state["scaler"]["_growth_tracker"] == 3
+    last.unlink()
+    train(changed, run)
+    assert load_training_state(last)["scaler"] == state["scaler"]
+
+    def overflowing(optimiser, limit):
+        return torch.tensor(float("inf"))
+
+    monkeypatch.setattr(loop, "clip_gradients", overflowing)
+    assert train(replace(changed, name="overflow"), run).exists()
+
+
+def test_compiling_changes_no_name(recipe, tmp_path):
+    one = replace(recipe, epochs=1)
+    plain = train(one, settings(tmp_path / "plain"))
+    with torch.compiler.set_stance("force_eager"):
+        compiled = train(one, settings(tmp_path / "compiled", compile=True))
+    assert same(weights(plain), weights(compiled))
 
 
 def test_processes_must_share_micro_batches_equally(recipe):
