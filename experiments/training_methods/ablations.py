@@ -97,8 +97,9 @@ ABLATIONS: dict[str, Callable[[], list[Arm]]] = {
 
 
 def ablation_settings(settings: StudySettings) -> StudySettings:
-    """The comparison's settings with two seeds and fewer steps."""
-    return replace(settings, seeds=settings.seeds[:2], steps=max(1, settings.steps * 3 // 5))
+    """The comparison's settings with two seeds, half the steps and fewer crops to choose the ascent's step by."""
+    fewer = max(1, settings.fine_samples * 2 // 5)
+    return replace(settings, seeds=settings.seeds[:2], steps=max(1, settings.steps // 2), fine_samples=fewer)
 
 
 def arm_units(arm: Arm, settings: StudySettings, rate: float) -> list[Unit]:

@@ -126,14 +126,16 @@ def _seed_panel(axis: Axes, methods: dict[str, Any], name: str) -> None:
 
 
 def _cost_panel(axis: Axes, study: dict[str, Any]) -> None:
-    for name, row in study["methods"].items():
+    for number, (name, row) in enumerate(study["methods"].items()):
         measured = study["cost"]["methods"].get(name)
-        if measured is None:
-            continue
-        mean, _ = spread(figures_of(row["heads"])["iou"])
-        axis.plot(measured["relative"], mean, "o", color=COLOURS[1], markersize=5)
-        axis.annotate(row["label"], (measured["relative"], mean), xytext=(4, 4), textcoords="offset points", fontsize=8)
+        if measured is not None:
+            mean, _ = spread(figures_of(row["heads"])["iou"])
+            marker = "o" if number < len(COLOURS) else "s"
+            axis.plot(measured["relative"], mean, marker, color=COLOURS[number % len(COLOURS)], label=row["label"])
     axis.set_xscale("log")
+    axis.set_xticks([1, 2, 4, 8], ["1", "2", "4", "8"])
+    axis.minorticks_off()
+    axis.legend(fontsize=7)
     axis.set_xlabel("time of a step over IoU regression's")
     axis.set_ylabel(f"{FIGURES['iou']} (%)")
     axis.margins(0.2)

@@ -50,7 +50,7 @@ def estimate(place: Workplace, settings: StudySettings, sequences: list[Clip]) -
     owners = {METHODS[name].like or name for name in settings.methods}
     tried = {name: len(METHODS[name].candidates) + len(settings.rates) for name in owners}
     choice = len(coarse_grid()) * min(settings.coarse_samples, settings.validation_samples)
-    choice += len(fine_grid((1.0, 1.0))) * settings.validation_samples
+    choice += len(fine_grid((1.0, 1.0))) * min(settings.fine_samples, settings.validation_samples)
     seconds = {
         "trials": sum(
             count * (settings.trial_steps * ms.get(name, ms["iou"]) / 1000 + choice * frames * frame)

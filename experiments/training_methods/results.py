@@ -92,7 +92,8 @@ def _differences(heads: list[HeadFigures], reference: list[HeadFigures] | None) 
     """What tells a method from NCE+: name of the figures -> the paired difference."""
     if reference is None or reference is heads:
         return {}
-    shared = [key for key in PAIRED if all(key in head for head in (*heads, *reference))]
+    # A single sequence cannot be drawn anew.
+    shared = [key for key in PAIRED if all(len(head.get(key, {})) > 1 for head in (*heads, *reference))]
     return {key: {**asdict(difference(heads, reference, key)), "sequences": len(heads[0][key])} for key in shared}
 
 
@@ -139,7 +140,7 @@ def difference_table(study: dict[str, Any]) -> str:
 def choice_table(study: dict[str, Any]) -> str:
     """Markdown: what was tried on validation crops in short runs, and what was taken."""
     rows = []
-    for row in study["methods"].values():
+    for name, row in study["methods"].items():
         if isinstance(row["trials"], str):
             owner = row["trials"].removeprefix("as ")
             rows.append([row["label"], f"as {METHODS[owner].label}", "", "", ""])
@@ -148,7 +149,8 @@ def choice_table(study: dict[str, Any]) -> str:
             taken = {**trial["arguments"]}.items() <= row["arguments"].items() and trial["rate"] == row["rate"]
             taken = taken and trial["iou"] == max(other["iou"] for other in row["trials"])
             iou = f"{100 * trial['iou']:.1f}" if trial["step_length"] else "diverged"
-            settings = ", ".join(f"{key} {value}" for key, value in trial["arguments"].items()) or "-"
+            tried = {**METHODS[name].arguments, **trial["arguments"]}
+            settings = ", ".join(f"{key} {value}" for key, value in tried.items()) or "-"
             rows.append([row["label"], settings, f"{trial['rate']:g}", iou, "taken" if taken else ""])
     return markdown(["method", "setting", "learning rate", "validation IoU", ""], rows)
 

@@ -72,7 +72,8 @@ class StudySettings:
         num_samples: M.
         rates: Adam's learning rates that are tried.
         train_samples, validation_samples, test_samples: sequences in the cache of features.
-        coarse_samples: of the validation sequences, those that the first, coarse choice of the ascent's step sees.
+        coarse_samples, fine_samples: validation sequences that the first, coarse choice of the ascent's step sees, and
+            the second.
         nll_samples: samples of the partition function's estimate.
         crop_size, search_area, centre_jitter: crops of the study in pixels, over the target's size, and in it. The
             target is as large as in the tracker's crops; what lies further away no box reaches.
@@ -93,6 +94,7 @@ class StudySettings:
     validation_samples: int = 150
     test_samples: int = 400
     coarse_samples: int = 30
+    fine_samples: int = 150
     nll_samples: int = 512
     crop_size: int = 160
     search_area: float = 3.125

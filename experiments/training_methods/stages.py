@@ -109,7 +109,7 @@ def try_unit(place: Workplace, settings: StudySettings, unit: Unit) -> dict[str,
         return {"iou": 0.0, "step_length": None, "diverged": str(error)}
     coarse = grid_ious(place, settings, unit, folder, evaluation.coarse_grid(), settings.coarse_samples)
     step, _ = best_step({step: [value] for step, value in coarse.items()})
-    fine = grid_ious(place, settings, unit, folder, evaluation.fine_grid(step), settings.validation_samples)
+    fine = grid_ious(place, settings, unit, folder, evaluation.fine_grid(step), settings.fine_samples)
     step, value = best_step({step: [value] for step, value in fine.items()})
     return {"iou": value, "step_length": list(step)}
 
@@ -169,7 +169,7 @@ def choose_steps(
 
     coarse = measure("steps, coarse", dict.fromkeys(groups, evaluation.coarse_grid()), settings.coarse_samples)
     grids = {group: evaluation.fine_grid(best_step(table)[0]) for group, table in coarse.items()}
-    fine = measure("steps, fine", grids, settings.validation_samples)
+    fine = measure("steps, fine", grids, settings.fine_samples)
     chosen = {}
     for group in groups:
         step, value = best_step(fine[group])
@@ -195,8 +195,8 @@ def grid_ious(
         ious = evaluation.refined_ious(load_head(path).to(device), crops, steps, device)
         return {"ious": ious["refined"].flatten(1).mean(1).tolist()}
 
-    # The number of crops tells the coarse choice from the fine one.
-    stored = remembered(folder / "steps" / f"{unit.name}_{samples}.json", question, answer)
+    # The numbers tell the coarse choice from the fine one.
+    stored = remembered(folder / "steps" / f"{unit.name}_{len(steps)}x{samples}.json", question, answer)
     return dict(zip(steps, stored["ious"]))
 
 

@@ -48,7 +48,8 @@ def test_the_study_from_crops_to_tables(study, short_grids, sequences, tmp_path,
     assert len(heads) == 2 and set(heads[0]["auc_by_sequence"]) == {"one", "two"}
     assert 0 <= heads[0]["iou"] <= 100 and np.isfinite(heads[0]["nll"])
     assert "nll" not in first["methods"]["iou"]["heads"][0]
-    assert set(first["methods"]["iou"]["minus_reference"]) == {"by_source", "auc_by_sequence"}
+    assert first["methods"]["iou"]["minus_reference"]["auc_by_sequence"]["sequences"] == 2
+    assert first["methods"]["nceplus"]["minus_reference"] == {}
     assert first["tracked"] == {"sequences": 2, "names": ["one", "two"], "frames": 6, "protocol": "pytracking"}
 
     # Nothing is computed twice.
