@@ -110,5 +110,6 @@ def make_sampler(recipe: Recipe, sources: tuple[DataSource, ...], samples: int, 
         max_gap=recipe.data.max_gap,
         num_train_frames=recipe.data.train_frames,
         num_test_frames=recipe.data.test_frames,
+        mode=recipe.data.sampling_mode,
         seed=seed,
     )
