@@ -48,6 +48,12 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--plot_path", type=Path, default=Path("results/result_plots"), help="default: results/result_plots"
     )
+    parser.add_argument(
+        "--html",
+        type=Path,
+        metavar="FILE",
+        help="also write a self-contained page with playback; `python -m pytracking.analysis.report` has its options",
+    )
     return parser
 
 
@@ -63,10 +69,13 @@ def main(argv: list[str] | None = None) -> int:
     from pytracking.evaluation.datasets import get_dataset
     from pytracking.evaluation.environment import results_root
 
+    runs = [run for text in args.trackers for run in parse_runs(text)]
+    sequences = get_dataset(args.dataset_name, path=args.dataset_path, sequences=args.sequence)
+    results = results_root(args.results)
     scores = extract_scores(
-        [run for text in args.trackers for run in parse_runs(text)],
-        get_dataset(args.dataset_name, path=args.dataset_path, sequences=args.sequence),
-        results_root(args.results),
+        runs,
+        sequences,
+        results,
         protocol=args.protocol,
         exclude_invalid_frames=args.exclude_invalid_frames,
         skip_missing_seq=args.skip_missing_seq,
@@ -79,6 +88,10 @@ def main(argv: list[str] | None = None) -> int:
         print(f"{difference_table(scores, args.against, args.markdown)}\n")
     for path in write_plots(scores, args.plot_path / (args.report_name or args.dataset_name)):
         print(path)
+    if args.html:
+        from pytracking.analysis.report_html import write_report
+
+        print(write_report(args.html, scores, runs, sequences, results, against=args.against))
     return 0
 
 

@@ -8,13 +8,31 @@ from typing import Any
 
 import numpy as np
 
-from pytracking.errors import UserError
+from pytracking.errors import UserError, unknown_name
 from pytracking.evaluation.boxfile import read_boxes, read_flags
 from pytracking.evaluation.data import Sequence
+from pytracking.evaluation.datasets import get_dataset
 from pytracking.evaluation.foreign import match_name, official_names
 from pytracking.evaluation.layout import load_attributes
 
 _ATTRIBUTES = {"otb": "otb_attributes.json", "uav": "uav123_attributes.json", "lasot": "lasot_attributes.json"}
+
+
+def find_sequences(dataset: str, path: Path | None = None, names: list[str] | None = None) -> list[Sequence]:
+    """The sequences of a data set, or from annotations alone where `path` is a file or a folder of `<sequence>.txt`.
+
+    Raises:
+        UserError: as `get_dataset` and `read_annotations`; an unknown name names the nearest.
+    """
+    # In these two layouts a folder of videos has text files in it, too.
+    videos = path is None or (path.is_dir() and (dataset in ("folder", "vot") or not any(path.glob("*.txt"))))
+    if path is None or videos:
+        return get_dataset(dataset, path=path, sequences=names)
+    known = {sequence.name: sequence for sequence in read_annotations(path, dataset)}
+    for name in names or ():
+        if name not in known:
+            raise unknown_name(f"sequence of {path}", name, known)
+    return [known[name] for name in (names or known)]
 
 
 def read_annotations(path: Path, dataset: str) -> list[Sequence]:

@@ -9,12 +9,8 @@ import argparse
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pytracking.errors import UserError, run_main
-
-if TYPE_CHECKING:
-    from pytracking.evaluation.data import Sequence
 
 _EXAMPLES = """examples
   python -m pytracking.analysis.report dimp/dimp_nceplus_lite=ours opencv/csrt=CSRT
@@ -97,13 +93,14 @@ def main(argv: list[str] | None = None) -> int:
     if not 0 < args.max_megabytes <= 2000:
         raise UserError(f"--max-megabytes {args.max_megabytes:g}: a number above 0, at most 2000")
     # Imported after parsing, so that --help and a mistyped option answer at once.
+    from pytracking.analysis.annotations import find_sequences
     from pytracking.analysis.extract import extract_scores
     from pytracking.analysis.report_html import write_report
     from pytracking.evaluation.environment import results_root
     from pytracking.run_report import parse_runs
 
     runs = [run for text in args.trackers for run in parse_runs(text)]
-    sequences = load_sequences(args.dataset_name, args.dataset_path, args.sequence)
+    sequences = find_sequences(args.dataset_name, args.dataset_path, args.sequence)
     results = results_root(args.results)
     scores = extract_scores(
         runs,
@@ -128,27 +125,6 @@ def main(argv: list[str] | None = None) -> int:
     )
     print(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
     return 0
-
-
-def load_sequences(dataset: str, path: Path | None, names: list[str] | None) -> list[Sequence]:
-    """The sequences of a data set, from annotations alone where `path` is a file or a folder of `<sequence>.txt`.
-
-    Raises:
-        UserError: as `get_dataset` and `read_annotations`; an unknown name names the nearest.
-    """
-    from pytracking.analysis.annotations import read_annotations
-    from pytracking.errors import unknown_name
-    from pytracking.evaluation.datasets import get_dataset
-
-    # In these two layouts a folder of videos has text files in it, too.
-    videos = path is None or (path.is_dir() and (dataset in ("folder", "vot") or not any(path.glob("*.txt"))))
-    if path is None or videos:
-        return get_dataset(dataset, path=path, sequences=names)
-    known = {sequence.name: sequence for sequence in read_annotations(path, dataset)}
-    for name in names or ():
-        if name not in known:
-            raise unknown_name(f"sequence of {path}", name, known)
-    return [known[name] for name in (names or known)]
 
 
 if __name__ == "__main__":

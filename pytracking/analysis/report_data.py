@@ -35,10 +35,7 @@ def headline_name(scores: Scores) -> str:
 
 
 def figures(scores: Scores) -> dict[str, np.ndarray]:
-    """Title of a figure -> [S, K] in percent; the headline figure is the first.
-
-    >>> # figures(scores).keys(): 'AUC', 'OP50', 'OP75', 'Precision', 'Norm. precision'
-    """
+    """Title, such as 'OP50' or 'Norm. precision', -> [S, K] in percent; the headline figure is the first."""
     average = scores.protocol.headline == "ao"
     found = {
         headline_name(scores): scores.headline,

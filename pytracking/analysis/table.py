@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pytracking.analysis.annotations import read_annotations
+from pytracking.analysis.annotations import find_sequences
 from pytracking.analysis.attributes import attribute_table
 from pytracking.analysis.bootstrap import difference_table
 from pytracking.analysis.comparison_plots import draw_attribute_radar, draw_scatter, draw_speed_accuracy
@@ -23,8 +23,6 @@ from pytracking.analysis.plots import save_figure
 from pytracking.analysis.protocol import get_protocol
 from pytracking.analysis.tables import format_table
 from pytracking.errors import UserError, run_main
-from pytracking.evaluation.data import Sequence
-from pytracking.evaluation.datasets import get_dataset
 from pytracking.evaluation.environment import results_root
 from pytracking.evaluation.tracker import TrackerRun
 from pytracking.run_report import parse_runs
@@ -185,20 +183,13 @@ def _measure(text: str, runs: list[TrackerRun], args: argparse.Namespace) -> Sco
     name, _, place = text.partition("=")
     return extract_scores(
         runs,
-        _sequences(name, Path(place).expanduser() if place else None),
+        find_sequences(name, Path(place).expanduser() if place else None),
         results_root(args.results),
         protocol=args.protocol,
         exclude_invalid_frames=args.exclude_invalid_frames,
         skip_missing_seq=args.skip_missing_seq,
         merge_results=True,
     )
-
-
-def _sequences(name: str, place: Path | None) -> list[Sequence]:
-    """From annotations alone where `place` is a file or has boxes in it; from a data set's own layout otherwise."""
-    if place is not None and (not place.is_dir() or any(place.glob("*.txt"))):
-        return read_annotations(place, name)
-    return get_dataset(name, path=place)
 
 
 if __name__ == "__main__":

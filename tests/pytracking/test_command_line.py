@@ -154,8 +154,10 @@ def test_report(sequence_root: Path, capsys: pytest.CaptureFixture) -> None:
     assert tracker_main(sequence_root, "static", "default", "--runid", "1") == 0
     capsys.readouterr()
     both = ["report", "static/default:0=One", "static/default:1=Two", *argv[2:]]
-    assert run_main(lambda: package_main.main([*both, "--against", "One"])) == 0
+    page = sequence_root.parent / "page.html"
+    assert run_main(lambda: package_main.main([*both, "--against", "One", "--html", str(page)])) == 0
     assert "AUC against One" in capsys.readouterr().out
+    assert "default-src 'none'" in page.read_text() and '"Two"' in page.read_text()
     assert run_main(lambda: package_main.main([*both, "--attributes"])) == 2
     assert "no attributes are known" in capsys.readouterr().err
 

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from pytracking import get_dataset, trackerlist
+from pytracking.analysis.annotations import find_sequences
 from pytracking.analysis.extract import extract_scores
-from pytracking.analysis.report import load_sequences, main
+from pytracking.analysis.report import main
 from pytracking.analysis.report_data import curves, figures, report_data, unpack
 from pytracking.analysis.report_frames import choose_clips, clip_tracks, embed_clips
 from pytracking.analysis.report_html import first_runs, write_report
@@ -137,9 +138,9 @@ def test_errors_say_what_to_do(sequence_root: Path, results: Path, tmp_path: Pat
 def test_annotations_alone_make_sequences(tmp_path: Path) -> None:
     file = tmp_path / "boxes.json"
     file.write_text(json.dumps({"a": {"gt_rect": [[1, 2, 3, 4]] * 3}, "b": {"gt_rect": [[1, 2, 3, 4]] * 2}}))
-    assert [sequence.name for sequence in load_sequences("folder", file, ["b"])] == ["b"]
+    assert [sequence.name for sequence in find_sequences("folder", file, ["b"])] == ["b"]
     with pytest.raises(UserError, match="sequence of"):
-        load_sequences("folder", file, ["c"])
+        find_sequences("folder", file, ["c"])
 
 
 def test_subsets_follow_attributes(sequence_root: Path, results: Path) -> None:
