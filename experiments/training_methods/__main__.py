@@ -156,7 +156,6 @@ def _run(args: argparse.Namespace) -> int:
         print(cost_table(run_cost(place, settings, args.rounds)))
         return 0
     if args.command == "cache":
-        _check_same(place, settings)
         print(build_cache(place.cache, settings, place.workers))
         return 0
     if args.command == "study":
