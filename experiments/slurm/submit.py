@@ -3,8 +3,8 @@
     python -m experiments.slurm.submit dimp_nceplus --nodes 2 --gpus 4 --workspace /shared/runs \\
         --set batch_size=160 --set micro_batches=8
 
-When pre-empted (SIGTERM) the run saves and ends, for Slurm to put back in the queue; before its time limit submitit puts
-the job back itself, and it goes on from its newest checkpoint. `--cluster local` runs on this machine, to try it out.
+When pre-empted (SIGTERM) the run saves and ends, for Slurm to put back in the queue. Before its time limit submitit
+puts the job back itself, and it goes on from its newest checkpoint. `--cluster local` runs on this machine.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ class RunLog:
             print("tensorboard is not installed (pip install 'ebm-tracking[train]'): only log.jsonl is written")
             self._board: Any = None
         else:
-            self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1 if step else None)
+            self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
 
     def write(self, kind: str, step: int, record: dict[str, Any]) -> None:
         """Append a record: one JSON line, one TensorBoard scalar a number."""
