@@ -269,12 +269,39 @@ def test_macos_gets_the_plain_build(sandbox: Sandbox) -> None:
 
 
 def test_the_check_command_runs_every_check_and_ignores_the_callers_settings(sandbox: Sandbox) -> None:
+    sandbox.command("chromedriver", "#!/bin/sh\n")
     result = sandbox.run(script=".ci/run", VENV="elsewhere", PYTHON="/no/such/python")
     assert result.returncode == 0, result.stderr
     assert (sandbox.venv / "setup-stamp").is_file()
     assert "7 passed" in result.stdout
     checks = (sandbox.state / "checks").read_text().splitlines()
     assert checks == ["ruff check", "ruff format", "mypy ", "pytest -n", *["coverage report"] * 3]
+
+
+def test_the_check_command_goes_on_where_no_browser_can_be_installed(sandbox: Sandbox) -> None:
+    # A PATH without the machine's own browser.
+    for name in (
+        "bash",
+        "cat",
+        "cksum",
+        "cp",
+        "dirname",
+        "env",
+        "grep",
+        "mkdir",
+        "sh",
+        "sleep",
+        "tail",
+        "timeout",
+        "touch",
+    ):
+        (sandbox.bin / name).symlink_to(str(shutil.which(name)))
+    sandbox.command("id", "#!/bin/sh\necho 0\n")
+    sandbox.command("apt-get", f"#!/bin/sh\necho $* >>'{sandbox.state}/apt'\nexit 100\n")
+    result = sandbox.run(script=".ci/run", PATH=str(sandbox.bin))
+    assert result.returncode == 0, result.stderr
+    assert "its tests are skipped" in result.stderr and "7 passed" in result.stdout
+    assert (sandbox.state / "apt").read_text() == "update -qq\n"
 
 
 @pytest.mark.parametrize(("failing", "named"), [("ruff format", "ruff format --check"), ("mypy", "mypy")])
