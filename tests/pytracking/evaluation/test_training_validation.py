@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.metadata import entry_points
+
 import pytest
 import torch
 from tiny_data import write_image, write_lines
@@ -10,6 +12,7 @@ from tiny_tracking import square_video
 from ltr.admin.checkpoint import save_network
 from ltr.admin.model_constructor import NetworkConstructor
 from ltr.train_settings.recipe import TrackingValidation
+from ltr.trainers.tracking_validation import GROUP
 from pytracking.evaluation.training_validation import prepare
 
 
@@ -65,3 +68,8 @@ def test_a_network_is_tracked_on_the_chosen_sequences(videos, network):
 def test_names_are_checked_before_training(videos, changes, message):
     with pytest.raises(ValueError, match=message):
         prepare(chosen(**changes))
+
+
+def test_training_finds_it_by_its_entry_point():
+    (registered,) = {entry.value: entry for entry in entry_points(group=GROUP)}.values()
+    assert registered.load() is prepare
