@@ -101,6 +101,8 @@ def _run(args: argparse.Namespace) -> int:
     if args.command == "detect":
         print(detect(place, make_detector(settings.detector, args.device), args.split))
         return 0
+    # A workspace is not marked by a study that cannot start.
+    place.instances("val"), place.detections_file("val")
     check_same(place, settings)
     study = run_study(place, settings)
     print(report.main_table(study), folder / STUDY_FILE, sep="\n\n")

@@ -137,7 +137,10 @@ def batches(
             for place, pyramid in zip(missing, made):
                 pyramids[place] = pyramid
                 if folder is not None:
-                    save_pyramid(_cache_file(folder, images[rows[place][0]]), pyramid)
+                    path = _cache_file(folder, images[rows[place][0]])
+                    save_pyramid(path, pyramid)
+                    # Rounded as it will be the next time, so that a resumed run is the same run.
+                    pyramids[place] = load_pyramid(path)
         yield [images[row[0]] for row in rows], [pyramid for pyramid in pyramids if pyramid is not None]
 
 

@@ -38,9 +38,14 @@ def torchvision_model(weights: str = "") -> nn.Module:
             "pip install 'ebm-tracking[detection]', or set detector.name=lite0 and give boxes"
         ) from error
     if not weights:
-        model: nn.Module = fasterrcnn_resnet50_fpn(weights=FasterRCNN_ResNet50_FPN_Weights.COCO_V1)
-        return model
-    model = fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None, num_classes=91)
+        try:
+            trained: nn.Module = fasterrcnn_resnet50_fpn(weights=FasterRCNN_ResNet50_FPN_Weights.COCO_V1)
+        except OSError as error:
+            raise PretrainedWeightsError(
+                f"torchvision could not fetch its weights ({error}): give their file, detector.weights=FILE"
+            ) from error
+        return trained
+    model: nn.Module = fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None, num_classes=91)
     try:
         model.load_state_dict(torch.load(Path(weights), map_location="cpu", weights_only=True))
     except (OSError, RuntimeError) as error:

@@ -220,7 +220,7 @@ SMALL = Settings(
         checkpoint_every=50,
         log_every=5,
     ),
-    refinement=RefinementSettings(factors=(0.25, 1.0, 4.0, 16.0, 64.0, 256.0)),
+    refinement=RefinementSettings(factors=tuple(4.0**k for k in range(-3, 5))),
 )
 # Shows that all works, in a minute; its figures mean nothing.
 QUICK = dataclasses.replace(

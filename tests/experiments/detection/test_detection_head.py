@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -168,3 +169,30 @@ def test_features_survive_the_cache(tmp_path):
     after = load_pyramid(tmp_path / "x.safetensors")
     assert (after.strides, after.scale) == (before.strides, before.scale)
     assert all(torch.equal(a.half(), b.half()) for a, b in zip(before.maps, after.maps))
+
+
+def test_torchvisions_builder_is_called_as_its_interface_says(monkeypatch, tmp_path):
+    calls = []
+
+    def build(**arguments):
+        calls.append(arguments)
+        if arguments["weights"] == "fetch":
+            raise OSError("no network")
+        return StandIn()
+
+    module = ModuleType("torchvision.models.detection")
+    module.FasterRCNN_ResNet50_FPN_Weights = SimpleNamespace(COCO_V1="fetch")
+    module.fasterrcnn_resnet50_fpn = build
+    for name in ("torchvision", "torchvision.models"):
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    monkeypatch.setitem(sys.modules, "torchvision.models.detection", module)
+    with pytest.raises(PretrainedWeightsError, match=r"no network.*detector\.weights=FILE"):
+        torchvision_model()
+    given_weights = StandIn()
+    torch.save(given_weights.state_dict(), tmp_path / "weights.pth")
+    loaded = torchvision_model(str(tmp_path / "weights.pth"))
+    assert torch.equal(loaded.roi_heads.box_head.fc6.weight, given_weights.roi_heads.box_head.fc6.weight)
+    assert calls[-1] == {"weights": None, "weights_backbone": None, "num_classes": 91}
+    torch.save(StandIn(hidden=9).state_dict(), tmp_path / "other.pth")
+    with pytest.raises(PretrainedWeightsError, match="does not fit"):
+        torchvision_model(str(tmp_path / "other.pth"))
