@@ -66,6 +66,12 @@ class Workplace:
         return made
 
     @property
+    def data_name(self) -> str:
+        """What a small data set was made from; else the name of the folder."""
+        made = self.data / "made.json"
+        return str(_read(made)["source"]) if made.is_file() else self.data.name
+
+    @property
     def cache(self) -> Path:
         """Folder of the features."""
         return self.folder / "features"
@@ -127,7 +133,7 @@ def run_study(place: Workplace, settings: Settings, detector: FrozenDetector | N
     study = {
         "settings": settings.to_dict(),
         "data": {
-            "name": place.data.name,
+            "name": place.data_name,
             "official": (place.data / "annotations").is_dir(),
             "train_images": len(train.images),
             "judged_images": len(judged.images),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from functools import partial
 
@@ -13,7 +14,7 @@ from tiny_detection import StandIn, small_data, tiny_detector, tiny_settings
 from experiments.detection import training
 from experiments.detection.coco_files import read_instances
 from experiments.detection.faster_rcnn import FasterRCNN
-from experiments.detection.head import EnergyHead
+from experiments.detection.head import EnergyHead, box_energy
 from experiments.detection.pooling import FeaturePyramid
 from experiments.detection.settings import METHODS, HeadSettings, NoiseSettings, Settings, create
 from experiments.detection.training import TrainingPlace, batch_loss, image_order, rate_at, train_head
@@ -161,3 +162,20 @@ def test_images_without_boxes_are_left_out(instances, tmp_path):
         train_head("nce", 0, tiny_detector(), empty, CATEGORIES, tiny_settings(), TrainingPlace(tmp_path))
     mixed = [*empty[:3], instances.images[4]]
     assert train_head("nce", 0, tiny_detector(), mixed, CATEGORIES, tiny_settings(), TrainingPlace(tmp_path))
+
+
+def test_a_methods_points_are_boxes_in_units_of_their_annotation():
+    torch.manual_seed(0)
+    head = EnergyHead(8, CATEGORIES, HeadSettings(bins=3, hidden=16))
+    pyramid = FeaturePyramid((torch.randn(8, 6, 8),), (8,), (1.0, 1.0))
+    boxes, classes = torch.tensor([[4.0, 6, 16, 20], [34, 3, 14, 25]]), torch.tensor([18, 1])
+    seen = {}
+
+    class Probe:
+        def loss(self, energy, annotation, generator):
+            # A tenth of its width to the right, and 1.2 times as high.
+            seen["scores"] = energy(annotation[:, None] + torch.tensor([0.1, 0, 0, math.log(1.2)]))
+
+    batch_loss(Probe(), head, [pyramid], [boxes], [classes])
+    moved = torch.tensor([[5.6, 4, 16, 24], [35.4, 0.5, 14, 30]])
+    torch.testing.assert_close(seen["scores"], box_energy(head, [pyramid], [2], classes)(moved[:, None]))
