@@ -24,11 +24,11 @@ from experiments.detection.coco_files import read_instances
 from experiments.detection.settings import PRESETS
 from experiments.detection.small_data import JitterSettings, make_small, write_jittered
 from experiments.detection.study import STUDY_FILE, Workplace, check_same, detect, make_detector, run_study
-from experiments.detection.training import DivergedError
 from ltr.admin.allocator import keep_freed_memory
 from ltr.admin.errors import CheckpointError, PretrainedWeightsError
 from ltr.data.image import ImageError
 from ltr.train_settings.recipe import with_changes
+from ltr.trainers.failure import NonFiniteLossError
 from pytracking.errors import UserError, run_main
 
 
@@ -74,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     try:
         return _run(args)
-    except (ValueError, CheckpointError, PretrainedWeightsError, ImageError, DivergedError) as error:
+    except (ValueError, CheckpointError, PretrainedWeightsError, ImageError, NonFiniteLossError) as error:
         raise UserError(str(error)) from error
 
 

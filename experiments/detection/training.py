@@ -23,13 +23,10 @@ from ltr.admin.checkpoint import load_training_state, save_training_state
 from ltr.admin.files import write_text
 from ltr.ebm.methods import Method, MethodOutput
 from ltr.ops.boxes import from_relative, to_relative
+from ltr.trainers.failure import NonFiniteLossError
 from ltr.trainers.loop import environment
 
 HEAD_FILE, STATE_FILE, LOG_FILE = "head.safetensors", "state.pt", "log.jsonl"
-
-
-class DivergedError(RuntimeError):
-    """A head whose loss or gradient became infinite or not a number."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +133,7 @@ def train_head(
         The head, frozen and in eval mode on the CPU; None where it was stopped before its end.
 
     Raises:
-        DivergedError: the loss or its gradient is not finite; names method and iteration.
+        NonFiniteLossError: the loss or its gradient is not finite; names method and iteration.
         ValueError: the folder holds a head of other settings.
     """
     path = place.folder / HEAD_FILE
@@ -168,7 +165,7 @@ def train_head(
         loss = float(output.loss.detach().mean())
         spent += clock() - began
         if not math.isfinite(loss) or not math.isfinite(float(output.statistics["head_gradient"])):
-            raise DivergedError(f"{METHODS[name].label}, seed {seed}: loss {loss:.4g} at iteration {step}")
+            raise NonFiniteLossError(f"{METHODS[name].label}, seed {seed}: loss {loss:.4g} at iteration {step}")
         if (step + 1) % training.log_every == 0 or step + 1 == len(order):
             log.write(step + 1, loss, rate_at(step, training), output.statistics, spent)
             bar.set_postfix(loss=f"{loss:.3g}")

@@ -136,7 +136,7 @@ def test_the_seed_decides_the_start_and_the_order(instances, tmp_path):
 def test_a_loss_that_is_no_number_stops_the_training(instances, tmp_path):
     settings = with_changes(tiny_settings(), ["training.learning_rate=1e30", "training.optimiser=sgd"])
     settings = with_changes(settings, ["training.max_gradient_norm=0.0"])
-    with pytest.raises(training.DivergedError, match=r"NCE, seed 0: loss .* at iteration [1-5]"):
+    with pytest.raises(training.NonFiniteLossError, match=r"NCE, seed 0: loss .* at iteration [1-5]"):
         train_head("nce", 0, tiny_detector(), instances.images, CATEGORIES, settings, TrainingPlace(tmp_path / "nce"))
 
 
