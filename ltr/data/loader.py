@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import signal
+import weakref
 from collections.abc import Iterator, Sequence
+from functools import partial
+from multiprocessing.sharedctypes import RawValue
 from types import FrameType
 from typing import Any
 
@@ -56,12 +60,16 @@ class EpochLoader:
 
     def __init__(self, sampler: TrackingSampler, batch_size: int, num_workers: int) -> None:
         self.batches = EpochBatches(len(sampler), batch_size)
+        ending = RawValue("b", 0)
+        # At exit, before multiprocessing terminates the workers and waits for them without end.
+        atexit.register(_say, ending)
+        weakref.finalize(self, _say, ending)
         self.loader = DataLoader(
             sampler,
             batch_sampler=self.batches,
             num_workers=num_workers,
             collate_fn=collate,
-            worker_init_fn=_settle_worker,
+            worker_init_fn=partial(_settle_worker, ending),
             persistent_workers=num_workers > 0,
             pin_memory=torch.cuda.is_available(),
         )
@@ -106,17 +114,24 @@ def to_device(batch: dict[str, Any], device: torch.device) -> dict[str, Any]:
     }
 
 
-def _settle_worker(worker: int) -> None:
+def _say(ending: Any) -> None:
+    """Tell the workers that a SIGTERM is meant for them; `ending` is a ctypes byte in shared memory."""
+    ending.value = 1
+
+
+def _settle_worker(ending: Any, worker: int) -> None:
     """One thread a worker, since several libraries' pools on the same cores slow each other down; and patience.
 
     Ctrl-C and a cluster's SIGTERM reach all processes of a run. The training process decides what follows, and needs
-    its workers until the step is done; the second SIGTERM is its own, when it ends.
+    its workers until the step is done: they obey SIGTERM only once it is `ending`.
     """
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _spare_once)
+    signal.signal(signal.SIGTERM, partial(_terminate_if, ending))
 
 
-def _spare_once(number: int, frame: FrameType | None) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+def _terminate_if(ending: Any, number: int, frame: FrameType | None) -> None:
+    if ending.value:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGTERM)

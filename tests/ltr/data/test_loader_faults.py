@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from mini_training_sets import make_coco, make_trackingnet
@@ -19,8 +22,8 @@ def impatient(monkeypatch):
     monkeypatch.setattr(torch.utils.data._utils, "MP_STATUS_CHECK_INTERVAL", 0.2)
 
 
-def epoch(dataset, workers):
-    sampler = TrackingSampler(
+def sampler(dataset):
+    return TrackingSampler(
         [(dataset, 1.0)],
         CropProcessing(CropSettings(32, 4.0, 1.0, 2.0)),
         samples_per_epoch=8,
@@ -28,7 +31,10 @@ def epoch(dataset, workers):
         num_train_frames=3,
         num_test_frames=3,
     )
-    loader = make_loader(sampler, 4, workers)
+
+
+def epoch(dataset, workers):
+    loader = make_loader(sampler(dataset), 4, workers)
     loader.set_epoch(0)
     return list(loader)
 
@@ -80,3 +86,24 @@ def test_an_image_that_cannot_be_read_is_named(tmp_path):
     truncate(tmp_path / "images" / "train2017" / "000000000001.jpg")
     with pytest.raises(SampleError, match=r"coco_train2017:000000000001\.jpg#\d: .*000000000001\.jpg is cut short"):
         epoch(data, 1)
+
+
+def test_a_program_that_ends_by_the_error_ends_its_workers(tmp_path):
+    root = make_trackingnet(tmp_path, sets=1)
+    for path in (root / "TRAIN_0" / "frames" / "vid01_0").iterdir():
+        truncate(path)
+    program = f"""
+from pathlib import Path
+from ltr.data.loader import make_loader
+from ltr.data.processing import CropProcessing, CropSettings
+from ltr.data.sampler import TrackingSampler
+from ltr.dataset.tracking_net import TrackingNet
+crops = CropProcessing(CropSettings(32, 4.0, 1.0, 2.0))
+sampler = TrackingSampler([(TrackingNet(Path({str(root)!r}), "0"), 1.0)], crops, samples_per_epoch=8, max_gap=30,
+                          num_train_frames=3, num_test_frames=3)
+list(make_loader(sampler, 4, 1))
+"""
+    # A worker that outlived the error would keep the program for ever.
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 1, ended.stderr
+    assert "SampleError: trackingnet_0:vid01_0: " in ended.stderr
