@@ -55,10 +55,14 @@ ARCHITECTURES = {
     "dimp_nceplus": "dimpnet50",
     "prdimp18": "klcedimpnet18",
     "prdimp50": "klcedimpnet50",
+    "dimp_iou_lite": "dimpnet_lite0",
+    "dimp_kldis_lite": "dimpnet_lite0",
+    "dimp_nce_lite": "dimpnet_lite0",
     "dimp_nceplus_lite": "dimpnet_lite0",
     "atom_default": "atom_resnet18",
     "atom_mlis": "atom_resnet18",
     "atom_kldis": "atom_resnet18",
+    "atom_nceplus": "atom_resnet18",
 }
 
 # With random weights a peak means nothing: every frame counts as a target found without a distractor.
