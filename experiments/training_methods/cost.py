@@ -11,7 +11,7 @@ import torch
 
 from experiments.benchmarks.speed import describe_machine
 from experiments.training_methods.features import CachedCrops
-from experiments.training_methods.heads import Unit, box_settings, head_loss, new_actor, set_training, update_statistics
+from experiments.training_methods.heads import Unit, box_settings, head_loss, new_actor
 from experiments.training_methods.settings import METHODS, StudySettings, study_recipe
 from ltr.actors.base import Actor
 from ltr.models.tracking.tracking_net import BOX_LAYERS
@@ -69,7 +69,7 @@ def measure_cost(
     for name in names:
         arguments = (chosen or {}).get(name, {})
         actor = new_actor(settings, box_settings(Unit("cost", name, arguments), settings.num_samples), 0, device)
-        set_training(actor)
+        actor.net.bb_regressor.train()
         actors[name] = actor, torch.optim.Adam(actor.net.bb_regressor.parameters(), lr=1e-5)
     images = torch.zeros((1, settings.sequences_per_step, 3, settings.crop_size, settings.crop_size), device=device)
     data = study_recipe(settings).data
@@ -78,7 +78,6 @@ def measure_cost(
     for index in range(_WARMUP + rounds):
         for name, (actor, optimiser) in actors.items():
             began = _now(device, clock)
-            update_statistics(actor, crops, generator)
             loss, _ = head_loss(actor, crops, generator)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()

@@ -18,7 +18,6 @@ from experiments.training_methods.settings import METHODS, StudySettings, networ
 from ltr.actors.base import Actor
 from ltr.actors.factory import make_actor
 from ltr.admin.checkpoint import card_path, load_network, read_checkpoint, save_network
-from ltr.ebm.noise import GaussianMixture
 from ltr.models.bbreg.box_head import BoxHead
 from ltr.models.tracking.dimpnet import DiMPNet
 from ltr.ops.boxes import from_relative, to_relative
@@ -26,13 +25,8 @@ from ltr.train_settings.recipe import BoxSettings
 from ltr.trainers.loop import environment
 
 OnStep = Callable[[int, float], None]
-_NOISE = ((0.05, 0.05), (0.5, 0.5))
 _WARMUP = 0.05
 _NOISE_SEED = 77
-# Methods that follow the gradient of f in y while training.
-_FOLLOW_GRADIENT = ("mlmcmc", "dsm", "sm")
-_STATISTICS_SAMPLES = 32
-_FIRST_PASSES = 10
 _SAMPLES_FIELD = {"iou": "num_proposals", "sm": None}
 
 
@@ -107,35 +101,6 @@ def new_actor(settings: StudySettings, box: BoxSettings, seed: int, device: torc
     return make_actor(replace(study_recipe(settings), box=box), net.to(device))
 
 
-def set_training(actor: Actor) -> None:
-    """Train mode of the head; but where the method follows the gradient of f in y, boxes must not see one another.
-
-    Batch norm over boxes makes the score of a box depend on the others in the batch: the gradient of the sum of scores
-    is then no longer that of each, and nearly cancels. For such methods the two blocks over boxes normalise by running
-    statistics, which `update_statistics` keeps up to date; batch norm over images has no part in this.
-    """
-    head = actor.net.bb_regressor
-    head.train()
-    if actor.box.objective in _FOLLOW_GRADIENT:
-        for block in (head.fc3_rt, head.fc4_rt):
-            block.bn.eval()
-
-
-@torch.no_grad()
-def update_statistics(actor: Actor, crops: CachedCrops, generator: torch.Generator) -> None:
-    """Running statistics over boxes from the trackers' noise; nothing to do where batch norm makes its own."""
-    if actor.box.objective not in _FOLLOW_GRADIENT:
-        return
-    head = actor.net.bb_regressor
-    for block in (head.fc3_rt, head.fc4_rt):
-        block.bn.train()
-    energy = actor.energy(crops.features["train"], crops.features["test"], crops.boxes["train"], crops.boxes["test"])
-    noise = GaussianMixture.from_centre_size(_NOISE).to(energy.annotation.device)
-    offsets = noise.sample((len(energy.annotation), _STATISTICS_SAMPLES), generator)
-    energy(energy.annotation.unsqueeze(1) + offsets)
-    set_training(actor)
-
-
 def head_loss(
     actor: Actor, crops: CachedCrops, generator: torch.Generator, label_noise: Tensor | None = None
 ) -> tuple[Tensor, dict[str, Tensor]]:
@@ -200,7 +165,7 @@ def train_head(
     recipe = study_recipe(settings)
     actor = new_actor(settings, box_settings(unit, settings.num_samples), unit.seed, device)
     head = actor.net.bb_regressor
-    set_training(actor)
+    head.train()
     optimiser = torch.optim.Adam(head.parameters(), lr=unit.rate)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate_factor(step, unit.steps))
     generator = torch.Generator(device).manual_seed(unit.seed)
@@ -211,8 +176,6 @@ def train_head(
     for step, rows in enumerate(order):
         noise = None if errors is None else errors[:, :, rows].to(device)
         part = crops.select(rows).to(device)
-        for _ in range(1 if step else _FIRST_PASSES):
-            update_statistics(actor, part, generator)
         loss, statistics = head_loss(actor, part, generator, noise)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()

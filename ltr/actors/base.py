@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from ltr.actors.apart import boxes_apart
 from ltr.actors.energy import PRECISIONS, BoxEnergy, half_precision
 from ltr.actors.iou_regression import BOX_METHODS
 from ltr.ebm.methods import create_method
@@ -106,7 +108,10 @@ class Actor(nn.Module):
         Samples and their log densities are drawn here, on the device, for the whole batch at once.
         """
         energy = self.energy(train, test, batch["train_boxes"], batch["test_boxes"])
-        output = self.method.loss(energy, energy.annotation, generator=generator)
+        # A method that was registered from outside need not say.
+        follows = getattr(self.method, "follows_gradient", False)
+        with boxes_apart(self.net.bb_regressor, energy, generator) if follows else nullcontext():
+            output = self.method.loss(energy, energy.annotation, generator=generator)
         # Score matching does not see a constant on all scores; DistributedDataParallel wants its gradient all the same.
         loss = output.loss.mean() + 0.0 * self.net.bb_regressor.iou_predictor.bias.sum()
         return loss, {f"box/{name}": value for name, value in output.statistics.items()}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -34,7 +34,11 @@ class MethodOutput:
 
 
 class Method(Protocol):
-    """What the registry holds."""
+    """What the registry holds.
+
+    A method whose loss has the gradient of f in the points in it, or that moves points along it, says so by a class
+    attribute `follows_gradient = True`: f must then score each point by itself, without a look at the others.
+    """
 
     def loss(self, energy: Energy, annotation: Tensor, generator: torch.Generator | None = None) -> MethodOutput:
         """Loss of a batch.
@@ -226,6 +230,7 @@ class MLMCMC:
         step_length: a, of every dimension: a figure, (centre, size), or one per dimension.
     """
 
+    follows_gradient: ClassVar[bool] = True
     num_samples: int = 128
     steps: int = 8
     step_length: Sigma = 1e-5
@@ -251,6 +256,8 @@ class SM:
 
     It and DSM take gradients in the points inside `torch.no_grad` too.
     """
+
+    follows_gradient: ClassVar[bool] = True
 
     @torch.enable_grad()
     def loss(self, energy: Energy, annotation: Tensor, generator: torch.Generator | None = None) -> MethodOutput:
@@ -278,6 +285,7 @@ class DSM:
         share_noise: draw the offsets once and use them for every element of the batch.
     """
 
+    follows_gradient: ClassVar[bool] = True
     sigma: Sigma = 0.075
     num_samples: int = 128
     share_noise: bool = False

@@ -114,31 +114,3 @@ def test_a_head_that_diverges_is_named(study, monkeypatch):
     monkeypatch.setattr(heads, "head_loss", broken)
     with pytest.raises(DivergedError, match=r"u: loss nan.* at 0"):
         train_head(Unit("u", "nce", steps=2), crops, settings, CPU)
-
-
-@pytest.mark.parametrize(("method", "alone"), [("dsm", True), ("mlmcmc4", True), ("nceplus", False)])
-def test_where_gradients_are_followed_boxes_do_not_see_one_another(study, method, alone):
-    place, settings = study
-    crops = open_cache(place.cache, settings, "train").select([0, 1]).to(CPU)
-    actor = heads.new_actor(settings, box_settings(Unit("u", method), 8), 0, CPU)
-    heads.set_training(actor)
-    generator = torch.Generator().manual_seed(0)
-    heads.update_statistics(actor, crops, generator)
-    features, boxes = crops.features, crops.boxes
-    energy = actor.energy(features["train"], features["test"], boxes["train"], boxes["test"])
-    points = energy.annotation[:, None] + 0.3 * torch.randn(len(energy.annotation), 6, 4, generator=generator)
-    few, many = energy(points[:, :3]), energy(points)[:, :3]
-    assert torch.allclose(few, many, atol=1e-7 + 1e-4 * float(many.abs().max().detach())) == alone
-
-
-def test_statistics_follow_the_boxes_only_where_they_are_needed(study):
-    place, settings = study
-    crops = open_cache(place.cache, settings, "train").select([0, 1]).to(CPU)
-    moved = {}
-    for method in ("dsm", "nce"):
-        actor = heads.new_actor(settings, box_settings(Unit("u", method), 8), 0, CPU)
-        heads.set_training(actor)
-        before = actor.net.bb_regressor.fc3_rt.bn.running_mean.clone()
-        heads.update_statistics(actor, crops, torch.Generator().manual_seed(0))
-        moved[method] = not torch.equal(before, actor.net.bb_regressor.fc3_rt.bn.running_mean)
-    assert moved == {"dsm": True, "nce": False}
