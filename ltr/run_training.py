@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import importlib
+import importlib.util
 import json
 import signal
 import sys
@@ -25,8 +26,8 @@ EXAMPLES = """examples:
   python ltr/run_training.py dimp_nceplus_lite --workspace /data/runs --num-workers 8
   python ltr/run_training.py dimp_nceplus_lite --set box.weight=0.1 --set epochs=2
   python ltr/run_training.py dimp_nceplus --print
-
   python ltr/run_training.py dimp_nceplus --dry-run
+  python ltr/run_training.py my_recipe.py
   torchrun --nproc_per_node 4 ltr/run_training.py dimp_nceplus --set batch_size=80 --set micro_batches=4
 
 The same command resumes a run that was stopped. Data sets are found by environment variables such as
@@ -47,13 +48,16 @@ def recipes() -> dict[str, str]:
 
 
 def load_recipe(names: Sequence[str]) -> Recipe:
-    """The recipe called `<name>` or `<module> <name>`.
+    """The recipe called `<name>` or `<module> <name>`, or that of the function `recipe()` of a file `<path>.py`.
 
     Raises:
-        ValueError: for an unknown name (the nearest is named).
+        ValueError: for an unknown name (the nearest is named), or a file that has no such function.
+        FileNotFoundError: there is no such file.
     """
     known = recipes()
     name = names[-1]
+    if name.endswith(".py"):
+        return _recipe_of_file(Path(name))
     if name not in known:
         raise ValueError(unknown_name("recipe", name, known))
     folder = known[name].split(".")[-2]
@@ -63,13 +67,27 @@ def load_recipe(names: Sequence[str]) -> Recipe:
     return recipe
 
 
+def _recipe_of_file(path: Path) -> Recipe:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if not path.is_file() or spec is None or spec.loader is None:
+        raise FileNotFoundError(f"{path}: no such recipe file")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    made = getattr(module, "recipe", lambda: None)()
+    if not isinstance(made, Recipe):
+        raise ValueError(f"{path} has no function recipe() that returns a Recipe")
+    return made
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     default = RunSettings()
     result = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    result.add_argument("recipe", nargs="+", metavar="NAME", help=f"a recipe: {', '.join(recipes())}")
+    result.add_argument(
+        "recipe", nargs="+", metavar="NAME", help=f"a recipe: {', '.join(recipes())}; or a file of your own"
+    )
     result.add_argument("--workspace", type=Path, default=default.workspace, help="folder of runs (%(default)s)")
     result.add_argument("--device", default=default.device, help="where to train (here: %(default)s)")
     result.add_argument("--num-workers", type=int, default=default.num_workers, help="loading processes (%(default)s)")

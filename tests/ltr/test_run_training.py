@@ -88,3 +88,19 @@ def test_a_missing_accelerate_is_one_line(command, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "accelerate", None)
     assert command() == 2
     assert capsys.readouterr().err == "error: training needs Accelerate: pip install 'ebm-tracking[train]'\n"
+
+
+def test_a_recipe_may_come_from_a_file(tmp_path, capsys):
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from dataclasses import replace\n"
+        "from ltr.train_settings.dimp import dimp_nceplus_lite\n"
+        "def recipe():\n    return replace(dimp_nceplus_lite.recipe(), name='mine')\n"
+    )
+    assert main([str(file), "--print", "--set", "epochs=3"]) == 0
+    assert '"name": "mine"' in (printed := capsys.readouterr().out) and '"epochs": 3' in printed
+    file.write_text("recipe = int\n")
+    assert main([str(file), "--print"]) == 2
+    assert "has no function recipe() that returns a Recipe" in capsys.readouterr().err
+    assert main([str(tmp_path / "none.py"), "--print"]) == 2
+    assert "none.py: no such recipe file" in capsys.readouterr().err
