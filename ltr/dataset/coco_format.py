@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 
 from ltr.data.image import read_image
-from ltr.dataset.base import SequenceInfo
 from ltr.dataset.boxfile import AnnotationError
 from ltr.dataset.coco_masks import mask_box
-from ltr.dataset.index import Index, make_index, open_index
+from ltr.dataset.index import Index, IndexedSequences, make_index, open_index
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ def coco_format_files(root: Path, split: str) -> tuple[Path, Path]:
     return root / annotation, root / (folder or "images")
 
 
-class CocoFormat:
+class CocoFormat(IndexedSequences):
     """Objects of a COCO instances file and a folder of images.
 
     Args:
@@ -101,17 +100,6 @@ class CocoFormat:
             raise AnnotationError(f"{folder} is not a folder: the images of {path} should lie there")
         rule = f"{path.name}, boxes above {smallest:g} px"
         self.index = open_index(name, path.parent, [path], rule, lambda: _index(path, smallest))
-
-    def __len__(self) -> int:
-        return len(self.index)
-
-    def sequence_name(self, index: int) -> str:
-        """Image file and annotation id."""
-        return self.index.name(index)
-
-    def sequence_info(self, index: int) -> SequenceInfo:
-        """The box, as a sequence of one frame."""
-        return self.index.info(index)
 
     def frames(self, index: int, frame_ids: Sequence[int]) -> list[np.ndarray]:
         """The image, once a frame asked for."""

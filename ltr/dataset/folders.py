@@ -14,12 +14,12 @@ import numpy as np
 from ltr.data.image import read_image
 from ltr.dataset.base import SequenceInfo
 from ltr.dataset.boxfile import AnnotationError, positive, read_boxes
-from ltr.dataset.index import open_index, read_index
+from ltr.dataset.index import IndexedSequences, open_index, read_index
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
 
 
-class FolderSequences:
+class FolderSequences(IndexedSequences):
     """`<root>/<sequence>/img/*.jpg` with `groundtruth_rect.txt`, one box a frame in the order of the frames' numbers.
 
     Boxes count pixels from 0, unlike OTB's own files of this name. Frames whose names are no numbers come by name.
@@ -52,17 +52,6 @@ class FolderSequences:
             f"visible: sides above {smallest:g} px",
             lambda: read_index(chosen, lambda k: _read_sequence(root / chosen[k], smallest), name),
         )
-
-    def __len__(self) -> int:
-        return len(self.index)
-
-    def sequence_name(self, index: int) -> str:
-        """Name of a sequence: its folder's."""
-        return self.index.name(index)
-
-    def sequence_info(self, index: int) -> SequenceInfo:
-        """Annotation of a sequence."""
-        return self.index.info(index)
 
     def frames(self, index: int, frame_ids: Sequence[int]) -> list[np.ndarray]:
         """Frames, uint8 RGB [H, W, 3]. Raises AnnotationError where frames came or went since the index was made."""

@@ -59,6 +59,27 @@ class Index:
         return SequenceInfo(boxes, positive(boxes), self.visible[span])
 
 
+class IndexedSequences:
+    """A training data set whose sequences are those of its index; a subclass opens that and reads frames.
+
+    Attributes:
+        index: the annotations.
+    """
+
+    index: Index
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def sequence_name(self, index: int) -> str:
+        """Name of a sequence, as the index has it."""
+        return self.index.name(index)
+
+    def sequence_info(self, index: int) -> SequenceInfo:
+        """Annotation of a sequence."""
+        return self.index.info(index)
+
+
 def make_index(names: Sequence[str], annotations: Sequence[tuple[np.ndarray, np.ndarray]]) -> Index:
     """An index of the boxes [T, 4] and visibility [T] of sequences."""
     lengths = [len(boxes) for boxes, _ in annotations]

@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from ltr.data.image import read_image
-from ltr.dataset.base import SequenceInfo
 from ltr.dataset.boxfile import AnnotationError, positive, read_boxes, read_flags
-from ltr.dataset.index import open_index, read_index
+from ltr.dataset.index import IndexedSequences, open_index, read_index
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ def read_annotation(files: VideoFiles) -> tuple[np.ndarray, np.ndarray]:
     return boxes, visible
 
 
-class IndexedVideos:
+class IndexedVideos(IndexedSequences):
     """Videos whose annotations come from a cached index (`ltr.dataset.index`).
 
     Args:
@@ -99,17 +98,6 @@ class IndexedVideos:
             "visible: positive box, no flag",
             lambda: read_index([video.name for video in videos], lambda k: read_annotation(videos[k]), name),
         )
-
-    def __len__(self) -> int:
-        return len(self.index)
-
-    def sequence_name(self, index: int) -> str:
-        """The official name."""
-        return self.index.name(index)
-
-    def sequence_info(self, index: int) -> SequenceInfo:
-        """Boxes; visible where the box is valid and no flag speaks against it."""
-        return self.index.info(index)
 
     def frames(self, index: int, frame_ids: Sequence[int]) -> list[np.ndarray]:
         """Frames, uint8 RGB [H, W, 3]."""
