@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from pytracking.errors import UserError, run_main
+from pytracking.report_options import add_results_options, read_scores
 
 _EXAMPLES = """examples
   python -m pytracking.analysis.report dimp/dimp_nceplus_lite=ours opencv/csrt=CSRT
@@ -34,29 +35,9 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "trackers",
-        nargs="+",
-        metavar="TRACKER/PARAMETERS[:RUN][=NAME]",
-        help="whose results, such as dimp/dimp_nceplus or dimp/dimp50:0,1,2=DiMP-50",
-    )
+    add_results_options(parser)
     parser.add_argument("--output", type=Path, metavar="FILE", help="default: results/result_plots/DATASET/report.html")
-    results = parser.add_argument_group("results")
-    results.add_argument("--dataset_name", default="demo", metavar="NAME", help="data set (default: demo)")
-    results.add_argument(
-        "--dataset_path",
-        type=Path,
-        metavar="PATH",
-        help="its folder, where it is not configured; or annotations alone: pysot's JSON, or a folder of "
-        "<sequence>.txt",
-    )
-    results.add_argument("--sequence", nargs="+", metavar="NAME", help="only these sequences (default: all)")
-    results.add_argument("--results", type=Path, metavar="FOLDER", help="default: results/tracking_results")
-    results.add_argument("--protocol", default="pytracking", help="evaluation protocol (default: pytracking)")
-    results.add_argument("--exclude_invalid_frames", action="store_true", help="leave frames without a target out")
-    results.add_argument("--skip_missing_seq", action="store_true", help="leave out sequences without a result")
-    results.add_argument("--merge_results", action="store_true", help="average the runs of one tracker")
-    results.add_argument(
+    parser.add_argument(
         "--against",
         metavar="NAME",
         help="tracker that differences are taken to, with intervals of 95 %% by a paired bootstrap over the sequences "
@@ -93,24 +74,9 @@ def main(argv: list[str] | None = None) -> int:
     if not 0 < args.max_megabytes <= 2000:
         raise UserError(f"--max-megabytes {args.max_megabytes:g}: a number above 0, at most 2000")
     # Imported after parsing, so that --help and a mistyped option answer at once.
-    from pytracking.analysis.annotations import find_sequences
-    from pytracking.analysis.extract import extract_scores
     from pytracking.analysis.report_html import write_report
-    from pytracking.evaluation.environment import results_root
-    from pytracking.run_report import parse_runs
 
-    runs = [run for text in args.trackers for run in parse_runs(text)]
-    sequences = find_sequences(args.dataset_name, args.dataset_path, args.sequence)
-    results = results_root(args.results)
-    scores = extract_scores(
-        runs,
-        sequences,
-        results,
-        protocol=args.protocol,
-        exclude_invalid_frames=args.exclude_invalid_frames,
-        skip_missing_seq=args.skip_missing_seq,
-        merge_results=args.merge_results,
-    )
+    scores, runs, sequences, results = read_scores(args)
     path = write_report(
         args.output or Path("results", "result_plots", args.dataset_name, "report.html"),
         scores,

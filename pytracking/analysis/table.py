@@ -25,7 +25,7 @@ from pytracking.analysis.tables import format_table
 from pytracking.errors import UserError, run_main
 from pytracking.evaluation.environment import results_root
 from pytracking.evaluation.tracker import TrackerRun
-from pytracking.run_report import parse_runs
+from pytracking.report_options import parse_runs
 
 _FILE = Path(__file__).with_name("published.json")
 

@@ -11,7 +11,7 @@ import pytest
 
 import pytracking
 from pytracking import __main__ as package_main
-from pytracking import run_demo, run_report, run_tracker
+from pytracking import report_options, run_demo, run_tracker
 from pytracking.errors import UserError, run_main
 from pytracking.evaluation.boxfile import read_boxes
 from pytracking.video import read_video
@@ -37,8 +37,7 @@ def test_no_module_shadows_another_package() -> None:
 
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_help_tells_the_options(script: str, capsys: pytest.CaptureFixture) -> None:
-    module = {"run_demo": run_demo, "run_tracker": run_tracker, "run_report": run_report}.get(script)
-    main = module.main if module else importlib.import_module(f"pytracking.{script}").main
+    main = importlib.import_module(f"pytracking.{script}").main
     with pytest.raises(SystemExit) as caught:
         main(["--help"])
     assert caught.value.code == 0
@@ -165,11 +164,11 @@ def test_report(sequence_root: Path, capsys: pytest.CaptureFixture) -> None:
 @pytest.mark.parametrize("text", ["kcf", "/kcf", "opencv/", "opencv/kcf:a", "opencv/kcf:1,,2"])
 def test_report_refuses_other_names(text: str) -> None:
     with pytest.raises(UserError, match="TRACKER/PARAMETERS"):
-        run_report.parse_runs(text)
+        report_options.parse_runs(text)
 
 
 def test_report_names_runs() -> None:
-    runs = run_report.parse_runs("dimp/dimp50:0,12=DiMP")
+    runs = report_options.parse_runs("dimp/dimp50:0,12=DiMP")
     assert [(run.name, run.parameter_name, run.run_id, run.display_name) for run in runs] == [
         ("dimp", "dimp50", 0, "DiMP"),
         ("dimp", "dimp50", 12, "DiMP"),
