@@ -23,6 +23,15 @@ from ltr.admin.files import write_json, write_text
 from pytracking.errors import UserError
 
 STUDY_FILE = "training_methods.json"
+# Under which table a picture stands, and what it shows.
+_CAPTIONS = {
+    "main": ("training_methods", "IoU, likelihood and AUC of every head, and IoU over cost"),
+    "choices": ("training_methods_steps", "IoU of refined validation boxes over the step of the ascent"),
+    "beta": ("training_methods_beta", "IoU and likelihood over beta"),
+    "samples": ("training_methods_samples", "IoU and likelihood over M"),
+    "sigma": ("training_methods_sigma", "IoU and likelihood over the noise"),
+    "label-noise": ("training_methods_label-noise", "IoU and likelihood over the errors of the annotations"),
+}
 _MARKED = re.compile(r"(<!-- (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -67,6 +76,9 @@ def write_report(cards: Path, docs: Path) -> list[Path]:
         if result is not None:
             tables[name] = ablation_table(result)
             pictures[f"training_methods_{name}"] = ablation_figure(name, result)
+    for name, (picture, caption) in _CAPTIONS.items():
+        if name in tables:
+            tables[name] += f"\n\n![{caption}](images/{picture}.png)"
     page = docs / "training_methods.md"
     write_text(page, fill(page.read_text(encoding="utf-8"), tables, str(page)))
     written = [page]

@@ -66,6 +66,7 @@ def test_the_study_from_crops_to_tables(study, short_grids, sequences, tmp_path,
     written = [*report.publish(place.folder, tmp_path / "cards"), *report.write_report(tmp_path / "cards", docs)]
     assert all(path.stat().st_size > 0 for path in written)
     page = (docs / "training_methods.md").read_text()
+    assert "](images/training_methods.png)" in page and "](images/training_methods_beta.png)" not in page
     assert "| NCE+ |" in page and "| IoU |" in page and "minus NCE+" in page
     assert (docs / "images" / "training_methods.png").read_bytes().startswith(b"\x89PNG")
     rows = (tmp_path / "cards" / "training_methods.csv").read_text().splitlines()
