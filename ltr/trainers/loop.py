@@ -26,6 +26,7 @@ from ltr.trainers.batch_norm import StepStatistics, set_train_mode, synchronise
 from ltr.trainers.curves import draw_curves
 from ltr.trainers.failure import NonFiniteLossError, non_finite
 from ltr.trainers.figures import Clock, figures_of, summary
+from ltr.trainers.only_run import only_run
 from ltr.trainers.optimisation import (
     WeightAverage,
     clip_gradients,
@@ -64,9 +65,10 @@ def train(recipe: Recipe, run: RunSettings, prepare_tracking: Prepare | None = N
         CheckpointError: no checkpoint of the run can be read.
         MissingPackageError: Accelerate is not installed.
         OSError: the disk is full; older checkpoints are whole.
-        ValueError: settings that do not fit together, or another recipe's checkpoint.
+        ValueError: settings that do not fit together, another recipe's checkpoint, or another program that trains in
+            the same folder.
     """
-    with StopRequest() as stop:
+    with only_run(run.workspace / recipe.name), StopRequest() as stop:
         training = set_up(recipe, run, prepare_tracking)
         try:
             for epoch in range(training.state.epochs, recipe.epochs):
