@@ -6,10 +6,12 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe, wait
+from typing import Any
 
 from pytracking.errors import UserError
 from pytracking.evaluation.execution import Event, Failed, Lost, Tracked, TrackerSpec, Unit, Unusable
@@ -161,9 +163,22 @@ def _ends_soon(process: subprocess.Popen[bytes]) -> bool:
 
 @contextmanager
 def _without_interrupt() -> Iterator[None]:
-    """Hold SIGINT back, for this thread and the processes that it starts, so that Ctrl-C reaches none half started."""
+    """Put SIGINT and SIGTERM off until the end of a block, in which a process is started and noted down.
+
+    The process that is started inherits that SIGINT is blocked, so that Ctrl-C reaches none half started.
+    """
+    late: list[int] = []
+    handlers: dict[int, Any] = {}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
+        if threading.current_thread() is threading.main_thread():
+            # A mask alone does not do: another thread may take the signal, and this one then runs its handler.
+            for number in (signal.SIGTERM, signal.SIGINT):
+                handlers[number] = signal.signal(number, lambda received, frame: late.append(received))
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for put_off, handler in handlers.items():
+            signal.signal(put_off, signal.SIG_DFL if handler is None else handler)
+        if late:
+            signal.raise_signal(late[0])

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
+import signal
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import faulty_trackers
 import pytest
@@ -14,6 +17,7 @@ from pytracking.errors import UserError
 from pytracking.evaluation import workers as worker_module
 from pytracking.evaluation.data import Sequence
 from pytracking.evaluation.datasets import get_dataset
+from pytracking.evaluation.execution import TrackerSpec, Unit
 from pytracking.evaluation.running import Workers, run_dataset
 from pytracking.evaluation.tracker import TrackerRun, trackerlist
 from pytracking.evaluation.workers import WorkerProcesses, default_threads, describe_exit
@@ -268,3 +272,30 @@ def test_a_spoiled_worker_is_replaced(
     assert (failure.sequence, failure.message) == ("group_far", "RuntimeError: CUDA error, in pretence")
     assert left(tmp_path / FOLDER) == complete("near")
     assert started == [0, 0]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_a_worker_starts_comes_after_it_is_noted_down(
+    number: int, sequences: list[Sequence], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(received: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    started: list[subprocess.Popen[bytes]] = []
+    start = subprocess.Popen
+
+    def interrupted(*args: Any, **kwargs: Any) -> subprocess.Popen[bytes]:
+        started.append(start(*args, **kwargs))
+        signal.raise_signal(number)
+        return started[-1]
+
+    monkeypatch.setattr(worker_module.subprocess, "Popen", interrupted)
+    backend = WorkerProcesses(1, 1)
+    before = signal.signal(number, interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            backend.submit(Unit(0, TrackerSpec("static", StaticParameters(), None), sequences[0], 0))
+    finally:
+        signal.signal(number, before)
+        backend.close()
+    assert [process.poll() for process in started] == [-signal.SIGKILL]
