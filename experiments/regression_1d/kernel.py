@@ -21,6 +21,7 @@ from torch.autograd import Function
 
 from experiments.regression_1d.network import WIDTH, Y_COUNT, Score
 from ltr.admin.files import whole_file
+from ltr.admin.paths import cache_folder
 
 SOURCE = Path(__file__).with_name("kernel.cpp")
 FLAGS = ("-O3", "-march=native", "-shared", "-fPIC")
@@ -42,11 +43,6 @@ def compiler() -> str:
         if found:
             return found
     raise KernelError(f"no C++ compiler found (looked for {', '.join(names)}; $CXX names another)")
-
-
-def cache_folder() -> Path:
-    """Where compiled kernels lie: `ebm-tracking` in `$XDG_CACHE_HOME`, else in `~/.cache`."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ebm-tracking"
 
 
 @functools.cache

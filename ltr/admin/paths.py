@@ -45,3 +45,11 @@ def dataset_path(name: str) -> Path:
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}, given for data set '{name}' by {source}, is not a folder")
     return folder
+
+
+def cache_folder() -> Path:
+    """Where what can be made again is kept: EBM_TRACKING_CACHE, else `ebm-tracking` in the user's cache folder."""
+    given = os.environ.get("EBM_TRACKING_CACHE")
+    if given:
+        return Path(given).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ebm-tracking"

@@ -19,6 +19,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ltr.admin.files import whole_file
+from ltr.admin.paths import cache_folder
 from ltr.dataset.base import SequenceInfo
 from ltr.dataset.boxfile import AnnotationError, positive
 
@@ -124,14 +125,6 @@ def _read_chunk(
     read: Callable[[int], tuple[np.ndarray, np.ndarray]], numbers: range
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     return [read(number) for number in numbers]
-
-
-def cache_folder() -> Path:
-    """Where indices are kept: EBM_TRACKING_CACHE, else `ebm-tracking` in the user's cache folder."""
-    given = os.environ.get("EBM_TRACKING_CACHE")
-    if given:
-        return Path(given).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ebm-tracking"
 
 
 def index_file(name: str, root: Path) -> Path:

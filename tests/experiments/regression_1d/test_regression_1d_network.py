@@ -116,7 +116,7 @@ def test_kernel_refuses_what_it_cannot_read() -> None:
 
 
 def test_a_missing_or_failing_compiler_is_one_clear_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("EBM_TRACKING_CACHE", str(tmp_path / "cache"))
     load = partial(kernel.library.__wrapped__)
     monkeypatch.setenv("CXX", "no-such-compiler")
     with pytest.raises(kernel.KernelError, match=r"no C\+\+ compiler found \(looked for no-such-compiler"):
