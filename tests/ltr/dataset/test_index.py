@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from mini_training_sets import make_trackingnet
 from tiny_data import write_lines, write_sequence
 
+from ltr.admin.paths import cache_folder
 from ltr.dataset import index as index_module
 from ltr.dataset.boxfile import AnnotationError
 from ltr.dataset.folders import FolderSequences
-from ltr.admin.paths import cache_folder
 from ltr.dataset.index import index_file, make_index
 from ltr.dataset.tracking_net import TrackingNet
 
