@@ -88,6 +88,16 @@ def is_trained(folder: Path, unit: Unit) -> bool:
     return True
 
 
+def find_trained_alike(folder: Path, unit: Unit) -> tuple[DiMPNet, dict[str, Any]] | None:
+    """The network in `folder` that was trained as `unit` is to be, whatever its name, and its record."""
+    wanted = json.loads(json.dumps(asdict(unit)))
+    for path in sorted(folder.glob(f"{unit.method}_*.safetensors")):
+        card = json.loads(card_path(path).read_text(encoding="utf-8")) if card_path(path).is_file() else {}
+        if card and card["unit"] | {"name": unit.name} == wanted:
+            return cast(DiMPNet, load_network(path)), card["training"]
+    return None
+
+
 def new_actor(settings: StudySettings, box: BoxSettings, seed: int, device: torch.device) -> Actor:
     """The study's network with a fresh box head, and how it is trained. Everything but the head is frozen."""
     constructor, trained = read_checkpoint(network_path(settings))

@@ -53,10 +53,13 @@ def estimate(place: Workplace, settings: StudySettings, sequences: list[Clip]) -
     choice += len(fine_grid((1.0, 1.0))) * min(settings.fine_samples, settings.validation_samples)
     seconds = {
         "trials": sum(
-            count * (settings.trial_steps * ms.get(name, ms["iou"]) / 1000 + choice * frames * frame)
+            count * (settings.steps * ms.get(name, ms["iou"]) / 1000 + choice * frames * frame)
             for name, count in tried.items()
         ),
-        "heads": len(settings.seeds) * settings.steps * sum(ms[name] for name in settings.methods) / 1000,
+        # A method's best trial is its first head.
+        "heads": settings.steps
+        * sum(ms[name] * (len(settings.seeds) - (name in owners)) for name in settings.methods)
+        / 1000,
         "steps of the ascent": heads * choice * frames * frame,
         # The likelihood costs about as much as the refinement.
         "test crops": heads * settings.test_samples * frames * 2 * frame,
@@ -71,8 +74,8 @@ def print_plan(place: Workplace, settings: StudySettings, sequences: list[Clip])
     frames = sum(len(clip.frames) for clip in sequences)
     print(f"{len(settings.methods)} methods ({labels}), seeds {', '.join(map(str, settings.seeds))}")
     print(
-        f"{settings.steps} steps of {settings.sequences_per_step} sequences, M = {settings.num_samples}; trials of "
-        f"{settings.trial_steps} steps; rates {', '.join(f'{rate:g}' for rate in settings.rates)}"
+        f"{settings.steps} steps of {settings.sequences_per_step} sequences, M = {settings.num_samples}; "
+        f"rates {', '.join(f'{rate:g}' for rate in settings.rates)}"
     )
     print(f"tracking: {len(sequences)} sequences, {frames} frames a head")
     print(f"features: {cache_bytes(settings) / 2**30:.2f} GiB in {place.cache}")

@@ -138,7 +138,7 @@ def difference_table(study: dict[str, Any]) -> str:
 
 
 def choice_table(study: dict[str, Any]) -> str:
-    """Markdown: what was tried on validation crops in short runs, and what was taken."""
+    """Markdown: what was tried on validation crops, and what was taken."""
     rows = []
     for name, row in study["methods"].items():
         if isinstance(row["trials"], str):

@@ -67,7 +67,7 @@ class StudySettings:
     Attributes:
         methods: keys of `METHODS`.
         seeds: of the head's first weights, the order of the crops and the box samples.
-        steps, trial_steps: training steps of a head, and of the shorter runs that settings are chosen by.
+        steps: training steps of a head.
         sequences_per_step: sequences a step; each has the recipe's number of test frames.
         num_samples: M.
         rates: Adam's learning rates that are tried.
@@ -86,7 +86,6 @@ class StudySettings:
     methods: tuple[str, ...] = tuple(METHODS)
     seeds: tuple[int, ...] = (0, 1, 2)
     steps: int = 600
-    trial_steps: int = 150
     sequences_per_step: int = 8
     num_samples: int = 128
     rates: tuple[float, ...] = (1e-3, 3e-3)
@@ -108,7 +107,7 @@ class StudySettings:
         for name in self.methods:
             if name not in METHODS:
                 raise ValueError(unknown_name("method", name, METHODS))
-        for name in ("steps", "trial_steps", "sequences_per_step", "num_samples", "train_samples", "nll_samples"):
+        for name in ("steps", "sequences_per_step", "num_samples", "train_samples", "nll_samples"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
         if not self.methods or not self.seeds or not self.rates:
@@ -127,7 +126,6 @@ def quick(settings: StudySettings) -> StudySettings:
         settings,
         seeds=settings.seeds[:2],
         steps=12,
-        trial_steps=4,
         sequences_per_step=4,
         num_samples=32,
         rates=settings.rates[:1],

@@ -16,6 +16,7 @@ from experiments.training_methods.features import CachedCrops, open_cache
 from experiments.training_methods.heads import (
     DivergedError,
     Unit,
+    find_trained_alike,
     is_trained,
     load_head,
     save_unit,
@@ -27,6 +28,7 @@ from experiments.training_methods.settings import METHODS, StudySettings
 from ltr.admin.files import write_json
 from pytracking.networks import checksum
 
+TRIALS = "trials"  # the folder of trained trials, in a workplace's
 # Time of a step relative to IoU regression's, for estimates only; `cost` measures it.
 WEIGHTS = {"mlmcmc1": 1.5, "mlmcmc4": 3.5, "mlmcmc8": 6.5, "dsm": 3.2}
 
@@ -49,10 +51,11 @@ class Workplace:
 
 
 def choose_settings(place: Workplace, settings: StudySettings) -> dict[str, dict[str, Any]]:
-    """Arguments and learning rate of every method, by short runs on the first seed.
+    """Arguments and learning rate of every method, by heads trained in full on the first seed.
 
     First the method's candidates at the first rate, then the other rates with the best of them; what counts is the IoU
-    of refined validation boxes, each trial with the step of the ascent that suits it.
+    of refined validation boxes, each trial with the step of the ascent that suits it. Short trials would not do: long
+    Langevin steps look best after a quarter of a training, and fail before its end.
 
     Returns:
         Method -> {'arguments', 'rate', 'trials'}; also written to `choices.json`.
@@ -87,7 +90,7 @@ def choose_settings(place: Workplace, settings: StudySettings) -> dict[str, dict
 
 def _trial(method: str, number: int, arguments: dict[str, Any], rate: float, settings: StudySettings) -> Unit:
     name = f"{method}_trial{number}"
-    return Unit(name, method, arguments, rate, settings.trial_steps, settings.seeds[0])
+    return Unit(name, method, arguments, rate, settings.steps, settings.seeds[0])
 
 
 def _run_trials(
@@ -102,7 +105,7 @@ def _run_trials(
 
 def try_unit(place: Workplace, settings: StudySettings, unit: Unit) -> dict[str, Any]:
     """Train a trial and find its best step: {'iou', 'step_length'}; an IoU of 0 where it diverged."""
-    folder = place.folder / "trials"
+    folder = place.folder / TRIALS
     try:
         train_unit(place, settings, unit, folder)
     except DivergedError as error:
@@ -139,10 +142,12 @@ def train_units(place: Workplace, settings: StudySettings, units: Sequence[Unit]
 
 
 def train_unit(place: Workplace, settings: StudySettings, unit: Unit, folder: Path) -> None:
-    """Train one unit and write its network, unless it is there."""
+    """Train one unit and write its network, unless it is there; a trial that was trained alike is taken over."""
     if is_trained(folder, unit):
         return
-    net, record = train_head(unit, crops_of(place, settings, "train"), settings, torch.device(place.device))
+    net, record = find_trained_alike(place.folder / TRIALS, unit) or train_head(
+        unit, crops_of(place, settings, "train"), settings, torch.device(place.device)
+    )
     save_unit(folder, unit, net, record, settings)
 
 

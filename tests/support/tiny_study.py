@@ -16,7 +16,6 @@ SIZES = {
     "methods": ("iou", "nceplus"),
     "seeds": (0, 1),
     "steps": 3,
-    "trial_steps": 2,
     "sequences_per_step": 2,
     "num_samples": 8,
     "rates": (1e-3,),

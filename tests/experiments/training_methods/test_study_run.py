@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from tiny_data import write_sequence
 from tiny_study import tiny_study
 
 from experiments.training_methods import __main__ as command
 from experiments.training_methods import ablations, report, results, stages
 from experiments.training_methods.features import build_cache
-from experiments.training_methods.heads import box_settings
+from experiments.training_methods.heads import box_settings, find_trained_alike, is_trained, load_head, unit_path
 from experiments.training_methods.settings import METHODS, StudySettings, quick
 from experiments.training_methods.tracking import clips
 from ltr.actors.iou_regression import BOX_METHODS
@@ -121,7 +122,26 @@ def test_settings_are_chosen_by_validation_iou(study, monkeypatch):
     assert choices["mlmcmc4"]["rate"] == choices["mlmcmc1"]["rate"] == 3e-3
     assert choices["mlmcmc1"]["trials"] == "as mlmcmc4"
     assert choices["dsm"] == {**choices["dsm"], "arguments": {}, "rate": 1e-3}
-    assert len(tried) == 4 + 3 and all(unit.steps == settings.trial_steps for unit in tried)
+    assert len(tried) == 4 + 3 and all(unit.steps == settings.steps for unit in tried)
+
+
+def test_a_head_that_was_trained_as_a_trial_is_not_trained_again(study, monkeypatch):
+    place, settings = study
+    build_cache(place.cache, settings)
+    trial = stages.Unit("nce_trial1", "nce", rate=3e-3, steps=2)
+    stages.train_unit(place, settings, trial, place.folder / stages.TRIALS)
+    other = stages.Unit("nce_1", "nce", rate=3e-3, steps=2, seed=1)
+    assert find_trained_alike(place.folder / stages.TRIALS, other) is None
+
+    def train_head(*arguments):
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(stages, "train_head", train_head)
+    head = replace(trial, name="nce_0")
+    stages.train_unit(place, settings, head, place.folder / "heads")
+    assert is_trained(place.folder / "heads", head)
+    taken, tried = (load_head(unit_path(place.folder / f, u)) for f, u in (("heads", head), (stages.TRIALS, trial)))
+    assert all(torch.equal(a, b) for a, b in zip(taken.state_dict().values(), tried.state_dict().values()))
 
 
 def test_a_trial_that_diverges_is_not_taken(study, monkeypatch):
