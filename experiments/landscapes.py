@@ -46,6 +46,8 @@ from pytracking.visualise import COLOURS
 SHIPPED = "dimp_nceplus_lite"
 # The shipped network's step (docs/training.md), where none was chosen for a head.
 _SHIPPED_STEP = (5e-4, 2e-3)
+# The narrowest range of f and of p that a picture's colours cover.
+_LEAST_RANGE = 0.01
 
 
 @dataclass(frozen=True)
@@ -256,7 +258,12 @@ def _draw_grid(axis: Axes, found: Landscape, grid: Tensor, position: bool) -> No
     # y grows downwards in a picture, a size upwards.
     extent = (low, high, high, low) if position else (low, high, low, high)
     origin: Literal["upper", "lower"] = "upper" if position else "lower"
-    shown = axis.imshow(grid.numpy(), extent=extent, origin=origin, cmap="viridis", interpolation="nearest")
+    # Differences too small to matter are not to look like a landscape.
+    highest = float(grid.max())
+    lowest = min(float(grid.min()), highest - _LEAST_RANGE)
+    shown = axis.imshow(
+        grid.numpy(), extent=extent, origin=origin, vmin=lowest, vmax=highest, cmap="viridis", interpolation="nearest"
+    )
     axis.plot(0, 0, "+", color="white", markersize=8)
     assert axis.figure is not None
     axis.figure.colorbar(shown, ax=axis, fraction=0.046)

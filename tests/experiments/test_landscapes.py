@@ -48,6 +48,15 @@ def test_axes_and_widths_of_a_known_energy(scene, monkeypatch):
     assert float(found.log_position.max()) == pytest.approx(-math.log(2 * math.pi * 0.1 * 0.05), abs=0.01)
 
 
+def test_a_flat_energy_looks_flat(scene, monkeypatch):
+    monkeypatch.setattr(landscapes, "energy_in", lambda scene, net: Gaussian(scene.box, (0.0,) * 4, (1e4,) * 4))
+    found = landscapes.survey(scene, landscapes.Head("flat", None, (1e-3, 1e-3)), cells=5)
+    assert found.position.min() < found.position.max()
+    (shown,) = landscapes.landscape_figure(scene, [found]).axes[1].images
+    low, high = shown.get_clim()
+    assert high - low == pytest.approx(0.01)
+
+
 def test_the_right_step_finds_the_top(scene, monkeypatch):
     top = (0.1, 0.1, 0.1, 0.1)
     monkeypatch.setattr(landscapes, "energy_in", lambda scene, net: Gaussian(scene.box, top, (0.1,) * 4))
