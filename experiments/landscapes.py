@@ -199,7 +199,7 @@ def landscape_figure(scene: Scene, landscapes: Sequence[Landscape]) -> Figure:
     f is shown relative to its maximum, each in its own scale, which its colour bar tells.
     """
     rows = len(landscapes)
-    figure = Figure(figsize=(13.5, 2.5 * rows + 0.6), layout="constrained")
+    figure = Figure(figsize=(13.5, 2.1 * rows + 0.6), layout="constrained")
     figure.suptitle(f"{scene.title}: white annotated, {_name(COLOURS[0])} refined")
     axes = figure.subplots(rows, 5, squeeze=False)
     for row, (line, found) in enumerate(zip(axes, landscapes)):

@@ -135,7 +135,7 @@ def _cost_panel(axis: Axes, study: dict[str, Any]) -> None:
     axis.set_xscale("log")
     axis.set_xticks([1, 2, 4, 8], ["1", "2", "4", "8"])
     axis.minorticks_off()
-    axis.legend(fontsize=7)
+    axis.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
     axis.set_xlabel("time of a step over IoU regression's")
     axis.set_ylabel(f"{FIGURES['iou']} (%)")
     axis.margins(0.2)
