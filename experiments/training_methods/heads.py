@@ -88,14 +88,22 @@ def is_trained(folder: Path, unit: Unit) -> bool:
     return True
 
 
-def find_trained_alike(folder: Path, unit: Unit) -> tuple[DiMPNet, dict[str, Any]] | None:
-    """The network in `folder` that was trained as `unit` is to be, whatever its name, and its record."""
+def take_over(source: Path, unit: Unit, folder: Path) -> bool:
+    """Write into `folder` the network in `source` that was trained as `unit` is to be, whatever its name.
+
+    Its card keeps what it says of the training: the commit, the machine, the seconds.
+
+    Returns:
+        Whether there was one.
+    """
     wanted = json.loads(json.dumps(asdict(unit)))
-    for path in sorted(folder.glob(f"{unit.method}_*.safetensors")):
+    for path in sorted(source.glob(f"{unit.method}_*.safetensors")):
         card = json.loads(card_path(path).read_text(encoding="utf-8")) if card_path(path).is_file() else {}
         if card and card["unit"] | {"name": unit.name} == wanted:
-            return cast(DiMPNet, load_network(path)), card["training"]
-    return None
+            constructor, net = read_checkpoint(path)
+            save_network(unit_path(folder, unit), net, constructor, card | {"unit": wanted})
+            return True
+    return False
 
 
 def new_actor(settings: StudySettings, box: BoxSettings, seed: int, device: torch.device) -> Actor:

@@ -16,10 +16,10 @@ from experiments.training_methods.features import CachedCrops, open_cache
 from experiments.training_methods.heads import (
     DivergedError,
     Unit,
-    find_trained_alike,
     is_trained,
     load_head,
     save_unit,
+    take_over,
     train_head,
     unit_path,
 )
@@ -143,11 +143,9 @@ def train_units(place: Workplace, settings: StudySettings, units: Sequence[Unit]
 
 def train_unit(place: Workplace, settings: StudySettings, unit: Unit, folder: Path) -> None:
     """Train one unit and write its network, unless it is there; a trial that was trained alike is taken over."""
-    if is_trained(folder, unit):
+    if is_trained(folder, unit) or take_over(place.folder / TRIALS, unit, folder):
         return
-    net, record = find_trained_alike(place.folder / TRIALS, unit) or train_head(
-        unit, crops_of(place, settings, "train"), settings, torch.device(place.device)
-    )
+    net, record = train_head(unit, crops_of(place, settings, "train"), settings, torch.device(place.device))
     save_unit(folder, unit, net, record, settings)
 
 

@@ -15,10 +15,11 @@ from tiny_study import tiny_study
 from experiments.training_methods import __main__ as command
 from experiments.training_methods import ablations, report, results, stages
 from experiments.training_methods.features import build_cache
-from experiments.training_methods.heads import box_settings, find_trained_alike, is_trained, load_head, unit_path
+from experiments.training_methods.heads import box_settings, is_trained, load_head, take_over, unit_path
 from experiments.training_methods.settings import METHODS, StudySettings, quick
 from experiments.training_methods.tracking import clips
 from ltr.actors.iou_regression import BOX_METHODS
+from ltr.admin.checkpoint import card_path
 from ltr.ebm.methods import create_method
 from pytracking.errors import UserError
 
@@ -131,15 +132,20 @@ def test_a_head_that_was_trained_as_a_trial_is_not_trained_again(study, monkeypa
     trial = stages.Unit("nce_trial1", "nce", rate=3e-3, steps=2)
     stages.train_unit(place, settings, trial, place.folder / stages.TRIALS)
     other = stages.Unit("nce_1", "nce", rate=3e-3, steps=2, seed=1)
-    assert find_trained_alike(place.folder / stages.TRIALS, other) is None
+    assert not take_over(place.folder / stages.TRIALS, other, place.folder / "heads")
 
     def train_head(*arguments):
         raise AssertionError("trained again")
 
     monkeypatch.setattr(stages, "train_head", train_head)
+    trial_card = card_path(unit_path(place.folder / stages.TRIALS, trial))
+    rewritten = json.loads(trial_card.read_text()) | {"environment": {"commit": "an earlier one"}}
+    trial_card.write_text(json.dumps(rewritten))
     head = replace(trial, name="nce_0")
     stages.train_unit(place, settings, head, place.folder / "heads")
     assert is_trained(place.folder / "heads", head)
+    card = json.loads(card_path(unit_path(place.folder / "heads", head)).read_text())
+    assert card["unit"]["name"] == "nce_0" and card["environment"]["commit"] == "an earlier one"
     taken, tried = (load_head(unit_path(place.folder / f, u)) for f, u in (("heads", head), (stages.TRIALS, trial)))
     assert all(torch.equal(a, b) for a, b in zip(taken.state_dict().values(), tried.state_dict().values()))
 
