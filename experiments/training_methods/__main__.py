@@ -160,8 +160,9 @@ def _run(args: argparse.Namespace) -> int:
         return 0
     if args.command == "study":
         _check_same(place, settings)
+        settings = ablation_settings(args.name, settings)
         build_cache(place.cache, settings, place.workers)
-        result = run_ablation(args.name, place, ablation_settings(settings), chosen_rate(place, settings))
+        result = run_ablation(args.name, place, settings, chosen_rate(place, settings))
         print(report.ablation_table(result))
         return 0
     sequences = [] if args.clips == [] and args.sequences is None else clips(args.sequences, args.clips)

@@ -1,4 +1,4 @@
-"""What NCE+ depends on: beta, M, the noise's sigmas; and errors in the annotations, which it was made for."""
+"""What NCE+ depends on: beta, M, the noise's sigmas; and what it was made for: errors in annotations, many or few."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from experiments.training_methods.evaluation import Step
 from experiments.training_methods.heads import Unit
-from experiments.training_methods.results import without_lists
+from experiments.training_methods.results import differences, without_lists
 from experiments.training_methods.settings import StudySettings
 from experiments.training_methods.stages import Workplace, choose_steps, judge_units, train_units
 from ltr.admin.files import write_json
@@ -18,6 +18,7 @@ BETAS = (0.01, 0.03, 0.1, 0.3, 1.0)
 SAMPLES = (16, 64, 128, 256)
 SIGMAS: tuple[tuple[float, ...], ...] = ((0.025, 0.25), (0.05, 0.25), (0.05, 0.5), (0.1, 0.5), (0.05, 0.5, 1.0))
 LABEL_NOISE = (0.0, 0.025, 0.05, 0.1, 0.2)
+FEW = 100
 # Root mean square of the trackers' noise, of which p_beta is beta times.
 _NOISE_RMS = math.sqrt((0.05**2 + 0.5**2) / 2)
 
@@ -93,13 +94,20 @@ ABLATIONS: dict[str, Callable[[], list[Arm]]] = {
     "samples": samples_arms,
     "sigma": sigma_arms,
     "label-noise": label_noise_arms,
+    "few-annotations": label_noise_arms,
 }
 
 
-def ablation_settings(settings: StudySettings) -> StudySettings:
-    """The comparison's settings with two seeds, half the steps and fewer crops to choose the ascent's step by."""
+def ablation_settings(name: str, settings: StudySettings) -> StudySettings:
+    """The comparison's settings with two seeds, half the steps and fewer crops to choose the ascent's step by.
+
+    'few-annotations' also trains on `FEW` sequences, which come again and again.
+    """
     fewer = max(1, settings.fine_samples * 2 // 5)
-    return replace(settings, seeds=settings.seeds[:2], steps=max(1, settings.steps // 2), fine_samples=fewer)
+    shorter = replace(settings, seeds=settings.seeds[:2], steps=max(1, settings.steps // 2), fine_samples=fewer)
+    if name == "few-annotations":
+        return replace(shorter, train_samples=min(FEW, settings.train_samples))
+    return shorter
 
 
 def arm_units(arm: Arm, settings: StudySettings, rate: float) -> list[Unit]:
@@ -114,21 +122,24 @@ def run_ablation(name: str, place: Workplace, settings: StudySettings, rate: flo
     """Train and judge all arms of an ablation; each climbs with the step chosen for it on (clean) validation crops.
 
     Returns:
-        {'arms': label -> {'value', 'series', 'step_length', 'heads': figures of every seed}, 'rate', 'settings'}; also
-        written to `<folder>/study_<name>.json`.
+        {'arms': label -> {'value', 'series', 'step_length', 'heads': figures of every seed, 'minus_first': paired
+        differences to the first arm of the same value, empty for that one}, 'rate', 'settings'}; also written to
+        `<folder>/study_<name>.json`.
     """
     folder = place.folder / name
     arms = ABLATIONS[name]()
     groups = {arm.key: arm_units(arm, settings, rate) for arm in arms}
-    units = [unit for found in groups.values() for unit in found]
+    units = [unit for members in groups.values() for unit in members]
     train_units(place, settings, units, folder)
     chosen = choose_steps(place, settings, groups, folder)
     steps: dict[str, Step] = {
         unit.name: (chosen[key]["step_length"][0], chosen[key]["step_length"][1])
-        for key, found in groups.items()
-        for unit in found
+        for key, members in groups.items()
+        for unit in members
     }
     judged = judge_units(place, settings, units, folder, steps)
+    found = {arm.key: [judged[unit.name] for unit in groups[arm.key]] for arm in arms}
+    first = {arm.value: found[arm.key] for arm in reversed(arms)}
     result = {
         "rate": rate,
         "settings": settings.to_dict(),
@@ -137,7 +148,8 @@ def run_ablation(name: str, place: Workplace, settings: StudySettings, rate: flo
                 "value": arm.value,
                 "series": arm.series,
                 "step_length": chosen[arm.key]["step_length"],
-                "heads": [without_lists(judged[unit.name]) for unit in groups[arm.key]],
+                "heads": [without_lists(head) for head in found[arm.key]],
+                "minus_first": differences(found[arm.key], first[arm.value]),
             }
             for arm in arms
         },

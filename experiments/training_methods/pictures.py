@@ -104,11 +104,12 @@ _AXES = {
     "samples": "M",
     "sigma": "sigmas of the noise",
     "label-noise": "error of the annotations (% of the box)",
+    "few-annotations": "error of the annotations (% of the box)",
 }
 
 
 def _place(name: str, value: float) -> float:
-    return 100 * value if name == "label-noise" else value
+    return 100 * value if name in ("label-noise", "few-annotations") else value
 
 
 def _seed_panel(axis: Axes, methods: dict[str, Any], name: str) -> None:

@@ -31,6 +31,7 @@ _CAPTIONS = {
     "samples": ("training_methods_samples", "IoU and likelihood over M"),
     "sigma": ("training_methods_sigma", "IoU and likelihood over the noise"),
     "label-noise": ("training_methods_label-noise", "IoU and likelihood over the errors of the annotations"),
+    "few-annotations": ("training_methods_few-annotations", "The same with few annotations"),
 }
 _MARKED = re.compile(r"(<!-- (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 

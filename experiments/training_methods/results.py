@@ -75,7 +75,7 @@ def assemble(
                 "trials": choices[name]["trials"],
                 "steps": steps[name],
                 "heads": [without_lists(head) for head in found],
-                "minus_reference": _differences(found, heads.get(REFERENCE)),
+                "minus_reference": differences(found, heads.get(REFERENCE)),
             }
             for name, found in heads.items()
         },
@@ -88,8 +88,8 @@ def without_lists(head: HeadFigures) -> HeadFigures:
     return {key: value for key, value in head.items() if key not in ("question", "by_source", "nll_by_source")}
 
 
-def _differences(heads: list[HeadFigures], reference: list[HeadFigures] | None) -> dict[str, Any]:
-    """What tells a method from NCE+: name of the figures -> the paired difference."""
+def differences(heads: list[HeadFigures], reference: list[HeadFigures] | None) -> dict[str, Any]:
+    """What tells heads from a reference's, by name of the figures: paired differences; {} for the reference itself."""
     if reference is None or reference is heads:
         return {}
     # A single sequence cannot be drawn anew.
@@ -124,17 +124,17 @@ def difference_table(study: dict[str, Any]) -> str:
     for row in methods.values():
         if not row["minus_reference"]:
             continue
-        cells = []
-        for key in shown:
-            found = row["minus_reference"].get(key)
-            if found is None:
-                cells.append("-")
-                continue
-            _, factor, digits = PAIRED[key]
-            mean, low, high = (f"{factor * found[name]:+.{digits}f}" for name in ("mean", "low", "high"))
-            cells.append(f"{mean} ({low} ... {high}){' *' if found['low'] > 0 or found['high'] < 0 else ''}")
-        rows.append([row["label"], *cells])
+        rows.append([row["label"], *(_difference_cell(row["minus_reference"], key) for key in shown)])
     return markdown([f"minus {METHODS[REFERENCE].label}", *(PAIRED[key][0] for key in shown)], rows)
+
+
+def _difference_cell(found: dict[str, Any], key: str) -> str:
+    """A paired difference with its interval, a star where that excludes zero; '-' where there is none."""
+    if key not in found:
+        return "-"
+    _, factor, digits = PAIRED[key]
+    mean, low, high = (f"{factor * found[key][name]:+.{digits}f}" for name in ("mean", "low", "high"))
+    return f"{mean} ({low} ... {high}){' *' if found[key]['low'] > 0 or found[key]['high'] < 0 else ''}"
 
 
 def choice_table(study: dict[str, Any]) -> str:
@@ -156,15 +156,20 @@ def choice_table(study: dict[str, Any]) -> str:
 
 
 def ablation_table(result: dict[str, Any]) -> str:
-    """Markdown: an arm a row."""
-    rows = []
+    """Markdown: an arm a row; paired differences where arms share a value."""
+    arms = result["arms"]
     shown = ("iou", "over_50", "over_75", "nll")
-    for label, arm in result["arms"].items():
+    paired = [key for key in PAIRED if any(key in arm["minus_first"] for arm in arms.values())]
+    first = next(iter(arms.values()))["series"]
+    header = ["setting", *(FIGURES[key] for key in shown), "ascent step"]
+    rows = []
+    for label, arm in arms.items():
         figures = figures_of(arm["heads"])
         cells = [_cell(*spread(figures[key]), 2 if key == "nll" else 1) for key in shown]
         step = arm["step_length"]
-        rows.append([label, *cells, f"{step[0]:.2g}, {step[1]:.2g}"])
-    return markdown(["setting", *(FIGURES[key] for key in shown), "ascent step"], rows)
+        minus = [_difference_cell(arm["minus_first"], key) for key in paired]
+        rows.append([label, *cells, f"{step[0]:.2g}, {step[1]:.2g}", *minus])
+    return markdown([*header, *(f"minus {first}: {PAIRED[key][0]}" for key in paired)], rows)
 
 
 def write_csv(path: Path, study: dict[str, Any]) -> None:

@@ -64,7 +64,8 @@ def test_the_study_from_crops_to_tables(study, short_grids, sequences, tmp_path,
     assert cost["methods"]["nceplus"]["paper"] == METHODS["nceplus"].paper_cost
     docs = tmp_path / "docs"
     docs.mkdir()
-    (docs / "training_methods.md").write_text((DOCS / "training_methods.md").read_text())
+    empty = dict.fromkeys(ablations.ABLATIONS, "Not run.")
+    (docs / "training_methods.md").write_text(report.fill((DOCS / "training_methods.md").read_text(), empty, "docs"))
     written = [*report.publish(place.folder, tmp_path / "cards"), *report.write_report(tmp_path / "cards", docs)]
     assert all(path.stat().st_size > 0 for path in written)
     page = (docs / "training_methods.md").read_text()
@@ -80,6 +81,14 @@ def test_an_ablation_trains_what_it_names(study, short_grids, monkeypatch):
     build_cache(place.cache, settings)
     monkeypatch.setattr(ablations, "LABEL_NOISE", (0.0, 0.1))
     small = replace(settings, seeds=(0,), steps=2)
+
+    def judge_units(*arguments):
+        judged = stages.judge_units(*arguments)
+        for number, head in enumerate(judged.values()):
+            head["by_source"] = {"a": 0.5 + 0.01 * number, "b": 0.7 + 0.01 * number}
+        return judged
+
+    monkeypatch.setattr(ablations, "judge_units", judge_units)
     result = ablations.run_ablation("label-noise", place, small, 1e-3)
     assert list(result["arms"]) == [
         "0 %, NCE",
@@ -91,8 +100,19 @@ def test_an_ablation_trains_what_it_names(study, short_grids, monkeypatch):
     card = json.loads((place.folder / "label-noise" / "noise10_2_0.json").read_text())
     assert card["unit"]["label_noise"] == 0.1
     assert card["box"]["arguments"]["beta"] == pytest.approx(ablations.matched_beta(0.1))
-    assert "10 %, NCE+ (matched beta)" in results.ablation_table(result)
+    minus = {label: arm["minus_first"] for label, arm in result["arms"].items()}
+    assert minus["0 %, NCE"] == minus["10 %, NCE"] == {}
+    assert minus["0 %, NCE+ (beta 0.1)"]["by_source"]["mean"] == pytest.approx(0.01)
+    assert minus["10 %, NCE+ (matched beta)"]["by_source"]["mean"] == pytest.approx(0.02)
+    table = results.ablation_table(result)
+    assert "minus NCE: IoU" in table and "| +2.00 (+2.00 ... +2.00) * |" in table
     assert report.ablation_figure("label-noise", result).axes
+
+
+def test_few_annotations_differ_in_nothing_but_their_number():
+    usual, few = (ablations.ablation_settings(name, StudySettings()) for name in ("label-noise", "few-annotations"))
+    assert few == replace(usual, train_samples=ablations.FEW) and usual.seeds == (0, 1) and usual.steps == 300
+    assert ablations.ablation_settings("few-annotations", quick(StudySettings())).train_samples <= ablations.FEW
 
 
 @pytest.mark.parametrize("name", ablations.ABLATIONS)
