@@ -27,6 +27,7 @@ PREFIX = "regression_1d"
 _CELLS = 384
 _DRAWN_FROM, _DRAWN_TO = -1.6, 2.0
 _COLUMNS = 4
+_INSIDE = 4  # lines whose names fit into a panel
 CAPTIONS = {
     "densities_set1": "Set 1: training pairs, true density, and the best model of every method",
     "densities_set2": "Set 2: training pairs, true density, and the best model of every method",
@@ -108,8 +109,14 @@ def draw_densities(results: Sequence[Result], folder: Path, dataset: str, path: 
     return _save(figure, path)
 
 
-def _line(axes: Axes, points: Sequence[tuple[float, Result]], label: str, noisy: bool = False, **style: Any) -> None:
-    """Mean of the 5 best over a setting, with mean and standard deviation of log KL of all models as a bar."""
+def _line(axes: Axes, points: Sequence[tuple[float, Result]], label: str, **style: Any) -> None:
+    """Mean of the 5 best over a setting, with mean and standard deviation of log KL of all models as a bar.
+
+    Args:
+        style: of the line; besides `noisy`, whether KL is that from the noisy density, and `shift`: the bar stands at
+            so many times its place, that the bars of many lines can be told apart.
+    """
+    noisy, shift = style.pop("noisy", False), style.pop("shift", 1.0)
     known = [(at, result) for at, result in sorted(points, key=lambda point: point[0]) if _logs(result, noisy).numel()]
     if not known:
         return
@@ -119,7 +126,7 @@ def _line(axes: Axes, points: Sequence[tuple[float, Result]], label: str, noisy:
         logs = _logs(result, noisy)
         middle, spread = float(logs.mean()), float(logs.std(correction=0))
         ends = [math.exp(middle - spread), math.exp(middle + spread)]
-        axes.plot([at, at], ends, color=line.get_color(), alpha=0.35, linewidth=3)
+        axes.plot([at * shift, at * shift], ends, color=line.get_color(), alpha=0.35, linewidth=2)
 
 
 def _logs(result: Result, noisy: bool) -> Tensor:
@@ -142,6 +149,11 @@ def _side_by_side(draw: Callable[[str, Axes], None], label: str, path: Path) -> 
     for name, axes in zip(DATA_SETS, grid):
         draw(name, axes)
         _finish(axes, DATA_SETS[name].title, label)
+    if len(grid[-1].get_legend_handles_labels()[0]) > _INSIDE:
+        for axes in grid[:-1]:
+            if axes.get_legend() is not None:
+                axes.get_legend().remove()
+        grid[-1].legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return _save(figure, path)
 
 
@@ -161,8 +173,10 @@ def draw_samples(results: Sequence[Result], path: Path) -> Path:
         for index, (method, choice) in enumerate(METHODS.items()):
             if choice.draws:
                 points = [(float(r.unit.settings.samples), r) for r in _of(results, dataset, method, "")]
-                _line(axes, points, choice.title, color=f"C{index}")
+                _line(axes, points, choice.title, shift=2 ** (0.12 * (index - 4.5)), color=f"C{index}")
         axes.set_xscale("log", base=2)
+        counts = sorted({r.unit.settings.samples for r in results if METHODS[r.unit.method].draws and not r.unit.tag})
+        axes.set_xticks(counts, [str(count) for count in counts])
 
     return _side_by_side(draw, "M", path)
 
