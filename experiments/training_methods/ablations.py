@@ -18,7 +18,7 @@ BETAS = (0.01, 0.03, 0.1, 0.3, 1.0)
 SAMPLES = (16, 64, 128, 256)
 SIGMAS: tuple[tuple[float, ...], ...] = ((0.025, 0.25), (0.05, 0.25), (0.05, 0.5), (0.1, 0.5), (0.05, 0.5, 1.0))
 LABEL_NOISE = (0.0, 0.025, 0.05, 0.1, 0.2)
-FEW = 100
+FEW = 100  # sequences
 # Root mean square of the trackers' noise, of which p_beta is beta times.
 _NOISE_RMS = math.sqrt((0.05**2 + 0.5**2) / 2)
 
