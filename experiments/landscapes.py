@@ -30,13 +30,13 @@ from ltr.actors.energy import BoxEnergy
 from ltr.admin.checkpoint import CheckpointError, card_path, load_network
 from ltr.data.processing import CropSettings, crop, search_region
 from ltr.ebm.density import grid_log_density, moments
+from ltr.errors import UserError, exit_status
 from ltr.models.tracking.dimpnet import DiMPNet
 from ltr.models.tracking.tracking_net import BOX_LAYERS
 from ltr.ops.boxes import iou
 from ltr.run_training import load_recipe
 from ltr.train_settings.recipe import Refinement
 from ltr.trainers.validation import jittered_boxes, refine
-from pytracking.errors import UserError, run_main
 from pytracking.evaluation.data import Sequence as Clip
 from pytracking.evaluation.datasets import get_dataset
 from pytracking.evaluation.images import read_image
@@ -325,4 +325,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(run_main(main))
+    sys.exit(exit_status(main))

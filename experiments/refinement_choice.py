@@ -3,7 +3,7 @@
     python -m experiments.refinement_choice dimp_nceplus_lite --network workspace/dimp_nceplus_lite/network.safetensors
 
 An energy trained with another objective has another scale, so the step length that suits one does not suit the next
-(SPEC section 9 has the detection study's). Prints the table, marks the best, and writes it all as JSON.
+(docs/reference.md, section 9 has the detection study's). Prints the table, marks the best, and writes it all as JSON.
 """
 
 from __future__ import annotations

@@ -23,8 +23,8 @@ import torch
 from ltr.admin.checkpoint import CheckpointError, card_path, load_network, save_network
 from ltr.admin.files import write_json
 from ltr.admin.model_constructor import NetworkConstructor
+from ltr.errors import UserError
 from pytracking.analysis.extract import extract_scores
-from pytracking.errors import UserError
 from pytracking.evaluation.datasets import get_dataset
 from pytracking.evaluation.tracker import TrackerRun
 

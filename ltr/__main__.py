@@ -6,7 +6,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from ltr.names import unknown_name
+from ltr.errors import unknown_name
 
 COMMANDS = {
     "train": ("ltr.run_training", "train a recipe, or resume its training"),

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from ltr.admin.paths import dataset_path
 from ltr.dataset.check import SPLITS, check_dataset, summary_text
-from ltr.names import unknown_name
+from ltr.errors import exit_status, unknown_name
 
 EXAMPLES = """examples:
   python -m ltr check lasot --path /data/lasot
@@ -44,19 +44,12 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Check, print, and return the exit status."""
     options = parser().parse_args(arguments)
-    try:
-        return _check(options)
-    except (ValueError, OSError, RuntimeError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
+    return exit_status(lambda: _check(options))
 
 
 def _check(options: argparse.Namespace) -> int:
     if options.dataset not in SPLITS:
-        raise ValueError(unknown_name("training data set", options.dataset, SPLITS))
+        raise unknown_name("training data set", options.dataset, SPLITS)
     root = options.path or dataset_path(options.dataset)
     walk = check_dataset(options.dataset, root, options.split, not options.quick)
     reports = []

@@ -7,19 +7,15 @@ import dataclasses
 import importlib
 import importlib.util
 import json
-import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import ltr.train_settings
-from ltr.admin.errors import PretrainedWeightsError
-from ltr.names import unknown_name
+from ltr.errors import MissingFileError, UserError, exit_status, unknown_name
 from ltr.train_settings.recipe import Recipe, with_changes
 from ltr.trainers.dry_run import dry_run
-from ltr.trainers.loop import NonFiniteLossError, RunSettings, StoppedBySignal, train
-from ltr.trainers.processes import MissingPackageError
-from ltr.trainers.signals import STATUS_STOPPED
+from ltr.trainers.loop import RunSettings, train
 
 EXAMPLES = """examples:
   python ltr/run_training.py dimp dimp_nceplus
@@ -35,9 +31,6 @@ EBM_TRACKING_GOT10K, or a paths.toml; a missing one is named with what to write 
 
 exit status: 0 trained; 2 an error, named in one line; 3 a loss that is not finite; 75 stopped by SIGTERM and saved;
 130 stopped by Ctrl-C and saved (a second Ctrl-C does not save)."""
-
-STATUS_ERROR = 2
-STATUS_NON_FINITE = 3
 
 
 def recipes() -> dict[str, str]:
@@ -59,10 +52,10 @@ def load_recipe(names: Sequence[str]) -> Recipe:
     if name.endswith(".py"):
         return _recipe_of_file(Path(name))
     if name not in known:
-        raise ValueError(unknown_name("recipe", name, known))
+        raise unknown_name("recipe", name, known)
     folder = known[name].split(".")[-2]
     if len(names) == 2 and names[0] != folder:
-        raise ValueError(f"recipe '{name}' is in module '{folder}', not '{names[0]}'")
+        raise UserError(f"recipe '{name}' is in module '{folder}', not '{names[0]}'")
     recipe: Recipe = importlib.import_module(known[name]).recipe()
     return recipe
 
@@ -70,12 +63,12 @@ def load_recipe(names: Sequence[str]) -> Recipe:
 def _recipe_of_file(path: Path) -> Recipe:
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if not path.is_file() or spec is None or spec.loader is None:
-        raise FileNotFoundError(f"{path}: no such recipe file")
+        raise MissingFileError(f"{path}: no such recipe file")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     made = getattr(module, "recipe", lambda: None)()
     if not isinstance(made, Recipe):
-        raise ValueError(f"{path} has no function recipe() that returns a Recipe")
+        raise UserError(f"{path} has no function recipe() that returns a Recipe")
     return made
 
 
@@ -118,46 +111,25 @@ def parser() -> argparse.ArgumentParser:
     return result
 
 
-def exit_status(action: Callable[[], object]) -> int:
-    """Do what trains; what stops it is printed as one line. Returns the command's exit status (see EXAMPLES)."""
-    try:
-        action()
-    except StoppedBySignal as stopped:
-        print(stopped, file=sys.stderr)
-        return stopped.status
-    except NonFiniteLossError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return STATUS_NON_FINITE
-    except (ValueError, FileNotFoundError, PretrainedWeightsError, MissingPackageError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return STATUS_ERROR
-    except OSError as error:
-        print(f"error: {error}. What was saved before is whole; the same command resumes", file=sys.stderr)
-        return STATUS_ERROR
-    except KeyboardInterrupt:
-        print("interrupted; the same command resumes from the last checkpoint", file=sys.stderr)
-        return STATUS_STOPPED[signal.SIGINT]
-    return 0
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns the exit status."""
-    return exit_status(lambda: run_command(parser().parse_args(arguments)))
+    """Run the command; returns the exit status (see EXAMPLES)."""
+    return exit_status(lambda: run_command(parser().parse_args(arguments)), resumes=True)
 
 
-def run_command(options: argparse.Namespace) -> None:
+def run_command(options: argparse.Namespace) -> int:
     """Do what the command line asks for. Errors as for `train`."""
     if len(options.recipe) > 2:
-        raise ValueError(f"a recipe is one name or a module and a name, not {' '.join(options.recipe)}")
+        raise UserError(f"a recipe is one name or a module and a name, not {' '.join(options.recipe)}")
     recipe = with_changes(load_recipe(options.recipe), options.set)
     if options.print:
         print(json.dumps(recipe.to_dict(), indent=2))
-        return
+        return 0
     run = RunSettings(**{field.name: getattr(options, field.name) for field in dataclasses.fields(RunSettings)})
     if options.dry_run:
         dry_run(recipe, run)
-    else:
-        train(recipe, run)
+        return 0
+    train(recipe, run)
+    return 0
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-from pytracking.errors import EXIT_USER_ERROR, UserError, run_main, unknown_name
+from ltr.errors import EXIT_USER_ERROR, UserError, exit_status, unknown_name
 
 _SCRIPTS = {
     "run": ("pytracking.run_tracker", "run a tracker on a data set and keep its raw results"),
@@ -103,4 +103,4 @@ def datasets_text() -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(run_main(main))
+    sys.exit(exit_status(main))

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from ltr.admin.files import whole_file
-from pytracking.errors import UserError
+from ltr.errors import UserError
 from pytracking.evaluation.data import Sequence
 from pytracking.evaluation.images import read_image
 from pytracking.evaluation.results import load_result

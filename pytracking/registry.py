@@ -14,8 +14,7 @@ import pkgutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ltr.names import replace_fields
-from pytracking.errors import UserError, unknown_name
+from ltr.errors import UserError, replace_fields, unknown_name
 
 if TYPE_CHECKING:
     from pytracking.tracker.base import Tracker

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytracking.errors import UserError
+from ltr.errors import UserError
 
 if TYPE_CHECKING:
     from pytracking.analysis.extract import Scores

@@ -9,7 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from pytracking.errors import EXIT_FAILED_SEQUENCES, run_main
+from ltr.errors import EXIT_FAILED_SEQUENCES, exit_status
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -47,4 +47,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(run_main(main))
+    sys.exit(exit_status(main))

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytracking.errors import EXIT_FAILED_SEQUENCES, UserError, run_main
+from ltr.errors import EXIT_FAILED_SEQUENCES, UserError, exit_status
 
 if TYPE_CHECKING:
     from pytracking.evaluation.tracker import TrackerRun
@@ -97,4 +97,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(run_main(main))
+    sys.exit(exit_status(main))

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from pytracking.errors import UserError, run_main, unknown_name
+from ltr.errors import UserError, exit_status, unknown_name
 from pytracking.evaluation.run_options import add_run_options, numbered_runs, track
 
 if TYPE_CHECKING:
@@ -128,4 +128,4 @@ def _needs_arguments(function: Callable) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(run_main(main))
+    sys.exit(exit_status(main))

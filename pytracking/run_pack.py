@@ -10,7 +10,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from pytracking.errors import run_main
+from ltr.errors import exit_status
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -53,4 +53,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(run_main(main))
+    sys.exit(exit_status(main))

@@ -9,7 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from pytracking.errors import run_main
+from ltr.errors import exit_status
 from pytracking.report_options import add_results_options, read_scores
 
 
@@ -66,4 +66,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(run_main(main))
+    sys.exit(exit_status(main))

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from ltr.admin.paths import paths_file
-from pytracking.errors import UserError, run_main, unknown_name
+from ltr.errors import UserError, exit_status, unknown_name
 from pytracking.evaluation.pathsfile import KEYS, read_local_py, read_paths, write_paths
 
 
@@ -111,4 +111,4 @@ def _absolute(text: str) -> Path:
 
 
 if __name__ == "__main__":
-    sys.exit(run_main(main))
+    sys.exit(exit_status(main))

@@ -11,7 +11,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from pytracking.errors import run_main
+from ltr.errors import exit_status
 from pytracking.evaluation.run_options import add_run_options, numbered_runs, track
 
 _EXAMPLES = """examples:
@@ -71,4 +71,4 @@ def _dataset_options(args: argparse.Namespace) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(run_main(main))
+    sys.exit(exit_status(main))

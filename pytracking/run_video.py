@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from pytracking.errors import UserError, run_main
+from ltr.errors import UserError, exit_status
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -67,4 +67,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(run_main(main))
+    sys.exit(exit_status(main))

@@ -10,7 +10,7 @@ import argparse
 import os
 import sys
 
-from pytracking.errors import UserError, run_main
+from ltr.errors import UserError, exit_status
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -52,4 +52,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(run_main(main))
+    sys.exit(exit_status(main))

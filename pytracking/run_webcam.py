@@ -17,7 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from pytracking.errors import UserError, run_main
+from ltr.errors import UserError, exit_status
 
 _WINDOW = "Tracking: q ends"
 _DEFAULT_RATE = 30.0
@@ -111,4 +111,4 @@ def _window() -> Callable[[np.ndarray], bool]:
 
 
 if __name__ == "__main__":
-    sys.exit(run_main(main))
+    sys.exit(exit_status(main))

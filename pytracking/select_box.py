@@ -8,7 +8,7 @@ import sys
 import cv2
 import numpy as np
 
-from pytracking.errors import UserError
+from ltr.errors import UserError
 from pytracking.tracker.base import Box
 
 _PASS_A_BOX = "pass the first box with --box x,y,w,h (pixels; left, top, width, height)"

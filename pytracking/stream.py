@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from ltr.admin.files import write_text
-from pytracking.errors import UserError, disk_full, is_disk_full
+from ltr.errors import UserError, disk_full, is_disk_full
 from pytracking.evaluation.boxfile import format_boxes
 from pytracking.progress import progress_bar
 from pytracking.tracker.base import Box, Tracker, TrackResult

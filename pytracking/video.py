@@ -15,7 +15,7 @@ import av
 import numpy as np
 
 from ltr.admin.files import whole_file
-from pytracking.errors import UserError
+from ltr.errors import UserError
 
 _CONTAINERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".avi": "avi"}
 _DEFAULT_RATE = Fraction(30)

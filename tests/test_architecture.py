@@ -89,7 +89,7 @@ def test_packages_import_downwards_only(package: str, forbidden: tuple[str, ...]
     ("package", "floors"),
     [
         ("ltr.ops", ("ltr.ops",)),
-        ("ltr.ebm", ("ltr.ops", "ltr.ebm", "ltr.names")),
+        ("ltr.ebm", ("ltr.ops", "ltr.ebm", "ltr.errors")),
         ("ltr.torchfile", ("ltr.torchfile",)),
     ],
 )

@@ -24,9 +24,9 @@ import numpy as np
 
 from experiments.benchmarks.speed import describe_machine, positive
 from ltr.admin.files import write_json
+from ltr.errors import exit_status
 from pytracking.analysis.extract import extract_scores
 from pytracking.analysis.tables import per_sequence_table, results_table
-from pytracking.errors import run_main
 from pytracking.evaluation.data import Sequence
 from pytracking.evaluation.datasets import get_dataset
 from pytracking.evaluation.images import read_image
@@ -210,4 +210,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(run_main(main))
+    sys.exit(exit_status(main))

@@ -28,7 +28,7 @@ import torch
 from ltr.admin.checkpoint import save_network
 from ltr.admin.files import write_json
 from ltr.admin.model_constructor import NetworkConstructor
-from pytracking.errors import UserError, run_main
+from ltr.errors import UserError, exit_status
 from pytracking.evaluation.datasets import get_dataset
 from pytracking.evaluation.images import read_image
 from pytracking.networks import network_file
@@ -298,4 +298,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(run_main(main))
+    sys.exit(exit_status(main))

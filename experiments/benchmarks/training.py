@@ -30,12 +30,11 @@ from ltr.admin.allocator import keep_freed_memory
 from ltr.admin.files import write_json
 from ltr.data.loader import collate, to_device
 from ltr.data.processing import CropProcessing
-from ltr.names import unknown_name
+from ltr.errors import UserError, exit_status, unknown_name
 from ltr.run_training import load_recipe
 from ltr.train_settings.recipe import BoxSettings, Recipe, with_changes
 from ltr.trainers.batch_norm import set_train_mode
 from ltr.trainers.optimisation import clip_gradients, make_optimiser
-from pytracking.errors import UserError, run_main
 
 IOU = "iou"
 # Name -> objective and its arguments; with the same number of boxes an image, where it has such a number.
@@ -51,7 +50,7 @@ OBJECTIVES: dict[str, tuple[str, dict[str, Any]]] = {
     "sm": ("sm", {}),
     "dsm": ("dsm", {"num_samples": 128}),
 }
-# The training cost in the paper's table of detection (SPEC section 7), relative to the detector's own training.
+# The training cost in the paper's table of detection (reference, section 7), relative to the detector's own training.
 PAPER = {
     IOU: 1.0,
     "mlis": 1.03,
@@ -223,7 +222,7 @@ def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     for name in args.objectives:
         if name not in OBJECTIVES:
-            raise UserError(unknown_name("objective", name, OBJECTIVES))
+            raise unknown_name("objective", name, OBJECTIVES)
     try:
         recipe = with_changes(load_recipe([args.recipe]), args.set)
     except ValueError as error:
@@ -254,4 +253,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(run_main(main))
+    sys.exit(exit_status(main))

@@ -25,11 +25,9 @@ from experiments.detection.settings import PRESETS
 from experiments.detection.small_data import JitterSettings, make_small, write_jittered
 from experiments.detection.study import STUDY_FILE, Workplace, check_same, detect, make_detector, run_study
 from ltr.admin.allocator import keep_freed_memory
-from ltr.admin.errors import CheckpointError, PretrainedWeightsError
-from ltr.data.image import ImageError
+from ltr.errors import CheckpointError, ImageError, PretrainedWeightsError, UserError, exit_status
 from ltr.train_settings.recipe import with_changes
 from ltr.trainers.failure import NonFiniteLossError
-from pytracking.errors import UserError, run_main
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -110,4 +108,4 @@ def _run(args: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(run_main(main))
+    sys.exit(exit_status(main))

@@ -11,8 +11,8 @@ from pathlib import Path
 import torch
 
 from experiments.detection.coco_files import Detections, Instances
+from ltr.errors import UserError
 from ltr.ops.boxes import iou
-from pytracking.errors import UserError
 
 FIGURES = ("AP", "AP50", "AP75")
 

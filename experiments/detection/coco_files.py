@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ltr.admin.files import write_text
-from ltr.dataset.boxfile import AnnotationError
+from ltr.errors import AnnotationError
 
 _SMALLEST = 1.0
 

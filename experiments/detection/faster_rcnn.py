@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from experiments.detection.coco_files import Detections
 from experiments.detection.pooling import FeaturePyramid
-from ltr.admin.errors import PretrainedWeightsError
+from ltr.errors import PretrainedWeightsError
 from ltr.ops.boxes import xyxy_to_xywh
 
 # The levels that the box head reads; torchvision's fifth, 'pool', is the region proposals' alone.

@@ -17,14 +17,14 @@ from torch import Tensor, nn
 from experiments.detection.pooling import FeaturePyramid, pool
 from experiments.detection.settings import HeadSettings
 from ltr.admin.checkpoint import check_weights
-from ltr.admin.errors import CheckpointError
 from ltr.admin.files import whole_file
+from ltr.errors import CheckpointError
 
 _FORMAT = "ebm-tracking-detection-1"
 
 
 class EnergyHead(nn.Module):
-    """Two fully connected layers, then one linear output a class (SPEC section 9).
+    """Two fully connected layers, then one linear output a class (docs/reference.md, section 9).
 
     Args:
         channels: C of the features.

@@ -1,4 +1,4 @@
-"""Boxes of detections moved up the energy; their classes and scores stay (SPEC section 9)."""
+"""Boxes of detections moved up the energy; their classes and scores stay (docs/reference.md, section 9)."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from experiments.detection.settings import METHODS
 from experiments.training_methods.report import fill
 from experiments.training_methods.results import markdown, spread
 from ltr.admin.files import whole_file, write_json, write_text
-from pytracking.errors import UserError
+from ltr.errors import UserError
 
 CARD, PAGE, PICTURE = "detection_small.json", "detection.md", "detection_small.png"
 _REFERENCE = "nce"

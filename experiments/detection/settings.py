@@ -1,4 +1,7 @@
-"""The study's settings, the paper's by default (SPEC section 9), its methods, and the paper's figures beside them."""
+"""The study's settings, the paper's by default, its methods, and the paper's figures beside them.
+
+Source: docs/reference.md, section 9.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ltr.ebm.methods import Method, create_method
-from ltr.names import unknown_name
+from ltr.errors import unknown_name
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ class TrainingSettings:
         boxes_per_image: annotated boxes of an image that a step draws at most; 0 takes all.
         optimiser: 'sgd' or 'adam'.
         learning_rate: multiplied by `decay` at each of `decay_at`.
-        momentum: of SGD; the usual one, which SPEC does not give.
+        momentum: of SGD; the usual one, which the paper does not give.
         max_gradient_norm: 0 does not clip.
         checkpoint_every: iterations between training states on disk.
         log_every: iterations between lines of the log.
@@ -81,7 +84,7 @@ class TrainingSettings:
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, not {getattr(self, name)}")
         if self.optimiser not in ("sgd", "adam"):
-            raise ValueError(unknown_name("optimiser", self.optimiser, ("sgd", "adam")))
+            raise unknown_name("optimiser", self.optimiser, ("sgd", "adam"))
 
 
 @dataclass(frozen=True)
@@ -139,7 +142,7 @@ class Settings:
     def __post_init__(self) -> None:
         for name in self.methods:
             if name not in METHODS:
-                raise ValueError(unknown_name("method", name, METHODS))
+                raise unknown_name("method", name, METHODS)
         if not self.methods or not self.seeds:
             raise ValueError("methods and seeds must each name at least one")
 
@@ -187,7 +190,7 @@ def create(name: str, noise: NoiseSettings) -> Method:
         ValueError: an unknown method, or settings out of their range.
     """
     if name not in METHODS:
-        raise ValueError(unknown_name("method", name, METHODS))
+        raise unknown_name("method", name, METHODS)
     studied = METHODS[name]
     arguments: dict[str, Any] = {"num_samples": noise.num_samples}
     if studied.name in ("mlis", "kldis"):

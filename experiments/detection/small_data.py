@@ -15,8 +15,7 @@ import torch
 from experiments.detection.coco_files import Detections, Instances, read_instances, write_results
 from ltr.admin.files import whole_file, write_json, write_text
 from ltr.data.image import read_image
-from ltr.dataset.boxfile import AnnotationError
-from ltr.names import unknown_name
+from ltr.errors import AnnotationError, unknown_name
 from ltr.ops.boxes import from_relative, to_relative
 
 # COCO's 80 classes in order with their ids; ten of the 90 ids are not in use.
@@ -105,7 +104,7 @@ def _class_name(text: str) -> str:
     if text.isdigit() and int(text) < len(CLASSES):
         return CLASSES[int(text)]
     if text not in CATEGORY_IDS:
-        raise ValueError(unknown_name("COCO class", text, CLASSES))
+        raise unknown_name("COCO class", text, CLASSES)
     return text
 
 

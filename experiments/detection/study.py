@@ -21,9 +21,8 @@ from experiments.detection.training import HEAD_FILE, TrainingPlace, train_head
 from experiments.training_methods.pool import remembered
 from ltr.admin.files import write_json
 from ltr.data.image import read_image
-from ltr.names import unknown_name
+from ltr.errors import UserError, unknown_name
 from ltr.trainers.loop import environment
-from pytracking.errors import UserError
 
 STUDY_FILE = "study.json"
 _DETECTORS = ("fasterrcnn", "lite0")
@@ -90,7 +89,7 @@ def make_detector(settings: DetectorSettings, device: str) -> FrozenDetector:
         PretrainedWeightsError: its weights or torchvision cannot be had.
     """
     if settings.name not in _DETECTORS:
-        raise ValueError(unknown_name("detector", settings.name, _DETECTORS))
+        raise unknown_name("detector", settings.name, _DETECTORS)
     if settings.name == "fasterrcnn":
         return FasterRCNN(torchvision_model(settings.weights), device)
     return GivenBoxes(longest_side=settings.longest_side, device=device)

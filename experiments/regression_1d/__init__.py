@@ -1,1 +1,1 @@
-"""The paper's one-dimensional regression study (section 4.1; SPEC section 8)."""
+"""The paper's one-dimensional regression study (section 4.1; docs/reference.md, section 8)."""

@@ -1,4 +1,7 @@
-"""The two data sets: training pairs, and the true conditional densities in closed form (SPEC section 8)."""
+"""The two data sets: training pairs, and the true conditional densities in closed form.
+
+Source: docs/reference.md, section 8.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""KL divergence of models from the true density on the grid, in log space (SPEC section 8)."""
+"""KL divergence of models from the true density on the grid, in log space (docs/reference.md, section 8)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The study's network for many models at once: one row of weights a model (SPEC section 8)."""
+"""The study's network for many models at once: one row of weights a model (docs/reference.md, section 8)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The study's settings, its methods by name, and the units it is made of (SPEC section 8)."""
+"""The study's settings, its methods by name, and the units it is made of (docs/reference.md, section 8)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from experiments.regression_1d.data import DATA_SETS
 from ltr.ebm.methods import Method, create_method
-from ltr.names import replace_fields, unknown_name
+from ltr.errors import replace_fields, unknown_name
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ class Unit:
     def __post_init__(self) -> None:
         for kind, name, known in (("data set", self.dataset, DATA_SETS), ("method", self.method, METHODS)):
             if name not in known:
-                raise ValueError(unknown_name(kind, name, known))
+                raise unknown_name(kind, name, known)
         make_method(self.method, self.dataset, self.settings)
 
     @property
@@ -168,7 +168,7 @@ def _chosen(kind: str, names: Iterable[str] | None, known: Mapping[str, Any]) ->
     chosen = list(known) if names is None else list(names)
     for name in chosen:
         if name not in known:
-            raise ValueError(unknown_name(kind, name, known))
+            raise unknown_name(kind, name, known)
     return chosen
 
 
@@ -248,5 +248,5 @@ def study_units(name: str, settings: Settings, datasets: Iterable[str] | None = 
         ValueError: an unknown name; the nearest is named.
     """
     if name not in STUDIES:
-        raise ValueError(unknown_name("study", name, STUDIES))
+        raise unknown_name("study", name, STUDIES)
     return [unit for dataset in _chosen("data set", datasets, DATA_SETS) for unit in STUDIES[name](dataset, settings)]

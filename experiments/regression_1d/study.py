@@ -33,7 +33,7 @@ from experiments.regression_1d.network import Score
 from experiments.regression_1d.settings import Settings, Unit
 from experiments.regression_1d.training import train
 from ltr.admin.files import whole_file, write_json, write_text
-from ltr.names import replace_fields
+from ltr.errors import replace_fields
 
 KERNELS = ("auto", "compiled", "plain")
 BEST = 5

@@ -42,10 +42,9 @@ from experiments.training_methods.tracking import clips, track_units
 from ltr.admin.allocator import keep_freed_memory
 from ltr.admin.checkpoint import CheckpointError
 from ltr.admin.files import write_json
-from ltr.data.sampler import SampleError
+from ltr.errors import SampleError, UserError, exit_status
 from ltr.train_settings.recipe import with_changes
 from ltr.trainers.loop import environment
-from pytracking.errors import UserError, run_main
 
 TRACKER = "dimp_nceplus_lite"
 
@@ -196,4 +195,4 @@ def _positive(text: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(run_main(main))
+    sys.exit(exit_status(main))

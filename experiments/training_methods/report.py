@@ -20,7 +20,7 @@ from experiments.training_methods.results import (
     write_csv,
 )
 from ltr.admin.files import write_json, write_text
-from pytracking.errors import UserError
+from ltr.errors import UserError
 
 STUDY_FILE = "training_methods.json"
 # Under which table a picture stands, and what it shows.

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ltr.admin.checkpoint import read_checkpoint
-from ltr.names import unknown_name
+from ltr.errors import unknown_name
 from ltr.run_training import load_recipe
 from ltr.train_settings.recipe import Recipe
 from pytracking.networks import network_file
@@ -26,7 +26,7 @@ class StudiedMethod:
     Attributes:
         label: as the paper writes it.
         objective, arguments: of the box head (`ltr.train_settings.recipe.BoxSettings`).
-        paper_cost: training time relative to the paper's plain detector (SPEC section 7); None where it has none.
+        paper_cost: training time over the plain detector (docs/reference.md); None where it has none.
         candidates: settings of the objective that are tried on validation crops first, besides `arguments`.
         like: the method whose chosen settings and rate this one takes over, for want of trials of its own.
     """
@@ -40,7 +40,7 @@ class StudiedMethod:
 
 
 # Step lengths of ML-MCMC: the paper's detection study has 1e-5, its 1-D study 0.0125 and 0.05; sigmas of DSM: 0.075
-# and 0.2. Noise and M of the others are the trackers' (SPEC section 1).
+# and 0.2. Noise and M of the others are the trackers' (docs/reference.md, section 1).
 METHODS: dict[str, StudiedMethod] = {
     "iou": StudiedMethod("IoU", "iou"),
     "mlis": StudiedMethod("ML-IS", "mlis", paper_cost=1.03),
@@ -106,7 +106,7 @@ class StudySettings:
     def __post_init__(self) -> None:
         for name in self.methods:
             if name not in METHODS:
-                raise ValueError(unknown_name("method", name, METHODS))
+                raise unknown_name("method", name, METHODS)
         for name in ("steps", "sequences_per_step", "num_samples", "train_samples", "nll_samples"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")

@@ -11,8 +11,8 @@ from experiments.training_methods.evaluation import Step, with_step
 from experiments.training_methods.heads import Unit, unit_path
 from experiments.training_methods.pool import Task, run_tasks
 from experiments.training_methods.stages import Workplace
+from ltr.errors import UserError
 from pytracking.analysis.extract import extract_scores
-from pytracking.errors import UserError
 from pytracking.evaluation.data import Sequence as Clip
 from pytracking.evaluation.datasets import get_dataset
 from pytracking.evaluation.running import run_dataset

@@ -11,7 +11,7 @@ from ltr.actors.energy import BoxEnergy
 from ltr.ebm.noise import GaussianMixture
 from ltr.models.bbreg.box_head import BoxHead
 
-# The trackers' noise (SPEC section 1), from which running statistics are taken.
+# The trackers' noise (docs/reference.md, section 1), from which running statistics are taken.
 _NOISE = ((0.05, 0.05), (0.5, 0.5))
 _SAMPLES = 32
 _FIRST_PASSES = 10

@@ -12,10 +12,10 @@ from ltr.actors.apart import boxes_apart
 from ltr.actors.energy import PRECISIONS, BoxEnergy, half_precision
 from ltr.actors.iou_regression import BOX_METHODS
 from ltr.ebm.methods import create_method
+from ltr.errors import unknown_name
 from ltr.models.bbreg.atom import AtomNet
 from ltr.models.tracking.dimpnet import DiMPNet
 from ltr.models.tracking.tracking_net import BOX_LAYERS
-from ltr.names import unknown_name
 from ltr.train_settings.recipe import BoxSettings
 
 Batch = dict[str, Any]
@@ -47,7 +47,7 @@ class Actor(nn.Module):
     def __init__(self, net: DiMPNet | AtomNet, box: BoxSettings, precision: str = "fp32") -> None:
         super().__init__()
         if precision not in PRECISIONS:
-            raise ValueError(unknown_name("precision", precision, PRECISIONS))
+            raise unknown_name("precision", precision, PRECISIONS)
         self.net = net
         self.box = box
         self.precision = precision

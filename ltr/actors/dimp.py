@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ltr.actors.base import Actor, Batch, Features, StepOutput
 from ltr.ebm.objectives import kl_grid, lb_hinge
+from ltr.errors import UserError
 from ltr.models.tracking.dimpnet import CLASSIFICATION_LAYER, DiMPNet
 from ltr.ops.labels import gaussian_label
 from ltr.train_settings.recipe import BoxSettings, ClassifierSettings
@@ -27,7 +28,7 @@ class DiMPActor(Actor):
     def __init__(self, net: DiMPNet, box: BoxSettings, classifier: ClassifierSettings, precision: str = "fp32") -> None:
         super().__init__(net, box, precision)
         if classifier.loss not in ("hinge", "kl"):
-            raise ValueError(f"loss of the classifier must be 'hinge' or 'kl', not '{classifier.loss}'")
+            raise UserError(f"loss of the classifier must be 'hinge' or 'kl', not '{classifier.loss}'")
         self.classifier = classifier
 
     def forward(self, batch: Batch, generator: torch.Generator | None = None) -> StepOutput:
@@ -44,7 +45,7 @@ class DiMPActor(Actor):
     def classifier_loss(
         self, train: Features, test: Features, train_boxes: Tensor, test_boxes: Tensor, size: int
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Losses of the score maps of all filter iterates (SPEC section 3); `size` is the crop's side."""
+        """Losses of the score maps of all filter iterates (docs/reference.md, section 3); `size` is the crop's side."""
         settings = self.classifier
         maps = self.net.classifier(train[CLASSIFICATION_LAYER], test[CLASSIFICATION_LAYER], train_boxes)
         label = gaussian_label(

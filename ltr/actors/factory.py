@@ -7,6 +7,7 @@ from torch import nn
 from ltr.actors.atom import AtomActor
 from ltr.actors.base import Actor
 from ltr.actors.dimp import DiMPActor
+from ltr.errors import UserError
 from ltr.models.bbreg.atom import AtomNet
 from ltr.models.tracking.dimpnet import DiMPNet
 from ltr.train_settings.recipe import Recipe
@@ -24,10 +25,10 @@ def make_actor(recipe: Recipe, net: nn.Module) -> Actor:
     """
     if isinstance(net, DiMPNet):
         if recipe.classifier is None:
-            raise ValueError(f"recipe '{recipe.name}' has no classifier settings, but its network has a classifier")
+            raise UserError(f"recipe '{recipe.name}' has no classifier settings, but its network has a classifier")
         return DiMPActor(net, recipe.box, recipe.classifier, recipe.precision)
     if isinstance(net, AtomNet):
         if recipe.classifier is not None:
-            raise ValueError(f"recipe '{recipe.name}' has classifier settings, but its network has no classifier")
+            raise UserError(f"recipe '{recipe.name}' has classifier settings, but its network has no classifier")
         return AtomActor(net, recipe.box, recipe.precision)
-    raise ValueError(f"there is no actor for a {type(net).__name__}")
+    raise UserError(f"there is no actor for a {type(net).__name__}")

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ltr.ebm.methods import METHODS, Energy, Method, MethodOutput
+from ltr.errors import UserError
 from ltr.ops.boxes import from_relative, to_relative
 from ltr.ops.proposals import sample_proposals
 
@@ -33,11 +34,11 @@ class IoURegression:
 
     def __post_init__(self) -> None:
         if self.num_proposals < 1:
-            raise ValueError(f"num_proposals must be at least 1, not {self.num_proposals}")
+            raise UserError(f"num_proposals must be at least 1, not {self.num_proposals}")
         if not self.proposal_sigmas or not all(sigma > 0 for sigma in self.proposal_sigmas):
-            raise ValueError(f"proposal_sigmas must be positive, not {self.proposal_sigmas}")
+            raise UserError(f"proposal_sigmas must be positive, not {self.proposal_sigmas}")
         if not 0 < self.min_iou < 1:
-            raise ValueError(f"min_iou must lie between 0 and 1, not {self.min_iou}")
+            raise UserError(f"min_iou must lie between 0 and 1, not {self.min_iou}")
 
     def loss(self, energy: Energy, annotation: Tensor, generator: torch.Generator | None = None) -> MethodOutput:
         """See `ltr.ebm.methods.Method`; points are [cx / sw, cy / sh, log w, log h], (sw, sh) the annotated size."""

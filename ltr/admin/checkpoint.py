@@ -15,10 +15,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ltr.admin.errors import CheckpointError
 from ltr.admin.files import whole_file, write_json
 from ltr.admin.model_constructor import NetworkConstructor
 from ltr.admin.public_checkpoint import load_public_checkpoint
+from ltr.errors import CheckpointError, UserError
 from ltr.models.tracking.tracking_net import TrackingNet
 from ltr.torchfile.reader import is_torch_file, is_torch_zip
 
@@ -155,7 +155,7 @@ def check_weights(net: nn.Module, tensors: dict[str, Tensor]) -> None:
             f"instead of {list(wanted[first].shape)}"
         )
     if problems:
-        raise ValueError("; ".join(problems))
+        raise UserError("; ".join(problems))
 
 
 def load_network(path: str | Path) -> nn.Module:

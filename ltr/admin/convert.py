@@ -21,9 +21,9 @@ import torch
 from torch import nn
 
 from ltr.admin.checkpoint import build_network, card_path, read_checkpoint, save_network
-from ltr.admin.errors import CheckpointError
 from ltr.admin.model_constructor import NetworkConstructor
 from ltr.admin.public_checkpoint import PublicCheckpoint, load_public_checkpoint, save_public_checkpoint
+from ltr.errors import CheckpointError
 from ltr.torchfile.reader import is_torch_file
 
 PUBLIC_SUFFIXES = (".pth", ".pth.tar", ".pt")

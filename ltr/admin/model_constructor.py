@@ -9,9 +9,9 @@ from typing import Any
 
 from torch import nn
 
+from ltr.errors import UserError, unknown_name
 from ltr.models.bbreg import atom
 from ltr.models.tracking import dimpnet
-from ltr.names import unknown_name
 
 CONSTRUCTORS: dict[str, Callable[..., nn.Module]] = {
     "dimpnet18": dimpnet.dimpnet18,
@@ -43,18 +43,18 @@ class NetworkConstructor:
                 that is out of all proportion.
         """
         if self.name not in CONSTRUCTORS:
-            raise ValueError(unknown_name("network constructor", self.name, CONSTRUCTORS))
+            raise unknown_name("network constructor", self.name, CONSTRUCTORS)
         function = CONSTRUCTORS[self.name]
         arguments = {**self.arguments, **changes}
         for key, value in arguments.items():
             largest = _LARGEST.get(key, _LARGEST_OTHER)
             if isinstance(value, (int, float)) and not abs(value) <= largest:
-                raise ValueError(f"network '{self.name}' cannot be built: {key} may be {largest} at most")
+                raise UserError(f"network '{self.name}' cannot be built: {key} may be {largest} at most")
         try:
             inspect.signature(function).bind(**arguments)
             return function(**arguments)
         except (TypeError, ArithmeticError) as error:
-            raise ValueError(f"network '{self.name}' cannot be built: {error}") from error
+            raise UserError(f"network '{self.name}' cannot be built: {error}") from error
 
 
 @dataclass

@@ -6,6 +6,8 @@ import os
 import sys
 from pathlib import Path
 
+from ltr.errors import MissingFileError
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
@@ -33,17 +35,17 @@ def dataset_path(name: str) -> Path:
         try:
             table = tomllib.loads(paths_file().read_text(encoding="utf-8")).get("paths", {})
         except tomllib.TOMLDecodeError as error:
-            raise FileNotFoundError(f"{paths_file()} is not valid TOML: {error}") from error
+            raise MissingFileError(f"{paths_file()} is not valid TOML: {error}") from error
         given = table.get(name)
         source = f"{paths_file()}, [paths] {name}"
     if given is None:
-        raise FileNotFoundError(
+        raise MissingFileError(
             f"where is the data set '{name}'? Set {variable}=/its/folder or write `{name} = \"/its/folder\"` under "
             f"[paths] in {paths_file()}"
         )
     folder = Path(given).expanduser()
     if not folder.is_dir():
-        raise FileNotFoundError(f"{folder}, given for data set '{name}' by {source}, is not a folder")
+        raise MissingFileError(f"{folder}, given for data set '{name}' by {source}, is not a folder")
     return folder
 
 

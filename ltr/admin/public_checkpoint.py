@@ -1,6 +1,7 @@
 """PyTracking's checkpoints (`.pth`, `.pth.tar`): read without executing anything in them, and written.
 
-Layout (SPEC section 6): a dict with `net` (state dict), `net_type`, `actor_type`, `epoch`, `stats`, `settings`,
+Layout (docs/reference.md, section 6):
+a dict with `net` (state dict), `net_type`, `actor_type`, `epoch`, `stats`, `settings`,
 `optimizer`, and `constructor`, an object of class `ltr.admin.model_constructor.NetConstructor`.
 """
 
@@ -15,10 +16,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ltr.admin.errors import CheckpointError
 from ltr.admin.files import whole_file
 from ltr.admin.model_constructor import NetworkConstructor
 from ltr.admin.public_constructor import from_public, to_public
+from ltr.errors import CheckpointError
 from ltr.torchfile.reader import MAX_TENSOR_BYTES, TorchFile, read_torch_file
 from ltr.torchfile.records import Record, StoredTensor, TorchFileError
 

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from ltr.admin.model_constructor import NetConstructor, NetworkConstructor
-from ltr.names import unknown_name
+from ltr.errors import UserError, unknown_name
 
 _DIMP_MODULE = "ltr.models.tracking.dimpnet"
 _ATOM_MODULE = "ltr.models.bbreg.atom"
-# Constructor -> its module in the public framework (SPEC section 2). `dimpnet_lite0` exists here only.
+# Constructor -> its module in the public framework (docs/reference.md, section 2). `dimpnet_lite0` exists here only.
 PUBLIC_MODULES = {
     "dimpnet18": _DIMP_MODULE,
     "dimpnet50": _DIMP_MODULE,
@@ -58,7 +58,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "klcedimpnet50": {**_PRDIMP, "out_feature_dim": 512},
     "atom_resnet18": {"backbone_pretrained": False, "frozen_backbone_layers": ()},
 }
-# Only these come first in the public signatures as they do in the SPEC's list.
+# Only these come first in the public signatures as they do in that list.
 _POSITIONAL = ("filter_size", "optim_iter", "optim_init_step", "optim_init_reg")
 # Arguments of the public constructors that stand for what is built in here: accepted with this value only.
 _FIXED: dict[str, Any] = {
@@ -91,14 +91,14 @@ def from_public(fields: Mapping[str, Any]) -> NetworkConstructor:
     name, module = fields.get("fun_name"), fields.get("fun_module")
     positional, keywords = fields.get("args", ()), fields.get("kwds", {})
     if not isinstance(name, str) or not isinstance(module, str):
-        raise ValueError("its constructor names no function")
+        raise UserError("its constructor names no function")
     if PUBLIC_MODULES.get(name) != module:
-        raise ValueError(
+        raise UserError(
             f"its constructor is the function {f'{module}.{name}'[:200]!a}, which is none of "
             f"{', '.join(f'{place}.{known}' for known, place in PUBLIC_MODULES.items())}; it was not called"
         )
     if not isinstance(positional, (list, tuple)) or not isinstance(keywords, dict):
-        raise ValueError("its constructor's arguments are not a list and a dict")
+        raise UserError("its constructor's arguments are not a list and a dict")
     arguments: dict[str, Any] = {}
     for key, value in {**_named(name, positional), **keywords}.items():
         if key in _FIXED and key not in ARGUMENTS[name]:
@@ -106,7 +106,7 @@ def from_public(fields: Mapping[str, Any]) -> NetworkConstructor:
         elif key in ARGUMENTS[name]:
             arguments[key] = _plain(key, value)
         else:
-            raise ValueError(unknown_name(f"argument of {name}", ascii(key)[1:-1][:100], ARGUMENTS[name]))
+            raise unknown_name(f"argument of {name}", ascii(key)[1:-1][:100], ARGUMENTS[name])
     return NetworkConstructor(name, arguments)
 
 
@@ -117,7 +117,7 @@ def to_public(constructor: NetworkConstructor) -> NetConstructor:
         ValueError: the public framework has no such constructor.
     """
     if constructor.name not in PUBLIC_MODULES:
-        raise ValueError(
+        raise UserError(
             f"the public framework has no network '{constructor.name}'; only {', '.join(PUBLIC_MODULES)} can be "
             "written for it"
         )
@@ -131,7 +131,7 @@ def to_public(constructor: NetworkConstructor) -> NetConstructor:
 def _named(name: str, positional: list[Any] | tuple[Any, ...]) -> dict[str, Any]:
     known = [key for key in _POSITIONAL if key in ARGUMENTS[name]]
     if len(positional) > len(known):
-        raise ValueError(
+        raise UserError(
             f"its constructor gives {name} {len(positional)} arguments without a name; "
             + (f"only {', '.join(known)} may be given so" if known else "all must be named")
         )
@@ -142,7 +142,7 @@ def _check_fixed(name: str, key: str, value: Any) -> None:
     wanted = _FIXED[key]
     given = tuple(value) if isinstance(value, list) else value
     if given != wanted:
-        raise ValueError(f"its constructor asks {name} for {key}={value!r:.100}; only {wanted!r} is built here")
+        raise UserError(f"its constructor asks {name} for {key}={value!r:.100}; only {wanted!r} is built here")
 
 
 def _plain(key: str, value: Any) -> Any:
@@ -151,4 +151,4 @@ def _plain(key: str, value: Any) -> Any:
         return list(value)
     if isinstance(value, (bool, int, float, str)):
         return value
-    raise ValueError(f"its constructor's argument {key} is a {type(value).__name__}, not a number, a string or a list")
+    raise UserError(f"its constructor's argument {key} is a {type(value).__name__}, not a number, a string or a list")

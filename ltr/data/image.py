@@ -11,16 +11,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ltr.names import unknown_name
+from ltr.errors import ImageError, unknown_name
 
 DECODERS = ("opencv", "simplejpeg")
 _JPEG = b"\xff\xd8"
 # Where a JPEG's orientation would be written; simplejpeg does not heed it.
 _HEADER = 1 << 16
-
-
-class ImageError(OSError):
-    """An image that is missing, cut short or cannot be decoded."""
 
 
 def _read(path: Path) -> bytes:
@@ -44,7 +40,7 @@ def decoder() -> str:
     """Which of `DECODERS` decodes JPEGs. Raises ValueError where EBM_TRACKING_DECODER names another."""
     name = os.environ.get("EBM_TRACKING_DECODER") or DECODERS[0]
     if name not in DECODERS:
-        raise ValueError(unknown_name("decoder in EBM_TRACKING_DECODER", name, DECODERS))
+        raise unknown_name("decoder in EBM_TRACKING_DECODER", name, DECODERS)
     return name
 
 

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
-from ltr.data.sampler import SampleError, TrackingSampler
+from ltr.data.sampler import TrackingSampler
+from ltr.errors import SampleError, UserError
 
 
 class EpochBatches(Sampler[list[tuple[int, int]]]):
@@ -32,7 +33,7 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
 
     def __init__(self, samples: int, batch_size: int) -> None:
         if not 1 <= batch_size <= samples:
-            raise ValueError(f"{samples} samples an epoch do not fill one batch of {batch_size}")
+            raise UserError(f"{samples} samples an epoch do not fill one batch of {batch_size}")
         self.batch_size = batch_size
         self.epoch = 0
         self.total = samples // batch_size

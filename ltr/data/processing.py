@@ -1,4 +1,4 @@
-"""From frames and boxes to the crops that a network is trained on (SPEC section 3)."""
+"""From frames and boxes to the crops that a network is trained on (docs/reference.md, section 3)."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ltr.data import augmentation
+from ltr.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class CropSettings:
 
     def __post_init__(self) -> None:
         if self.border not in ("replicate", "inside_major"):
-            raise ValueError(f"border must be 'replicate' or 'inside_major', not '{self.border}'")
+            raise UserError(f"border must be 'replicate' or 'inside_major', not '{self.border}'")
         limits = {
             "output_size": (1, math.inf),
             "search_area_factor": (1e-3, math.inf),
@@ -67,11 +68,11 @@ class CropSettings:
         }
         for name, (low, high) in limits.items():
             if not low <= getattr(self, name) <= high:
-                raise ValueError(f"{name} must lie between {low} and {high}, not {getattr(self, name)}")
+                raise UserError(f"{name} must lie between {low} and {high}, not {getattr(self, name)}")
 
 
 def jitter_box(box: np.ndarray, centre_jitter: float, scale_jitter: float, rng: np.random.Generator) -> np.ndarray:
-    """A box [4] (x, y, w, h) of jittered centre and size (SPEC section 3)."""
+    """A box [4] (x, y, w, h) of jittered centre and size (docs/reference.md, section 3)."""
     size = box[2:] * np.exp(rng.standard_normal(2) * scale_jitter)
     reach = math.sqrt(size[0] * size[1]) * centre_jitter
     centre = box[:2] + box[2:] / 2 + (rng.random(2) - 0.5) * reach

@@ -11,13 +11,10 @@ from torch.utils.data import Dataset
 
 from ltr.data.processing import CropProcessing
 from ltr.dataset.base import SequenceInfo, TrainingDataset
+from ltr.errors import SampleError, UserError
 
 _GAP_GROWTH = 5
 _MAX_TRIES = 200
-
-
-class SampleError(ValueError):
-    """A sequence that cannot be read; the message names data set, sequence and file."""
 
 
 class TrackingSampler(Dataset[dict[str, Any]]):
@@ -50,10 +47,10 @@ class TrackingSampler(Dataset[dict[str, Any]]):
         seed: int = 0,
     ) -> None:
         if mode not in ("causal", "interval"):
-            raise ValueError(f"mode must be 'causal' or 'interval', not '{mode}'")
+            raise UserError(f"mode must be 'causal' or 'interval', not '{mode}'")
         weights = np.array([weight if len(dataset) else 0.0 for dataset, weight in datasets], dtype=float)
         if not len(weights) or (weights < 0).any() or weights.sum() <= 0:
-            raise ValueError("there is no training data set with a sequence and a positive weight")
+            raise UserError("there is no training data set with a sequence and a positive weight")
         self.datasets = [dataset for dataset, _ in datasets]
         self.probabilities = weights / weights.sum()
         self.processing = processing

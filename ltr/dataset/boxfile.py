@@ -8,11 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ltr.errors import AnnotationError
+
 _SEPARATORS = str.maketrans(",;\t", "   ")
-
-
-class AnnotationError(ValueError):
-    """An annotation that cannot be read; the message names file and line."""
 
 
 def read_rows(path: str | os.PathLike[str], columns: int) -> np.ndarray:

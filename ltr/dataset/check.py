@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ltr.dataset import got10k, lasot, tracking_net
-from ltr.dataset.boxfile import AnnotationError
 from ltr.dataset.coco import coco_files
 from ltr.dataset.coco_format import coco_format_files
 from ltr.dataset.folders import IMAGE_SUFFIXES, sequence_names
@@ -17,7 +16,7 @@ from ltr.dataset.inspect_images import inspect_coco, inspect_cutouts, inspect_ta
 from ltr.dataset.inspection import Finding, Mapper, absent, inspect_video, open_frame
 from ltr.dataset.lite import lite_folders
 from ltr.dataset.videos import VideoFiles
-from ltr.names import unknown_name
+from ltr.errors import AnnotationError, MissingFileError, UserError, unknown_name
 
 # What is checked where no split is named: everything that the recipes train and validate on.
 SPLITS = {
@@ -78,12 +77,12 @@ def check_dataset(name: str, root: Path, splits: Sequence[str] = (), decode: boo
         AnnotationError: a list of sequences that cannot be read.
     """
     if name not in SPLITS:
-        raise ValueError(unknown_name("training data set", name, SPLITS))
+        raise unknown_name("training data set", name, SPLITS)
     chosen = list(splits) or list(SPLITS[name])
     if name == "coco_format" and not chosen:
-        raise ValueError("name the file and the images: --split annotations/train.json:images/train")
+        raise UserError("name the file and the images: --split annotations/train.json:images/train")
     if not root.is_dir():
-        raise FileNotFoundError(f"{root} is not a folder")
+        raise MissingFileError(f"{root} is not a folder")
     if name in _VIDEOS:
         return _walk_videos(_VIDEOS[name](root, chosen), decode)
     if name == "folder":

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ltr.dataset.boxfile import AnnotationError
 from ltr.dataset.coco_format import CocoFormat
+from ltr.errors import AnnotationError
 
 
 def coco_files(root: Path, split: str) -> tuple[Path, Path]:

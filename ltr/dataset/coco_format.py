@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from ltr.data.image import read_image
-from ltr.dataset.boxfile import AnnotationError
 from ltr.dataset.coco_masks import mask_box
 from ltr.dataset.index import Index, IndexedSequences, make_index, open_index
+from ltr.errors import AnnotationError
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 
 from ltr.data.image import read_image
-from ltr.dataset.boxfile import AnnotationError
 from ltr.dataset.cutouts import cut_out
+from ltr.errors import AnnotationError
 
 if TYPE_CHECKING:
     from ltr.dataset.coco_format import CocoObject

@@ -19,6 +19,7 @@ from ltr.dataset.base import SequenceInfo
 from ltr.dataset.compositing import Actor, Plan, outline_boxes, render, visible_share
 from ltr.dataset.cutouts import Cutouts
 from ltr.dataset.motion import affine, smooth_waves
+from ltr.errors import UserError
 
 _CANVASES = ((480, 360), (400, 300), (360, 360), (320, 420), (512, 288))
 _BACKGROUND_LONGEST = 720
@@ -80,7 +81,7 @@ class CompositedVideo:
         name: str = "composited",
     ) -> None:
         if not len(cutouts):
-            raise ValueError("composited video needs at least one cut-out")
+            raise UserError("composited video needs at least one cut-out")
         self.cutouts = cutouts
         self.backgrounds = list(backgrounds)
         self.sequences = sequences

@@ -10,7 +10,8 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from ltr.data.image import ImageError, read_image, read_mask, read_rgba
+from ltr.data.image import read_image, read_mask, read_rgba
+from ltr.errors import ImageError
 
 _LONGEST = 256
 _SMALLEST = 20

@@ -13,8 +13,9 @@ import numpy as np
 
 from ltr.data.image import read_image
 from ltr.dataset.base import SequenceInfo
-from ltr.dataset.boxfile import AnnotationError, positive, read_boxes
+from ltr.dataset.boxfile import positive, read_boxes
 from ltr.dataset.index import IndexedSequences, open_index, read_index
+from ltr.errors import AnnotationError, MissingFileError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
 
@@ -70,7 +71,7 @@ def sequence_names(root: Path) -> list[str]:
         AnnotationError: there is none.
     """
     if not root.is_dir():
-        raise FileNotFoundError(f"{root} is not a folder of sequences")
+        raise MissingFileError(f"{root} is not a folder of sequences")
     found = sorted(path.parent.name for path in root.glob("*/groundtruth_rect.txt"))
     if not found:
         raise AnnotationError(f"{root} has no sequences: wanted <sequence>/groundtruth_rect.txt with <sequence>/img/")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ltr.dataset.split_lists import read_split, require, split_label
 from ltr.dataset.videos import FlagFile, IndexedVideos, VideoFiles
+from ltr.errors import MissingFileError
 
 # PyTracking's lists of sequences, counted from 0. 'vot...' were meant to leave out the 1000 sequences that VOT forbids,
 # but leave out their successors: the forbidden names count from 1 (docs/data.md).
@@ -49,7 +50,7 @@ def train_folder(root: Path) -> Path:
     """`root/train`, or `root` where it is that folder. Raises FileNotFoundError where there is neither."""
     folder = root / "train" if (root / "train").is_dir() else root
     if not folder.is_dir():
-        raise FileNotFoundError(f"{folder} is not a folder: wanted GOT-10k's train/")
+        raise MissingFileError(f"{folder} is not a folder: wanted GOT-10k's train/")
     return folder
 
 

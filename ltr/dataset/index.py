@@ -21,7 +21,8 @@ from tqdm import tqdm
 from ltr.admin.files import whole_file
 from ltr.admin.paths import cache_folder
 from ltr.dataset.base import SequenceInfo
-from ltr.dataset.boxfile import AnnotationError, positive
+from ltr.dataset.boxfile import positive
+from ltr.errors import AnnotationError
 
 # Raise it where the content of an index changes its meaning: older files are then made anew.
 _FORMAT = 1

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from ltr.data.image import ImageError, read_mask, read_rgba
-from ltr.dataset.boxfile import AnnotationError, positive
+from ltr.data.image import read_mask, read_rgba
+from ltr.dataset.boxfile import positive
 from ltr.dataset.coco_format import CocoObject, read_objects
 from ltr.dataset.coco_masks import decode_mask
 from ltr.dataset.cutouts import find_cutouts
 from ltr.dataset.folders import ImageBoxes
 from ltr.dataset.inspection import Finding, Mapper, Opened, absent, inspect_extents, open_frame
+from ltr.errors import AnnotationError, ImageError
 
 
 def inspect_coco(path: Path, folder: Path, mapper: Mapper | None) -> Iterator[tuple[str, list[Finding]]]:

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ltr.data.image import ImageError, read_image
-from ltr.dataset.boxfile import AnnotationError, positive, read_boxes, read_flags
+from ltr.data.image import read_image
+from ltr.dataset.boxfile import positive, read_boxes, read_flags
 from ltr.dataset.filenames import find_misnamed, first_missing, frame_number, image_suffix, number_text, similar_names
 from ltr.dataset.folders import list_frames
 from ltr.dataset.videos import VideoFiles
+from ltr.errors import AnnotationError, ImageError
 
 # Annotators draw to the border of the picture and round.
 _BORDER = 1.0

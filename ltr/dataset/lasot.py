@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ltr.dataset.split_lists import read_split, require, split_label
 from ltr.dataset.videos import FlagFile, IndexedVideos, VideoFiles
+from ltr.errors import MissingFileError
 
 # PyTracking's lists: the 1120 training sequences, and their parts of 1000 and 120.
 SPLITS = {
@@ -39,7 +40,7 @@ def list_videos(root: Path, split: str = "train") -> list[VideoFiles]:
         FileNotFoundError: no such folder.
     """
     if not root.is_dir():
-        raise FileNotFoundError(f"{root} is not a folder: wanted LaSOT's <class>/<class>-<number>/")
+        raise MissingFileError(f"{root} is not a folder: wanted LaSOT's <class>/<class>-<number>/")
     return [sequence_files(root, name) for name in (_found(root) if split == "all" else sequence_names(split))]
 
 

@@ -15,6 +15,7 @@ from ltr.dataset.base import TrainingDataset
 from ltr.dataset.composited import CompositedSettings, CompositedVideo
 from ltr.dataset.cutouts import CutoutSource, find_cutouts, usable_cutouts
 from ltr.dataset.folders import IMAGE_SUFFIXES, FolderSequences, ImageBoxes
+from ltr.errors import MissingFileError, UserError
 
 _VALIDATION_SHARE = 10
 _VIDEOS_A_SPLIT = {"train": 1_000_000, "val": 20_000}
@@ -58,7 +59,7 @@ def build_lite_datasets(root: Path, split: str, seed: int) -> list[tuple[Trainin
         AnnotationError: a box file that cannot be read.
     """
     if split not in _VIDEOS_A_SPLIT:
-        raise ValueError(f"split must be 'train' or 'val', not '{split}'")
+        raise UserError(f"split must be 'train' or 'val', not '{split}'")
     folders = lite_folders(root)
     entries = [
         entry
@@ -68,7 +69,7 @@ def build_lite_datasets(root: Path, split: str, seed: int) -> list[tuple[Trainin
     ]
     cutouts = usable_cutouts(entries)
     if not cutouts:
-        raise FileNotFoundError(
+        raise MissingFileError(
             f"{root} has no usable cut-outs for '{split}': wanted sub-folders with rgba/*.png, or images/ with masks/"
         )
     tables = [folder for folder in folders if (folder / "boxes.csv").is_file() and not _has_single_objects(folder)]

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 
-from ltr.dataset.boxfile import AnnotationError, read_lines
-from ltr.names import unknown_name
+from ltr.dataset.boxfile import read_lines
+from ltr.errors import AnnotationError, unknown_name
 
 
 def read_split(dataset: str, split: str, lists: Mapping[str, str]) -> list[str]:
@@ -25,7 +25,7 @@ def read_split(dataset: str, split: str, lists: Mapping[str, str]) -> list[str]:
     if split.endswith(".txt"):
         return [line.strip() for line in read_lines(Path(split).expanduser()) if line.strip()]
     if split not in lists:
-        raise ValueError(unknown_name(f"split of {dataset}", split, [*lists, "all"]))
+        raise unknown_name(f"split of {dataset}", split, [*lists, "all"])
     text = (resources.files("ltr.dataset") / "splits" / lists[split]).read_text(encoding="utf-8")
     return text.split()
 

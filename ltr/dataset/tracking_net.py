@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ltr.dataset.boxfile import AnnotationError
 from ltr.dataset.split_lists import require
 from ltr.dataset.videos import IndexedVideos, VideoFiles
+from ltr.errors import AnnotationError, MissingFileError, UserError
 
 _SETS = 12
 
@@ -25,11 +25,11 @@ def set_numbers(split: str) -> list[int]:
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
         if not first.isdecimal() or (dash and not last.isdecimal()):
-            raise ValueError(f"a split of TrackingNet is 'all', 'train' or sets such as '0-3' or '0,4', not '{split}'")
+            raise UserError(f"a split of TrackingNet is 'all', 'train' or sets such as '0-3' or '0,4', not '{split}'")
         numbers += range(int(first), int(last if dash else first) + 1)
     wrong = [number for number in numbers if number >= _SETS]
     if wrong or not numbers:
-        raise ValueError(f"TrackingNet has training sets 0 to {_SETS - 1}, not those of '{split}'")
+        raise UserError(f"TrackingNet has training sets 0 to {_SETS - 1}, not those of '{split}'")
     return list(dict.fromkeys(numbers))
 
 
@@ -47,7 +47,7 @@ def list_videos(root: Path, split: str = "0-3") -> list[VideoFiles]:
         AnnotationError: a set is not there.
     """
     if not root.is_dir():
-        raise FileNotFoundError(f"{root} is not a folder: wanted TrackingNet's TRAIN_0/ ... TRAIN_{_SETS - 1}/")
+        raise MissingFileError(f"{root} is not a folder: wanted TrackingNet's TRAIN_0/ ... TRAIN_{_SETS - 1}/")
     videos = []
     for number in set_numbers(split):
         folder = root / f"TRAIN_{number}"

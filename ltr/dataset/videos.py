@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from ltr.data.image import read_image
-from ltr.dataset.boxfile import AnnotationError, positive, read_boxes, read_flags
+from ltr.dataset.boxfile import positive, read_boxes, read_flags
 from ltr.dataset.index import IndexedSequences, open_index, read_index
+from ltr.errors import AnnotationError
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Gradient ascent of boxes on an energy, in relative or absolute box space (SPEC sections 4 and 9)."""
+"""Gradient ascent of boxes on an energy, in relative or absolute box space (docs/reference.md, sections 4 and 9)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from ltr.errors import UserError
 from ltr.ops.boxes import from_relative, to_relative
 
 BoxEnergy = Callable[[Tensor], Tensor]
@@ -50,11 +51,11 @@ def gradient_ascent(
         ValueError: an unknown space, a negative number of steps or boxes of a wrong shape.
     """
     if space not in ("relative", "absolute"):
-        raise ValueError(f"space must be 'relative' or 'absolute', not '{space}'")
+        raise UserError(f"space must be 'relative' or 'absolute', not '{space}'")
     if steps < 0:
-        raise ValueError(f"steps must not be negative, is {steps}")
+        raise UserError(f"steps must not be negative, is {steps}")
     if boxes.dim() != 3 or boxes.shape[2] != 4:
-        raise ValueError(f"boxes must have shape [B, M, 4], not {list(boxes.shape)}")
+        raise UserError(f"boxes must have shape [B, M, 4], not {list(boxes.shape)}")
     boxes = boxes.detach()
     centre, size = step_length if isinstance(step_length, tuple) else (step_length, step_length)
     step = boxes.new_tensor([centre, centre, size, size])

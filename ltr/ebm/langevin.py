@@ -7,6 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from ltr.errors import UserError
+
 
 def langevin(
     energy: Callable[[Tensor], Tensor],
@@ -16,7 +18,7 @@ def langevin(
     step_length: float | Tensor,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Run chains y <- y + a^2/2 grad f(y) + a eps, eps ~ N(0, I) (unadjusted; SPEC section 1, ML-MCMC).
+    """Run chains y <- y + a^2/2 grad f(y) + a eps, eps ~ N(0, I) (unadjusted; docs/reference.md, section 1, ML-MCMC).
 
     Works inside `torch.no_grad`, and leaves no gradient in the parameters of the energy.
 
@@ -34,7 +36,7 @@ def langevin(
         ValueError: a negative number of steps.
     """
     if steps < 0:
-        raise ValueError(f"steps must not be negative, is {steps}")
+        raise UserError(f"steps must not be negative, is {steps}")
     points = start.detach()
     for _ in range(steps):
         with torch.enable_grad():

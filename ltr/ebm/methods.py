@@ -18,7 +18,7 @@ from ltr.ebm import objectives
 from ltr.ebm.density import effective_sample_size
 from ltr.ebm.langevin import langevin
 from ltr.ebm.noise import GaussianMixture
-from ltr.names import unknown_name
+from ltr.errors import UserError, unknown_name
 
 Energy = Callable[[Tensor], Tensor]
 # One figure for all dimensions, (centre, size) for boxes, or one figure for each dimension.
@@ -66,7 +66,7 @@ def expand_sigma(sigma: Sigma, dimensions: int) -> tuple[float, ...]:
         return given * dimensions
     if len(given) == 2 and dimensions == 4:
         return (given[0], given[0], given[1], given[1])
-    raise ValueError(f"{len(given)} sigmas {given} do not fit a space of {dimensions} dimensions")
+    raise UserError(f"{len(given)} sigmas {given} do not fit a space of {dimensions} dimensions")
 
 
 def mixture(sigmas: Iterable[Sigma], like: Tensor) -> GaussianMixture:
@@ -79,7 +79,7 @@ def mixture(sigmas: Iterable[Sigma], like: Tensor) -> GaussianMixture:
 def _score(energy: Energy, points: Tensor) -> Tensor:
     scores = energy(points)
     if scores.shape != points.shape[:2]:
-        raise ValueError(f"the energy gave scores {list(scores.shape)} for points {list(points.shape)}")
+        raise UserError(f"the energy gave scores {list(scores.shape)} for points {list(points.shape)}")
     return scores
 
 
@@ -89,7 +89,7 @@ def _require_positive(owner: object, *names: str) -> None:
         figures = value if isinstance(value, Sequence) else (value,)
         flat = [each for figure in figures for each in (figure if isinstance(figure, Sequence) else (figure,))]
         if not flat or not all(figure > 0 for figure in flat):
-            raise ValueError(f"{name} of {type(owner).__name__} must be positive, not {value}")
+            raise UserError(f"{name} of {type(owner).__name__} must be positive, not {value}")
 
 
 @dataclass(frozen=True)
@@ -211,7 +211,7 @@ class NCEPlus(_NoiseSampling):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 0 <= self.beta <= 1:
-            raise ValueError(f"beta of NCEPlus must lie in [0, 1], not {self.beta}")
+            raise UserError(f"beta of NCEPlus must lie in [0, 1], not {self.beta}")
 
     def loss(self, energy: Energy, annotation: Tensor, generator: torch.Generator | None = None) -> MethodOutput:
         """See `Method`."""
@@ -336,10 +336,10 @@ def create_method(name: str, registry: Mapping[str, type[Method]] = METHODS, /, 
         ValueError: an unknown method or setting (the nearest is named), or a value out of its range.
     """
     if name not in registry:
-        raise ValueError(unknown_name("training method", name, registry))
+        raise unknown_name("training method", name, registry)
     method = registry[name]
     known = [field.name for field in dataclasses.fields(method)]  # type: ignore[arg-type]
     for key in settings:
         if key not in known:
-            raise ValueError(unknown_name(f"setting of {name}", key, known))
+            raise unknown_name(f"setting of {name}", key, known)
     return method(**settings)

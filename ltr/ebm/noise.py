@@ -9,10 +9,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ltr.errors import UserError
+
 
 @dataclass(frozen=True, eq=False)
 class GaussianMixture:
-    """p(v) = 1/K sum_k N(v; 0, diag(sigmas[k]^2)), the density of offsets v from an annotation (SPEC section 1).
+    """p(v) = 1/K sum_k N(v; 0, diag(sigmas[k]^2)), the density of offsets v from an annotation.
+
+    Source: docs/reference.md, section 1.
 
     Args:
         sigmas: [K, D] standard deviations, a row per component.
@@ -25,9 +29,9 @@ class GaussianMixture:
 
     def __post_init__(self) -> None:
         if self.sigmas.dim() != 2 or self.sigmas.numel() == 0 or not self.sigmas.is_floating_point():
-            raise ValueError(f"sigmas must be floats of shape [K, D], not {list(self.sigmas.shape)}")
+            raise UserError(f"sigmas must be floats of shape [K, D], not {list(self.sigmas.shape)}")
         if self.sigmas.device.type == "cpu" and not (self.sigmas.isfinite() & (self.sigmas > 0)).all():
-            raise ValueError(f"sigmas must be finite and positive, not {self.sigmas.tolist()}")
+            raise UserError(f"sigmas must be finite and positive, not {self.sigmas.tolist()}")
 
     @classmethod
     def from_centre_size(
@@ -48,7 +52,7 @@ class GaussianMixture:
     def scaled(self, beta: float) -> GaussianMixture:
         """The mixture with every sigma multiplied by `beta` > 0 (p_beta of NCE+)."""
         if not beta > 0:
-            raise ValueError(f"beta must be positive, not {beta}")
+            raise UserError(f"beta must be positive, not {beta}")
         return GaussianMixture(self.sigmas * beta)
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> GaussianMixture:

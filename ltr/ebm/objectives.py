@@ -1,4 +1,6 @@
-"""Training objectives of energy-based regression as pure functions in log space (SPEC section 1, paper section 3).
+"""Training objectives of energy-based regression as pure functions in log space.
+
+Source: docs/reference.md, section 1, paper section 3.
 
 Every function returns the loss per image; the reduction over images is the caller's mean. `scores` are values of the
 energy f, in any floating type; the loss is computed in float32 or better, without overflow for scores of +-1e4.

@@ -40,7 +40,7 @@ def iou(a: Tensor, b: Tensor) -> Tensor:
 
 
 def to_relative(boxes: Tensor, size: Tensor) -> Tensor:
-    """Boxes in the relative space of the densities (SPEC section 1).
+    """Boxes in the relative space of the densities (docs/reference.md, section 1).
 
     Args:
         boxes: [..., 4] (x, y, w, h) in pixels, w and h > 0.

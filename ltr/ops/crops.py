@@ -1,4 +1,4 @@
-"""Crops of a search region, by the reference tracker's rule to the last half pixel (SPEC, "Crop rule")."""
+"""Crops of a search region, by the reference tracker's rule to the last half pixel (docs/reference.md, section 4)."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from torch import Tensor
 def gaussian_label(
     boxes: Tensor, *, image_size: float, feature_size: int, filter_size: int, sigma_factor: float
 ) -> Tensor:
-    """Gaussians of peak 1 at the centres of boxes (SPEC section 1).
+    """Gaussians of peak 1 at the centres of boxes (docs/reference.md, section 1).
 
     Args:
         boxes: [..., 4] (x, y, w, h) in crop pixels.

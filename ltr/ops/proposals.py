@@ -21,7 +21,7 @@ def sample_proposals(
     min_iou: float = 0.1,
     generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Boxes with Gaussian noise on centre and size, and their IoU (SPEC section 3).
+    """Boxes with Gaussian noise on centre and size, and their IoU (docs/reference.md, section 3).
 
     Every proposal draws its own sigma; the noise of cx, cy, w and h is N(0, (sigma sqrt(w h))^2), independent. Noise is
     rejected while the IoU lies below `min_iou`. There are 8 attempts, drawn at once for the whole batch; a proposal

@@ -11,7 +11,9 @@ _PIECE_BYTES = {"cpu": 4 * 2**20, "accelerator": 256 * 2**20}
 
 
 def prroi_pool(features: Tensor, rois: Tensor, output_size: int | tuple[int, int], spatial_scale: float) -> Tensor:
-    """Mean of the bilinearly interpolated, zero-padded features over every bin of every region (SPEC section 2).
+    """Mean of the bilinearly interpolated, zero-padded features over every bin of every region.
+
+    Source: docs/reference.md, section 2.
 
     Each region takes a copy of its image's features; for many boxes an image use `prroi_pool_grouped`.
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from ltr.admin.model_constructor import NetworkConstructor
 from ltr.data.processing import CropSettings
-from ltr.names import replace_fields, unknown_name
+from ltr.errors import UserError, replace_fields, unknown_name
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class BoxSettings:
 
 @dataclass(frozen=True)
 class ClassifierSettings:
-    """How the target classifier is trained (SPEC section 3).
+    """How the target classifier is trained (docs/reference.md, section 3).
 
     Attributes:
         label_sigma_factor: sigma of the Gaussian label in crops' sides, (1/4) / search area factor.
@@ -103,7 +103,9 @@ class OptimiserSettings:
 
 @dataclass(frozen=True)
 class Refinement:
-    """How validation refines boxes: by the tracker's own rule (SPEC section 4), from jittered annotations.
+    """How validation refines boxes: by the tracker's own rule, from jittered annotations.
+
+    Source: docs/reference.md, section 4.
 
     Attributes:
         steps, step_length, decay, space, step_control: of the gradient ascent.
@@ -184,13 +186,13 @@ class Recipe:
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "micro_batches", "validation_interval"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+                raise UserError(f"{name} must be at least 1, not {getattr(self, name)}")
         if self.batch_size % self.micro_batches:
-            raise ValueError(f"micro_batches={self.micro_batches} does not divide batch_size={self.batch_size}")
+            raise UserError(f"micro_batches={self.micro_batches} does not divide batch_size={self.batch_size}")
         if self.batch_norm not in ("batch", "frozen", "sync"):
-            raise ValueError(f"batch_norm must be 'batch', 'frozen' or 'sync', not '{self.batch_norm}'")
+            raise UserError(f"batch_norm must be 'batch', 'frozen' or 'sync', not '{self.batch_norm}'")
         if self.best_is not in ("highest", "lowest"):
-            raise ValueError(f"best_is must be 'highest' or 'lowest', not '{self.best_is}'")
+            raise UserError(f"best_is must be 'highest' or 'lowest', not '{self.best_is}'")
 
     def to_dict(self) -> dict[str, Any]:
         """The whole recipe as plain JSON values."""
@@ -210,7 +212,7 @@ def with_changes(settings: Any, assignments: list[str]) -> Any:
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         if not equals or not key.strip():
-            raise ValueError(f"'{assignment}' is not of the form key=value")
+            raise UserError(f"'{assignment}' is not of the form key=value")
         try:
             value = ast.literal_eval(text)
         except (ValueError, SyntaxError):
@@ -227,16 +229,16 @@ def _assign(settings: Any, keys: list[str], value: Any) -> Any:
         return {**settings, name: value}
     fields = {item.name for item in dataclasses.fields(settings)}
     if head not in fields:
-        raise ValueError(unknown_name(f"setting of {type(settings).__name__}", head, fields))
+        raise unknown_name(f"setting of {type(settings).__name__}", head, fields)
     old = getattr(settings, head)
     if rest:
         if old is None:
-            raise ValueError(f"this {type(settings).__name__} has no {head}, so no '{'.'.join(rest)}' of it")
+            raise UserError(f"this {type(settings).__name__} has no {head}, so no '{'.'.join(rest)}' of it")
         if not (dataclasses.is_dataclass(old) or isinstance(old, dict)):
-            raise ValueError(f"'{head}' of {type(settings).__name__} is a plain value and has no '{'.'.join(rest)}'")
+            raise UserError(f"'{head}' of {type(settings).__name__} is a plain value and has no '{'.'.join(rest)}'")
         return replace_fields(settings, {head: _assign(old, rest, value)})
     if dataclasses.is_dataclass(old) or isinstance(old, dict):
-        raise ValueError(f"'{head}' of {type(settings).__name__} is a group of settings: name one of them")
+        raise UserError(f"'{head}' of {type(settings).__name__} is a group of settings: name one of them")
     return replace_fields(settings, {head: _checked(head, old, value)})
 
 
@@ -246,5 +248,5 @@ def _checked(name: str, old: Any, value: Any) -> Any:
     if isinstance(old, float) and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, type(old)):
-        raise ValueError(f"'{name}' wants a {type(old).__name__} such as {old!r}, not {value!r}")
+        raise UserError(f"'{name}' wants a {type(old).__name__} such as {old!r}, not {value!r}")
     return value

@@ -17,7 +17,7 @@ from ltr.dataset.lasot import Lasot
 from ltr.dataset.lite import build_lite_datasets, in_split
 from ltr.dataset.split_lists import read_split, split_label
 from ltr.dataset.tracking_net import TrackingNet
-from ltr.names import unknown_name
+from ltr.errors import unknown_name
 from ltr.train_settings.recipe import DataSource
 
 Weighted = tuple[TrainingDataset, float]
@@ -36,7 +36,7 @@ def folder_split(root: Path, split: str) -> list[str]:
     if split.endswith(".txt"):
         return read_split("folder", split, {})
     if split not in ("all", "train", "val"):
-        raise ValueError(unknown_name("split of folder", split, ("all", "train", "val", "<list>.txt")))
+        raise unknown_name("split of folder", split, ("all", "train", "val", "<list>.txt"))
     return [name for name in sequence_names(root) if split == "all" or in_split(name, split)]
 
 
@@ -104,6 +104,6 @@ def open_sources(sources: tuple[DataSource, ...], seed: int) -> list[Weighted]:
     opened: list[Weighted] = []
     for source in sources:
         if source.name not in SOURCES:
-            raise ValueError(unknown_name("training data set", source.name, SOURCES))
+            raise unknown_name("training data set", source.name, SOURCES)
         opened.extend(SOURCES[source.name](source, seed))
     return opened

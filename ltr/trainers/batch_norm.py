@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from ltr.errors import UserError
+
 
 def set_train_mode(net: nn.Module, batch_norm: str = "batch") -> None:
     """Train mode, except that modules whose parameters are all frozen keep their batch-norm statistics.
@@ -35,7 +37,7 @@ def synchronise(net: nn.Module, device: torch.device, processes: int) -> nn.Modu
     if processes == 1:
         return net
     if device.type != "cuda":
-        raise ValueError(f"batch_norm='sync' works on CUDA only, not on {device.type}")
+        raise UserError(f"batch_norm='sync' works on CUDA only, not on {device.type}")
     return nn.SyncBatchNorm.convert_sync_batchnorm(net)
 
 

@@ -9,6 +9,7 @@ import torch
 
 from ltr.actors.base import Batch, StepOutput
 from ltr.admin.checkpoint import save_training_state
+from ltr.errors import UserError
 from ltr.trainers.processes import gather
 from ltr.trainers.state import TrainingState
 
@@ -16,8 +17,10 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 
-class NonFiniteLossError(RuntimeError):
+class NonFiniteLossError(UserError, RuntimeError):
     """A loss or gradient that is infinite or not a number; the message names what was in the batch."""
+
+    status = 3
 
 
 def non_finite(

@@ -20,7 +20,7 @@ from ltr.actors.factory import make_actor
 from ltr.admin.allocator import keep_freed_memory
 from ltr.admin.files import write_json
 from ltr.data.loader import make_loader, to_device
-from ltr.data.sampler import SampleError
+from ltr.errors import SampleError, UserError
 from ltr.train_settings.recipe import Recipe
 from ltr.trainers.batch_norm import StepStatistics, set_train_mode, synchronise
 from ltr.trainers.curves import draw_curves
@@ -95,7 +95,7 @@ def set_up(recipe: Recipe, run: RunSettings, prepare_tracking: Prepare | None = 
     validation = make_sampler(recipe, data.validation, data.validation_samples, recipe.seed + 1)
     steps_per_epoch = len(sampler) // recipe.batch_size
     if steps_per_epoch == 0:
-        raise ValueError(f"an epoch has {len(sampler)} samples, fewer than the batch size {recipe.batch_size}")
+        raise UserError(f"an epoch has {len(sampler)} samples, fewer than the batch size {recipe.batch_size}")
     factor = rate_factor(recipe.optimiser, recipe.epochs, steps_per_epoch)
     track = find_tracking(recipe, prepare_tracking)
     processes = start_processes(run.device)

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ltr.errors import UserError
+
 
 @contextmanager
 def only_run(folder: Path) -> Iterator[None]:
@@ -31,7 +33,7 @@ def only_run(folder: Path) -> Iterator[None]:
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError):
-            raise ValueError(
+            raise UserError(
                 f"another program is training in {folder}: wait for it, or give this run another name "
                 "(--set name=...) or another --workspace"
             ) from None

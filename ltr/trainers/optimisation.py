@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from ltr.errors import UserError
 from ltr.train_settings.recipe import OptimiserSettings
 
 
@@ -27,7 +28,7 @@ def make_optimiser(net: nn.Module, settings: OptimiserSettings) -> torch.optim.A
             parameter.requires_grad_(False)
     empty = [prefix for prefix, parameters in groups.items() if not parameters]
     if empty:
-        raise ValueError(f"learning_rates names '{empty[0]}', but no trainable parameter of the network begins so")
+        raise UserError(f"learning_rates names '{empty[0]}', but no trainable parameter of the network begins so")
     return torch.optim.Adam(
         [
             {"params": groups[name], "lr": rate, "initial_lr": rate, "name": name}
@@ -51,7 +52,7 @@ def rate_factor(settings: OptimiserSettings, epochs: int, steps_per_epoch: int) 
 
     factors: dict[str, Callable[[int], float]] = {"step": stepwise, "cosine": cosine}
     if settings.schedule not in factors:
-        raise ValueError(f"schedule must be 'step' or 'cosine', not '{settings.schedule}'")
+        raise UserError(f"schedule must be 'step' or 'cosine', not '{settings.schedule}'")
     return factors[settings.schedule]
 
 
@@ -90,7 +91,7 @@ class WeightAverage:
 
     def __init__(self, net: nn.Module, decay: float) -> None:
         if not 0 <= decay < 1:
-            raise ValueError(f"ema_decay must lie between 0 and 1 (excluded), not {decay}")
+            raise UserError(f"ema_decay must lie between 0 and 1 (excluded), not {decay}")
         self.decay = decay
         self.steps = 0
         trained = {name: value for name, value in net.named_parameters() if value.requires_grad}

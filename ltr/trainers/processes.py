@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from ltr.errors import MissingPackageError
+
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
 # While the first process tracks sequences, the others wait for it.
 PATIENCE = timedelta(hours=2)
-
-
-class MissingPackageError(RuntimeError):
-    """A package that training needs is not installed; the message says which extra brings it."""
 
 
 def start_processes(device: str) -> Accelerator:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from ltr.admin.files import write_text
+from ltr.errors import UserError
 
 LOG = "log.jsonl"
 
@@ -27,7 +28,7 @@ def read_log(folder: Path) -> list[dict[str, Any]]:
             records.append(json.loads(line))
         except json.JSONDecodeError as error:
             if number < len(lines):
-                raise ValueError(f"{path}, line {number}: not JSON ({error})") from error
+                raise UserError(f"{path}, line {number}: not JSON ({error})") from error
     return records
 
 

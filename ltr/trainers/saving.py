@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from ltr.admin.checkpoint import save_network, save_training_state
-from ltr.names import unknown_name
+from ltr.errors import unknown_name
 from ltr.trainers.batch_norm import running_statistics
 from ltr.trainers.checkpoints import checkpoint_file, delete_old
 from ltr.trainers.processes import average_in_place, gather
@@ -38,7 +38,7 @@ def keep_best(training: Training, record: dict[str, Any]) -> None:
     name = recipe.best_figure
     if name not in record:
         if not name.startswith("tracking/") and "loss" in record:
-            raise ValueError(unknown_name("validation figure (best_figure)", name, record))
+            raise unknown_name("validation figure (best_figure)", name, record)
         return
     sign = 1 if recipe.best_is == "highest" else -1
     if state.best is None or sign * record[name] > sign * state.best["value"]:

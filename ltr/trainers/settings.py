@@ -7,6 +7,8 @@ from pathlib import Path
 
 import torch
 
+from ltr.errors import UserError
+
 
 @dataclass(frozen=True)
 class RunSettings:
@@ -35,4 +37,4 @@ class RunSettings:
     def __post_init__(self) -> None:
         for name, least in (("num_workers", 0), ("keep", 1), ("checkpoint_interval", 0), ("log_interval", 1)):
             if getattr(self, name) < least:
-                raise ValueError(f"{name} must be at least {least}, not {getattr(self, name)}")
+                raise UserError(f"{name} must be at least {least}, not {getattr(self, name)}")

@@ -6,15 +6,19 @@ import os
 import signal
 from types import FrameType
 
+from ltr.errors import UserError
+
 STATUS_STOPPED = {signal.SIGTERM: 75, signal.SIGINT: 130}
 
 
-class StoppedBySignal(Exception):
+class StoppedBySignal(UserError):
     """The run was asked to stop and has saved its state; the same command goes on from there.
 
     Attributes:
         status: what the command line exits with: 75 for SIGTERM ("try again", sysexits.h), 130 for Ctrl-C.
     """
+
+    prefix = ""
 
     def __init__(self, number: int, message: str) -> None:
         super().__init__(message)

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from ltr.admin.checkpoint import CheckpointError
+from ltr.errors import UserError
 from ltr.train_settings.recipe import Recipe
 from ltr.trainers.optimisation import WeightAverage
 
@@ -72,7 +73,7 @@ def check_same_recipe(stored: dict[str, Any], recipe: Recipe, path: object) -> N
     before = json.loads(json.dumps(stored))
     different = [key for key in current if current[key] != before.get(key)]
     if different:
-        raise ValueError(
+        raise UserError(
             f"{path} was made with another recipe (they differ in {', '.join(different)}): pass --fresh to start anew, "
             "or another --workspace"
         )

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from importlib.metadata import entry_points
 from pathlib import Path
 
+from ltr.errors import UserError
 from ltr.train_settings.recipe import Recipe, TrackingValidation
 
 GROUP = "ebm_tracking.tracking_validation"
@@ -35,13 +36,13 @@ def find_tracking(recipe: Recipe, prepare: Prepare | None = None) -> Track | Non
     by_tracking = recipe.best_figure.startswith("tracking/")
     if not settings.interval:
         if by_tracking:
-            raise ValueError(f"best_figure={recipe.best_figure} needs tracking.interval, which is 0")
+            raise UserError(f"best_figure={recipe.best_figure} needs tracking.interval, which is 0")
         return None
     if prepare is None:
         registered = sorted(entry_points(group=GROUP), key=lambda entry: entry.name)
         if not registered:
             if by_tracking:
-                raise ValueError(f"best_figure={recipe.best_figure}: no installed package registers '{GROUP}'")
+                raise UserError(f"best_figure={recipe.best_figure}: no installed package registers '{GROUP}'")
             if os.environ.get("RANK", "0") == "0":
                 print(f"no installed package registers '{GROUP}': validation goes on without tracking")
             return None

@@ -14,6 +14,7 @@ from ltr.actors.base import Actor, StepOutput
 from ltr.data.loader import EpochLoader
 from ltr.data.processing import CropProcessing
 from ltr.data.sampler import TrackingSampler
+from ltr.errors import MissingFileError, UserError
 from ltr.train_settings.recipe import DataSource, Recipe
 from ltr.train_settings.sources import open_sources
 from ltr.trainers.checkpoints import load_newest, remove_leftovers, set_aside
@@ -65,7 +66,7 @@ def share_of(recipe: Recipe, process: int, processes: int) -> range:
     """Which of a step's micro-batches are a process's. Raises ValueError if they cannot be shared equally."""
     each, rest = divmod(recipe.micro_batches, processes)
     if rest or not each:
-        raise ValueError(
+        raise UserError(
             f"{processes} processes cannot share {recipe.micro_batches} micro-batches a step: --set "
             f"micro_batches={processes} divides the batch of {recipe.batch_size}, or change batch_size with it"
         )
@@ -94,7 +95,7 @@ def resume(folder: Path, state: TrainingState, run: RunSettings, processes: Acce
         return
     loaded = found or load_newest(folder)
     if loaded is None or loaded[0] != path:
-        raise FileNotFoundError(f"{path} is not seen by all processes: --workspace must be a folder that they share")
+        raise MissingFileError(f"{path} is not seen by all processes: --workspace must be a folder that they share")
     check_same_recipe(loaded[1]["recipe"], state.recipe, path)
     state.load_state_dict(loaded[1])
     if processes.is_main_process:

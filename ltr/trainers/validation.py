@@ -11,6 +11,7 @@ from ltr.actors.base import Actor, Batch
 from ltr.actors.energy import BoxEnergy
 from ltr.data.loader import EpochLoader, to_device
 from ltr.ebm.ascent import gradient_ascent
+from ltr.errors import UserError
 from ltr.ops.boxes import iou
 from ltr.train_settings.recipe import Refinement
 from ltr.trainers.processes import sum_of
@@ -73,7 +74,7 @@ def validate(
     rank, world = (processes.process_index, processes.num_processes) if processes else (0, 1)
     own = range(loader.batches.total)[rank::world]
     if loader.batches.total < world:
-        raise ValueError(f"{world} processes cannot share {loader.batches.total} validation batches")
+        raise UserError(f"{world} processes cannot share {loader.batches.total} validation batches")
     loader.set_epoch(0, own)
     modes = {module: module.training for module in actor.modules()}
     actor.eval()

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pytracking.errors import UserError, unknown_name
+from ltr.errors import UserError, unknown_name
 from pytracking.evaluation.boxfile import read_boxes, read_flags
 from pytracking.evaluation.data import Sequence
 from pytracking.evaluation.datasets import get_dataset

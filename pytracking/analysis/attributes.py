@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from ltr.errors import UserError
 from pytracking.analysis.extract import Scores
 from pytracking.analysis.tables import footer, format_table, ranking
-from pytracking.errors import UserError
 
 
 def attribute_rows(scores: Scores) -> dict[str, np.ndarray]:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ltr.errors import unknown_name
 from pytracking.analysis.extract import Scores
 from pytracking.analysis.tables import footer, format_table, ranking
-from pytracking.errors import unknown_name
 
 # Draws of sequences are made in blocks, so that many samples of many sequences fit into memory.
 _BLOCK = 1000

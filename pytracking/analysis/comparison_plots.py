@@ -10,11 +10,11 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.projections.polar import PolarAxes
 
+from ltr.errors import UserError, unknown_name
 from pytracking.analysis.attributes import attribute_rows
 from pytracking.analysis.extract import Scores
 from pytracking.analysis.plots import caption, tracker_style
 from pytracking.analysis.tables import ranking
-from pytracking.errors import UserError, unknown_name
 
 _NAMED_POINTS = 5
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ltr.errors import UserError
 from pytracking.analysis.curves import Protocol, SequenceCurves
 from pytracking.analysis.protocol import get_protocol
-from pytracking.errors import UserError
 from pytracking.evaluation.data import Sequence
 from pytracking.evaluation.foreign import is_foreign
 from pytracking.evaluation.results import load_result

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
+from ltr.errors import UserError
 from pytracking.analysis.bootstrap import Difference
-from pytracking.errors import UserError
 from pytracking.visualise import COLOURS
 
 

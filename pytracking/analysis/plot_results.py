@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
+from ltr.errors import UserError, unknown_name
 from pytracking.analysis.extract import Scores, extract_scores
 from pytracking.analysis.plots import PLOT_TYPES, draw_curves, save_figure
 from pytracking.analysis.tables import per_sequence_table, results_table
-from pytracking.errors import UserError, unknown_name
 from pytracking.evaluation.data import Sequence
 from pytracking.evaluation.environment import results_root
 from pytracking.evaluation.tracker import TrackerRun

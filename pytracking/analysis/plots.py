@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from ltr.admin.files import whole_file
+from ltr.errors import unknown_name
 from pytracking.analysis.extract import Scores
-from pytracking.errors import unknown_name
 from pytracking.visualise import COLOURS
 
 _LINES = ("-", "--", "-.", ":")

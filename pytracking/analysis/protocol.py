@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ltr.errors import UserError, unknown_name
 from pytracking.analysis import metrics
 from pytracking.analysis.curves import Protocol, SequenceCurves
 from pytracking.analysis.toolkits import GOT10K, LASOT, OTB, PYSOT, TRACKINGNET
-from pytracking.errors import UserError, unknown_name
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def pytracking_curves(
     exclude_invalid: bool,
     image_size: tuple[int, int] | None = None,
 ) -> SequenceCurves:
-    """The protocol of the PyTracking framework, which papers of this line report (SPEC section 5).
+    """The protocol of the PyTracking framework, which papers of this line report (docs/reference.md, section 5).
 
     Args:
         predicted: [P, 4] (x, y, w, h); an empty box repeats the one before it, the first is replaced by the

@@ -10,7 +10,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from pytracking.errors import UserError, run_main
+from ltr.errors import UserError, exit_status
 from pytracking.report_options import add_results_options, read_scores
 
 _EXAMPLES = """examples
@@ -94,4 +94,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(run_main(main))
+    sys.exit(exit_status(main))

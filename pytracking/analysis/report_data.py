@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from ltr.errors import unknown_name
 from pytracking.analysis.attributes import attribute_rows
 from pytracking.analysis.bootstrap import paired_difference
 from pytracking.analysis.extract import Scores
 from pytracking.analysis.plots import tracker_style
 from pytracking.analysis.tables import ranking
-from pytracking.errors import unknown_name
 
 # Dash patterns of SVG and canvas for the line styles of the plots.
 _DASHES: dict[str, list[float]] = {"-": [], "--": [7, 3], "-.": [7, 3, 1.5, 3], ":": [1.5, 2.5]}

@@ -12,10 +12,10 @@ from typing import Any
 import cv2
 import numpy as np
 
+from ltr.errors import UserError, unknown_name
 from pytracking.analysis.extract import Scores
 from pytracking.analysis.metrics import box_overlap
 from pytracking.analysis.report_data import pack
-from pytracking.errors import UserError, unknown_name
 from pytracking.evaluation.data import Sequence
 from pytracking.evaluation.images import VIDEO_SUFFIXES, read_image
 from pytracking.evaluation.results import load_result

@@ -15,11 +15,11 @@ from string import Template
 from typing import Any
 
 from ltr.admin.files import whole_file
+from ltr.errors import UserError
 from pytracking.analysis.extract import Scores
 from pytracking.analysis.report_data import report_data
 from pytracking.analysis.report_frames import choose_clips, clip_frames, clip_tracks, embed_clips
 from pytracking.analysis.tables import results_table
-from pytracking.errors import UserError
 from pytracking.evaluation.data import Sequence
 from pytracking.evaluation.tracker import TrackerRun
 

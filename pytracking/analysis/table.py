@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ltr.errors import UserError, exit_status
 from pytracking.analysis.annotations import find_sequences
 from pytracking.analysis.attributes import attribute_table
 from pytracking.analysis.bootstrap import difference_table
@@ -22,7 +23,6 @@ from pytracking.analysis.extract import Scores, extract_scores
 from pytracking.analysis.plots import save_figure
 from pytracking.analysis.protocol import get_protocol
 from pytracking.analysis.tables import format_table
-from pytracking.errors import UserError, run_main
 from pytracking.evaluation.environment import results_root
 from pytracking.evaluation.tracker import TrackerRun
 from pytracking.report_options import parse_runs
@@ -193,4 +193,4 @@ def _measure(text: str, runs: list[TrackerRun], args: argparse.Namespace) -> Sco
 
 
 if __name__ == "__main__":
-    sys.exit(run_main(main))
+    sys.exit(exit_status(main))

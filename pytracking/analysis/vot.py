@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
+from ltr.errors import exit_status, unknown_name
 from pytracking.analysis.polygons import region_overlap
 from pytracking.analysis.tables import format_table
 from pytracking.analysis.votfiles import Annotation, Trajectory, read_annotations, read_trajectories
-from pytracking.errors import run_main, unknown_name
 
 
 @dataclass(frozen=True)
@@ -252,4 +252,4 @@ def parts_table(figures: dict[str, VotFigures], field: str, markdown: bool = Fal
 
 
 if __name__ == "__main__":
-    sys.exit(run_main(main))
+    sys.exit(exit_status(main))

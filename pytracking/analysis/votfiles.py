@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ltr.errors import UserError
 from pytracking.analysis.polygons import corners
-from pytracking.errors import UserError
 from pytracking.evaluation.boxfile import read_flags, read_polygons
 
 _TAGS = ("camera_motion", "illum_change", "motion_change", "size_change", "occlusion")

@@ -9,11 +9,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
+from ltr.errors import UserError, unknown_name
 from pytracking.analysis.extract import Scores
 from pytracking.analysis.metrics import box_overlap
 from pytracking.analysis.plots import tracker_style
 from pytracking.comparison import draw_frame
-from pytracking.errors import UserError, unknown_name
 from pytracking.evaluation.data import Sequence
 from pytracking.evaluation.results import load_result
 from pytracking.evaluation.tracker import TrackerRun

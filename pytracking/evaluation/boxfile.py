@@ -9,14 +9,14 @@ from contextlib import contextmanager
 import numpy as np
 
 from ltr.dataset import boxfile
-from pytracking.errors import UserError
+from ltr.errors import AnnotationError, UserError
 
 
 @contextmanager
 def _user_errors() -> Iterator[None]:
     try:
         yield
-    except boxfile.AnnotationError as error:
+    except AnnotationError as error:
         raise UserError(str(error)) from None
 
 

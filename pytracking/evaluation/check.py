@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ltr.dataset.filenames import Rename
-from pytracking.errors import UserError, unknown_name
+from ltr.errors import UserError, unknown_name
 from pytracking.evaluation import (
     got10kdataset,
     lasotdataset,

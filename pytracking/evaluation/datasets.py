@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from pytracking.errors import UserError, unknown_name
+from ltr.errors import UserError, unknown_name
 from pytracking.evaluation import (
     davisdataset,
     demodataset,

@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from pytracking.errors import UserError
+from ltr.errors import UserError
 from pytracking.evaluation.data import Sequence
 from pytracking.evaluation.environment import dataset_root
 from pytracking.evaluation.folderdataset import list_frames

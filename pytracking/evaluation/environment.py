@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from ltr.admin.paths import dataset_path
-from pytracking.errors import UserError
+from ltr.errors import UserError
 
 _DEFAULT_RESULTS = Path("results") / "tracking_results"
 

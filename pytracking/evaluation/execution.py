@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 
-from pytracking.errors import UserError
+from ltr.errors import UserError
 from pytracking.evaluation.data import Sequence
 from pytracking.evaluation.images import read_image
 from pytracking.evaluation.results import RawResult

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pytracking.errors import UserError
+from ltr.errors import UserError
 from pytracking.evaluation.boxfile import read_boxes
 from pytracking.evaluation.data import Sequence
 from pytracking.evaluation.environment import dataset_root

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from pytracking.errors import UserError, unknown_name
+from ltr.errors import UserError, unknown_name
 from pytracking.evaluation.boxfile import read_boxes, read_rows
 from pytracking.evaluation.layout import load_list
 

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from ltr.admin.files import write_json, write_text
-from pytracking.errors import UserError, run_main
+from ltr.errors import UserError, exit_status
 from pytracking.evaluation.boxfile import format_boxes, format_times
 from pytracking.evaluation.environment import results_root
 from pytracking.evaluation.foreign import LAYOUTS, ForeignResult, is_foreign, match_name, official_names, read_foreign
@@ -148,4 +148,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(run_main(main))
+    sys.exit(exit_status(main))

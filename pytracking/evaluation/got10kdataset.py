@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from pytracking.errors import UserError
+from ltr.errors import UserError
 from pytracking.evaluation.data import Sequence
 from pytracking.evaluation.environment import dataset_root
 from pytracking.evaluation.layout import SequenceFiles, readers

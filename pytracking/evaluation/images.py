@@ -9,9 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ltr.data.image import ImageError
 from ltr.data.image import read_image as read_image_file
-from pytracking.errors import UserError
+from ltr.errors import ImageError, UserError
 from pytracking.video import probe_video, read_video
 
 VIDEO_SUFFIXES = {".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mpg", ".mpeg"}

@@ -17,7 +17,7 @@ from ltr.dataset.filenames import (
     number_text,
     similar_names,
 )
-from pytracking.errors import UserError
+from ltr.errors import UserError
 from pytracking.evaluation.images import read_image
 from pytracking.evaluation.layout import SequenceFiles, read_annotation, read_visibility
 

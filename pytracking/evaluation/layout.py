@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from pytracking.errors import UserError
+from ltr.errors import UserError
 from pytracking.evaluation.boxfile import read_boxes, read_flags, read_polygons
 from pytracking.evaluation.data import Sequence
 

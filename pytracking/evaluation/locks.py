@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from pytracking.errors import disk_full, is_disk_full
+from ltr.errors import disk_full, is_disk_full
 
 HEARTBEAT_SECONDS = 30.0
 STALE_SECONDS = 300.0

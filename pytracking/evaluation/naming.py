@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 
 from ltr.dataset.filenames import Rename
-from pytracking.errors import UserError
+from ltr.errors import UserError
 
 
 def apply_renames(renames: Iterable[Rename]) -> None:

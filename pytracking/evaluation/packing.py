@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ltr.admin.files import whole_file
-from pytracking.errors import UserError, disk_full, is_disk_full, unknown_name
+from ltr.errors import UserError, disk_full, is_disk_full, unknown_name
 from pytracking.evaluation.check import COUNTS
 from pytracking.evaluation.data import Sequence
 from pytracking.evaluation.datasets import READERS
@@ -52,7 +52,7 @@ def pack_results(server: str, runs: list[str], root: Path, output: Path, path: P
     """Check the results of a tracker on all of a test set, then write the zip that the server takes, whole.
 
     TrackingNet: `<sequence>.txt`. GOT-10k: `<sequence>/<sequence>_001.txt` (`_002`, `_003` for further runs) and
-    `<sequence>/<sequence>_time.txt`, a column a run. Boxes are (x, y, w, h) in pixels, comma separated (SPEC: two
+    `<sequence>/<sequence>_time.txt`, a column a run. Boxes are (x, y, w, h) in pixels, comma separated (two
     decimals for TrackingNet, four for GOT-10k). The same results give the same bytes.
 
     Args:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ltr.admin.files import write_text
-from pytracking.errors import UserError
+from ltr.errors import UserError
 
 if sys.version_info >= (3, 11):
     import tomllib

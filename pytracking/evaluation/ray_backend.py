@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from pytracking.errors import UserError
+from ltr.errors import UserError
 from pytracking.evaluation.execution import (
     Event,
     Failed,

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytracking.errors import EXIT_FAILED_SEQUENCES, UserError
+from ltr.errors import EXIT_FAILED_SEQUENCES, UserError
 
 if TYPE_CHECKING:
     from pytracking.evaluation.data import Sequence

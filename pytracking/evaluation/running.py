@@ -12,8 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from ltr.names import unknown_name
-from pytracking.errors import UserError
+from ltr.errors import UserError, unknown_name
 from pytracking.evaluation.data import Sequence
 from pytracking.evaluation.execution import Backend, TrackerSpec, Unit, run_sequence, set_threads
 from pytracking.evaluation.in_process import InProcess
@@ -54,7 +53,7 @@ class Workers:
 
     def __post_init__(self) -> None:
         if self.backend not in BACKENDS:
-            raise UserError(unknown_name("back end", self.backend, BACKENDS))
+            raise unknown_name("back end", self.backend, BACKENDS)
         if self.threads < 0:
             raise UserError(f"--threads must be 0 (this process) or more, not {self.threads}")
         if self.torch_threads is not None and self.torch_threads < 1:

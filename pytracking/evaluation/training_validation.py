@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+from ltr.errors import UserError
 from pytracking.analysis.extract import extract_scores
-from pytracking.errors import UserError
 from pytracking.evaluation.data import Sequence
 from pytracking.evaluation.datasets import get_dataset
 from pytracking.evaluation.running import run_dataset

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from pytracking.errors import UserError
+from ltr.errors import UserError
 from pytracking.evaluation.images import read_image
 from pytracking.tracker.base import Box, Tracker, TrackResult
 

@@ -7,7 +7,7 @@ import re
 import shlex
 import sys
 
-from pytracking.errors import UserError
+from ltr.errors import UserError
 from pytracking.evaluation.trax_server import import_trax
 
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_-]+")

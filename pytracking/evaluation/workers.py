@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe, wait
 from typing import Any
 
-from pytracking.errors import UserError
+from ltr.errors import UserError
 from pytracking.evaluation.execution import Event, Failed, Lost, Tracked, TrackerSpec, Unit, Unusable
 from pytracking.evaluation.worker_process import READY
 

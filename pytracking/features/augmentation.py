@@ -20,7 +20,7 @@ Transform = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Which copies of the first frame are made besides the frame itself (SPEC section 4).
+    """Which copies of the first frame are made besides the frame itself (docs/reference.md, section 4).
 
     Attributes:
         relative_shift: (rows, columns) shifts as fractions of half the sample size.
@@ -53,7 +53,7 @@ def augment_first_frame(
     random_shift_factor: float | None = None,
     generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Cut the first-frame samples out of an expanded patch (SPEC section 4).
+    """Cut the first-frame samples out of an expanded patch (docs/reference.md, section 4).
 
     Args:
         patch: [1, 3, P, P] float, the target at its centre, P >= sample_size of the same parity.

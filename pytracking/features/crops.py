@@ -17,7 +17,7 @@ def crop_patch(
     border_mode: str = "replicate",
     max_scale_change: float | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Crop a square around a position and resize it (the SPEC's crop rule).
+    """Crop a square around a position and resize it (crop rule of docs/reference.md, section 4).
 
     Args:
         image: [H, W, 3] uint8 RGB.

@@ -6,7 +6,7 @@ import hashlib
 import os
 from pathlib import Path
 
-from pytracking.errors import UserError
+from ltr.errors import UserError
 
 NETWORKS_VARIABLE = "EBM_TRACKING_NETWORKS"
 

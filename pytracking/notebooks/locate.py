@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pytracking.errors import UserError
+from ltr.errors import UserError
 from pytracking.evaluation.environment import results_root
 
 

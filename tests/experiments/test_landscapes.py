@@ -11,8 +11,8 @@ from tiny_study import tiny_study
 from experiments import landscapes
 from experiments.training_methods.heads import Unit, new_actor, save_unit
 from experiments.training_methods.heads import box_settings as box_of
+from ltr.errors import UserError
 from ltr.ops.boxes import from_relative, to_relative
-from pytracking.errors import UserError
 
 
 @pytest.fixture(scope="module")

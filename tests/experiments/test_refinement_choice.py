@@ -47,7 +47,7 @@ def test_the_grid_has_every_combination_once_in_the_recipes_space(space):
 
 
 def test_the_grids_hold_what_the_public_trackers_use():
-    """Steps 5 of 1 for IoU-Net, 10 of 0.0025 for KLD-IS (SPEC section 4)."""
+    """Steps 5 of 1 for IoU-Net, 10 of 0.0025 for KLD-IS (docs/reference.md, section 4)."""
     for space, steps, length in (("absolute", 5, 1.0), ("relative", 10, 2.5e-3)):
         found = [(setting.steps, setting.step_length) for setting in refinement_choice.grid(Refinement(space=space))]
         assert (steps, (length, length)) in found

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 import pytracking
+from ltr.errors import UserError, exit_status
 from pytracking import __main__ as package_main
 from pytracking import report_options, run_demo, run_tracker
-from pytracking.errors import UserError, run_main
 from pytracking.evaluation.boxfile import read_boxes
 from pytracking.video import read_video
 
@@ -55,7 +55,7 @@ def test_run_tracker_as_file_and_as_module(start: tuple[str, ...], sequence_root
 
 def tracker_main(root: Path, *options: str) -> int:
     argv = ["--dataset_name", "folder", "--dataset_path", str(root), "--results", str(root.parent / "out"), *options]
-    return run_main(lambda: run_tracker.main(argv))
+    return exit_status(lambda: run_tracker.main(argv))
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_debug_prints_every_frame(sequence_root: Path, capsys: pytest.CaptureFix
 
 def test_demo_writes_tables_plots_and_video(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     argv = ["--trackers", "static/default", "--sequence", "mug", "--output", str(tmp_path)]
-    assert run_main(lambda: run_demo.main(argv)) == 0
+    assert exit_status(lambda: run_demo.main(argv)) == 0
     out = capsys.readouterr().out
     assert "static box" in out
     assert "31.1" in out
@@ -118,7 +118,7 @@ def test_demo_reports_a_tracker_that_fails(
 
     monkeypatch.setattr(StaticTracker, "track", fails)
     argv = ["--trackers", "static/default", "--sequence", "mug", "--output", str(tmp_path), "--no_video"]
-    assert run_main(lambda: run_demo.main(argv)) == 1
+    assert exit_status(lambda: run_demo.main(argv)) == 1
     assert "failed: static box on mug: RuntimeError: deliberate" in capsys.readouterr().err
 
 
@@ -144,7 +144,7 @@ def test_report(sequence_root: Path, capsys: pytest.CaptureFixture) -> None:
         str(sequence_root.parent / "out"),
     ]
     argv = ["report", "static/default:0=Static", *data, "--plot_path", str(sequence_root.parent / "plots")]
-    assert run_main(lambda: package_main.main(argv)) == 0
+    assert exit_status(lambda: package_main.main(argv)) == 0
     out = capsys.readouterr().out
     assert "Static" in out
     assert "protocol pytracking" in out
@@ -154,10 +154,10 @@ def test_report(sequence_root: Path, capsys: pytest.CaptureFixture) -> None:
     capsys.readouterr()
     both = ["report", "static/default:0=One", "static/default:1=Two", *argv[2:]]
     page = sequence_root.parent / "page.html"
-    assert run_main(lambda: package_main.main([*both, "--against", "One", "--html", str(page)])) == 0
+    assert exit_status(lambda: package_main.main([*both, "--against", "One", "--html", str(page)])) == 0
     assert "AUC against One" in capsys.readouterr().out
     assert "default-src 'none'" in page.read_text() and '"Two"' in page.read_text()
-    assert run_main(lambda: package_main.main([*both, "--attributes"])) == 2
+    assert exit_status(lambda: package_main.main([*both, "--attributes"])) == 2
     assert "no attributes are known" in capsys.readouterr().err
 
 

@@ -17,7 +17,7 @@ import pytest
 from nbclient import NotebookClient
 
 import pytracking
-from pytracking.errors import UserError
+from ltr.errors import UserError
 from pytracking.notebooks.locate import find_results
 
 FOLDER = Path(pytracking.__file__).parent / "notebooks"

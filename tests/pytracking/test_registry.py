@@ -10,8 +10,8 @@ import types
 import pytest
 
 import pytracking
+from ltr.errors import UserError
 from pytracking import registry
-from pytracking.errors import UserError
 from pytracking.tracker.static import StaticTracker
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from ltr.errors import exit_status
 from pytracking import run_experiment, run_tracker
 from pytracking.analysis.extract import extract_scores
-from pytracking.errors import run_main
 from pytracking.evaluation.boxfile import read_boxes
 from pytracking.evaluation.datasets import get_dataset
 from pytracking.evaluation.run_options import add_run_options, numbered_runs, report_names
@@ -19,7 +19,7 @@ from pytracking.progress import progress_bar
 
 
 def run(*arguments: str) -> int:
-    return run_main(lambda: run_experiment.main(list(arguments)))
+    return exit_status(lambda: run_experiment.main(list(arguments)))
 
 
 def test_an_experiment_of_any_module(
@@ -55,14 +55,14 @@ def test_a_cross_product_and_the_command_that_compares(
     from pytracking import __main__ as package_main
 
     command = out[-1].removeprefix("compare: python -m pytracking ").split()
-    assert run_main(lambda: package_main.main([*command, "--plot_path", str(tmp_path / "plots")])) == 0
+    assert exit_status(lambda: package_main.main([*command, "--plot_path", str(tmp_path / "plots")])) == 0
     assert "±" in capsys.readouterr().out
 
 
 def test_runs_of_run_tracker(sequence_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     argv = ["static", "default", "--dataset_name", "folder", "--dataset_path", str(sequence_root)]
     argv += ["--results", str(tmp_path), "--runs", "5"]
-    assert run_main(lambda: run_tracker.main(argv)) == 0
+    assert exit_status(lambda: run_tracker.main(argv)) == 0
     assert "report static/default:0,1,2,3,4 --merge_results" in capsys.readouterr().out
     scores = extract_scores(
         trackerlist("static", "default", range(5)),

@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 import pytest
 
+from ltr.errors import UserError, exit_status
 from pytracking import run_video, run_webcam, select_box, stream
-from pytracking.errors import UserError, run_main
 from pytracking.evaluation.boxfile import read_boxes
 from pytracking.registry import load_tracker
 from pytracking.stream import annotate, finish, track_stream
@@ -39,7 +39,7 @@ def clip(tmp_path: Path, square_frames: list[np.ndarray]) -> Path:
 
 def run(clip: Path, output: Path, box: str | None = "20,24,28,24", tracker: str = "opencv kcf") -> int:
     argv = [*tracker.split(), str(clip), "--output", str(output)]
-    return run_main(lambda: run_video.main(argv if box is None else [*argv, f"--box={box}"]))
+    return exit_status(lambda: run_video.main(argv if box is None else [*argv, f"--box={box}"]))
 
 
 def test_video_and_boxes_are_written(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
@@ -153,10 +153,10 @@ def test_a_full_disk_keeps_the_boxes(clip: Path, tmp_path: Path) -> None:
     code = f"""
         import resource, sys
         from pytracking import run_video
-        from pytracking.errors import run_main
+        from ltr.errors import exit_status
         resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
         argv = ["static", "default", {str(clip)!r}, "--box=20,24,28,24", "--output", {str(tmp_path / "out")!r}]
-        sys.exit(run_main(lambda: run_video.main(argv)))
+        sys.exit(exit_status(lambda: run_video.main(argv)))
     """
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False, cwd=tmp_path
@@ -189,7 +189,7 @@ def test_a_lost_target_is_drawn_apart(square_frames: list[np.ndarray]) -> None:
 
 
 def webcam(*options: str) -> int:
-    return run_main(lambda: run_webcam.main(["static", "default", "--box=20,24,28,24", *options]))
+    return exit_status(lambda: run_webcam.main(["static", "default", "--box=20,24,28,24", *options]))
 
 
 def test_a_stream_instead_of_a_camera(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
@@ -210,7 +210,7 @@ def test_a_camera_that_delivers_nothing_or_a_bad_box(
     assert webcam("--camera", str(clip)) == 2
     assert "delivers no picture" in capsys.readouterr().err
     monkeypatch.undo()
-    assert run_main(lambda: run_webcam.main(["static", "default", "--camera", str(clip), "--box=900,0,5,5"])) == 2
+    assert exit_status(lambda: run_webcam.main(["static", "default", "--camera", str(clip), "--box=900,0,5,5"])) == 2
     assert "lies outside" in capsys.readouterr().err
 
 

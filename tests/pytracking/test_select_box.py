@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from matplotlib import pyplot, widgets
 
+from ltr.errors import UserError
 from pytracking import select_box
-from pytracking.errors import UserError
 from pytracking.select_box import parse_box
 
 IMAGE = np.zeros((40, 60, 3), np.uint8)

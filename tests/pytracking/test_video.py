@@ -10,8 +10,8 @@ import av
 import numpy as np
 import pytest
 
+from ltr.errors import UserError
 from pytracking import video
-from pytracking.errors import UserError
 from pytracking.video import probe_video, read_video, video_writer
 
 FRAMES = 40

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pytracking.errors import UserError
+from ltr.errors import UserError
 from pytracking.evaluation import execution, running
 from pytracking.tracker.base import TrackResult
 from pytracking.tracker.static import StaticTracker

@@ -20,7 +20,7 @@ def load_golden(name: str) -> dict[str, np.ndarray]:
 
 
 def value_by_rule(name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """The float64 value that the golden rule gives the parameter or buffer `name` (SPEC section 2)."""
+    """The float64 value that the golden rule gives the parameter or buffer `name` (docs/reference.md, section 2)."""
     generator = np.random.default_rng(zlib.crc32(name.encode()))
     if name.endswith("num_batches_tracked"):
         return np.zeros(shape)

@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from ltr.admin.model_constructor import NetworkConstructor
-from ltr.data.image import ImageError
 from ltr.dataset.base import SequenceInfo
+from ltr.errors import ImageError
 from ltr.run_training import exit_status, load_recipe
 from ltr.train_settings import sources
 from ltr.train_settings.recipe import (

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ltr.admin.errors import PretrainedWeightsError
+from ltr.errors import PretrainedWeightsError, UserError
 
 # (kernel, stride of the first block, expansion, output channels, blocks), stem and head excluded
 _LITE0_STAGES = (
@@ -87,7 +87,7 @@ class EfficientNetLite0(nn.Module):
     def __init__(self, last_layer: str = "layer3") -> None:
         super().__init__()
         if last_layer not in {*_LAYER_BLOCKS, "fc"}:
-            raise ValueError(f"unknown layer '{last_layer}'; there are {[*_LAYER_BLOCKS, 'fc']}")
+            raise UserError(f"unknown layer '{last_layer}'; there are {[*_LAYER_BLOCKS, 'fc']}")
         self.last_layer = last_layer
         self._conv_stem = SameConv2d(3, 32, 3, stride=2)
         self._bn0 = nn.BatchNorm2d(32, eps=_BN_EPS)
@@ -124,7 +124,7 @@ class EfficientNetLite0(nn.Module):
             found["fc"] = self._fc(pooled)
         missing = set(layers) - set(found)
         if missing:
-            raise ValueError(f"the backbone ends at '{self.last_layer}' and has no {sorted(missing)}")
+            raise UserError(f"the backbone ends at '{self.last_layer}' and has no {sorted(missing)}")
         return found
 
     def load_imagenet(self, path: Path | None = None) -> None:

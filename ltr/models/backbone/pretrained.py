@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from ltr.admin.errors import PretrainedWeightsError
+from ltr.errors import PretrainedWeightsError
 from ltr.models.backbone.resnet import ResNet
 from ltr.torchfile.reader import read_torch_file
 from ltr.torchfile.records import StoredTensor, TorchFileError

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from ltr.errors import UserError
+
 STAGES = ("layer1", "layer2", "layer3", "layer4")
 
 
@@ -107,7 +109,7 @@ class ResNet(nn.Module):
         """
         unknown = set(layers) - {*STAGES, "fc"}
         if unknown:
-            raise ValueError(f"unknown backbone layers {sorted(unknown)}; there are {[*STAGES, 'fc']}")
+            raise UserError(f"unknown backbone layers {sorted(unknown)}; there are {[*STAGES, 'fc']}")
         found: dict[str, Tensor] = {}
         features = self.maxpool(torch.relu(self.bn1(self.conv1(images))))
         for name in STAGES:
@@ -129,7 +131,7 @@ def freeze_children(module: nn.Module, names: Sequence[str]) -> None:
     children = dict(module.named_children())
     for name in names:
         if name not in children:
-            raise ValueError(f"cannot freeze '{name}': the backbone has {sorted(children)}")
+            raise UserError(f"cannot freeze '{name}': the backbone has {sorted(children)}")
         children[name].requires_grad_(False)
 
 

@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from ltr.errors import UserError
 from ltr.models.backbone.resnet import BasicBlock
 
 
@@ -32,7 +33,7 @@ def classification_features(
     final_conv: bool = True,
     filter_size: int = 4,
 ) -> nn.Sequential:
-    """Residual blocks, a 3x3 convolution without bias, and instance L2 normalisation (SPEC section 2).
+    """Residual blocks, a 3x3 convolution without bias, and instance L2 normalisation (docs/reference.md, section 2).
 
     Args:
         input_dim, output_dim: channels of the backbone's and of the classification features.
@@ -46,7 +47,7 @@ def classification_features(
     if final_conv:
         layers.append(nn.Conv2d(input_dim, output_dim, kernel_size=3, padding=1, bias=False))
     elif output_dim != input_dim:
-        raise ValueError(f"without the final convolution out_feature_dim must be {input_dim}, not {output_dim}")
+        raise UserError(f"without the final convolution out_feature_dim must be {input_dim}, not {output_dim}")
     if norm:
         layers.append(InstanceL2Norm(scale=math.sqrt(1.0 / (output_dim * filter_size**2))))
     return nn.Sequential(*layers)

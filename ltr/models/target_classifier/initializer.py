@@ -10,7 +10,9 @@ from ltr.ops.prroi_pool import prroi_pool_grouped
 
 
 class FilterInitializer(nn.Module):
-    """3x3 convolution, Precise RoI pooling of the target box, mean over the train frames (SPEC section 2).
+    """3x3 convolution, Precise RoI pooling of the target box, mean over the train frames.
+
+    Source: docs/reference.md, section 2.
 
     Args:
         feature_dim: channels C of the classification features.

@@ -1,7 +1,7 @@
 """The filter optimisers of DiMP and PrDiMP: a few unrolled steepest-descent steps on a learned or KL loss.
 
 Sources: Bhat et al., "Learning discriminative model prediction for tracking", ICCV 2019 (equations 3-7);
-Danelljan et al., "Probabilistic regression for visual tracking", CVPR 2020 (section 4.2); SPEC section 2.
+Danelljan et al., "Probabilistic regression for visual tracking", CVPR 2020 (section 4.2); docs/reference.md, section 2.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from ltr.errors import UserError
 from ltr.models.target_classifier.filter import apply_filter, apply_filter_transpose
 
 _MIN_REG = 1e-3
@@ -96,9 +97,9 @@ class SteepestDescentGN(nn.Module):
     ) -> None:
         super().__init__()
         if score_act != "relu":
-            raise ValueError(f"score_act must be 'relu', not '{score_act}'")
+            raise UserError(f"score_act must be 'relu', not '{score_act}'")
         if target_mask_act not in ("sigmoid", "linear"):
-            raise ValueError(f"target_mask_act must be 'sigmoid' or 'linear', not '{target_mask_act}'")
+            raise UserError(f"target_mask_act must be 'sigmoid' or 'linear', not '{target_mask_act}'")
         self.num_iter = num_iter
         self.filter_size = filter_size
         self.feature_stride = feature_stride

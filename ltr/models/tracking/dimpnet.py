@@ -12,6 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ltr.errors import UserError
 from ltr.models.backbone.efficientnet_lite import EfficientNetLite0
 from ltr.models.backbone.pretrained import load_imagenet
 from ltr.models.backbone.resnet import ResNet, freeze_children, resnet18, resnet50
@@ -157,7 +158,7 @@ def _dimpnet(
 def dimpnet18(*, clf_feat_blocks: int = 1, out_feature_dim: int = 256, **options: Any) -> DiMPNet:
     """DiMP on a ResNet-18. Options: filter_size, optim_iter, optim_init_step, optim_init_reg, backbone_pretrained,
     clf_feat_norm, final_conv, init_gauss_sigma (cells; (1/4)/search_area*feature_size), num_dist_bins,
-    bin_displacement, mask_init_factor, target_mask_act, score_act, frozen_backbone_layers (SPEC section 2)."""
+    bin_displacement, mask_init_factor, target_mask_act, score_act, frozen_backbone_layers."""
     return _dimpnet("resnet18", clf_feat_blocks=clf_feat_blocks, out_feature_dim=out_feature_dim, **options)
 
 
@@ -185,7 +186,7 @@ def _klcedimpnet(
     frozen_backbone_layers: Sequence[str] = (),
 ) -> DiMPNet:
     if init_initializer not in ("zero", "default"):
-        raise ValueError(f"init_initializer must be 'zero' or 'default', not '{init_initializer}'")
+        raise UserError(f"init_initializer must be 'zero' or 'default', not '{init_initializer}'")
     optimizer = SteepestDescentNewton(
         num_iter=optim_iter,
         filter_size=filter_size,
@@ -214,7 +215,7 @@ def _klcedimpnet(
 def klcedimpnet18(*, out_feature_dim: int = 256, **options: Any) -> DiMPNet:
     """PrDiMP on a ResNet-18. Options: filter_size, optim_iter, optim_init_step, optim_init_reg, optim_min_reg,
     gauss_sigma (cells), alpha_eps, normalize_label, init_initializer, backbone_pretrained, clf_feat_blocks,
-    clf_feat_norm, final_conv, frozen_backbone_layers (SPEC section 2)."""
+    clf_feat_norm, final_conv, frozen_backbone_layers (docs/reference.md, section 2)."""
     return _klcedimpnet("resnet18", out_feature_dim=out_feature_dim, **options)
 
 

@@ -1,6 +1,6 @@
-"""ATOM (Danelljan et al., CVPR 2019): IoU regression on a frozen ResNet-18 (SPEC section 3, last column).
+"""ATOM (Danelljan et al., CVPR 2019): IoU regression on a frozen ResNet-18 (docs/reference.md, section 3, last column).
 
-Pairs of one train and one test frame, as in the paper (section 3.1); the SPEC names no other number for ATOM.
+Pairs of one train and one test frame, as in the paper (section 3.1); no other number is published for ATOM.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""DiMP-50 (Bhat et al., ICCV 2019): base of the recipes that train on all data sets (SPEC section 3, first column)."""
+"""DiMP-50 (Bhat et al., ICCV 2019): base of the recipes that train on all data sets.
+
+Source: docs/reference.md, section 3, first column.
+"""
 
 from __future__ import annotations
 

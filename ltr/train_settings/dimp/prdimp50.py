@@ -1,4 +1,7 @@
-"""PrDiMP-50 (Danelljan et al., CVPR 2020): DiMP-50 with probabilistic losses (SPEC section 3, second column)."""
+"""PrDiMP-50 (Danelljan et al., CVPR 2020): DiMP-50 with probabilistic losses.
+
+Source: docs/reference.md, section 3, second column.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""SuperDiMP: DiMP-50 with the better crops and a box head trained by KLD-IS (SPEC section 3, third column)."""
+"""SuperDiMP: DiMP-50 with the better crops and a box head trained by KLD-IS.
+
+Source: docs/reference.md, section 3, third column.
+"""
 
 from __future__ import annotations
 

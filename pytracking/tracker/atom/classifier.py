@@ -1,6 +1,7 @@
 """ATOM's target model: features compressed by a 1x1 convolution, then one filter; both learned while tracking.
 
-Source: Danelljan et al., "ATOM", CVPR 2019, section 3.2, and SPEC section 4. S is the sample's side, F the feature
+Source: Danelljan et al., "ATOM", CVPR 2019, section 3.2; docs/reference.md, section 4.
+ S is the sample's side, F the feature
 map's, K the filter's; a score map has F' = F + (K + 1) mod 2 cells on a side.
 """
 

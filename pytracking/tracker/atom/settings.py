@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from pytracking.errors import UserError
+from ltr.errors import UserError
 from pytracking.features.augmentation import Augmentation
 from pytracking.tracker.atom.classifier import ClassifierParameters
 from pytracking.tracker.shared.settings import TrackerParameters, check_at_least, check_choices, check_positive
@@ -22,7 +22,7 @@ def _augmentation() -> Augmentation:
 class ATOMParameters(TrackerParameters, ClassifierParameters):
     """Every parameter of the ATOM tracker; the values named here are those that differ from `TrackerParameters`.
 
-    Defaults are those of the public `atom/default` (SPEC section 4).
+    Defaults are those of the public `atom/default` (docs/reference.md, section 4).
 
     Raises:
         UserError: a value that is not one of its choices or out of its range.

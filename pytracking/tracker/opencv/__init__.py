@@ -10,7 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from pytracking.errors import UserError, unknown_name
+from ltr.errors import UserError, unknown_name
 from pytracking.tracker.base import Box, Tracker, TrackResult, check_first_box
 
 ALGORITHMS = ("CSRT", "KCF")

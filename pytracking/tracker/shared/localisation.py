@@ -45,7 +45,7 @@ class Localisation:
 def localise(
     scores: np.ndarray, previous: np.ndarray, target_cells: np.ndarray, thresholds: LocalisationThresholds
 ) -> Localisation:
-    """Find the target on a score map (SPEC section 4).
+    """Find the target on a score map (docs/reference.md, section 4).
 
     Args:
         scores: [H, W] score map.

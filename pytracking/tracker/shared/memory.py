@@ -7,7 +7,9 @@ from torch import Tensor
 
 
 class SampleMemory:
-    """A fixed number of samples, the first-frame ones for ever, the others replaced by weight (SPEC section 4).
+    """A fixed number of samples, the first-frame ones for ever, the others replaced by weight.
+
+    Source: docs/reference.md, section 4.
 
     Attributes:
         num_stored: samples that came in so far, first-frame ones included; goes on counting when full.

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from ltr.admin.checkpoint import CheckpointError, load_network
+from ltr.errors import UserError
 from ltr.models.tracking.tracking_net import TrackingNet
-from pytracking.errors import UserError
 from pytracking.networks import network_file
 from pytracking.tracker.shared.settings import TrackerParameters
 

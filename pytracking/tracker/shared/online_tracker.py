@@ -1,4 +1,7 @@
-"""The loop that DiMP and ATOM share: a target model finds the target, a box head refines its box (SPEC section 4)."""
+"""The loop that DiMP and ATOM share: a target model finds the target, a box head refines its box.
+
+Source: docs/reference.md, section 4.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ltr.errors import UserError
 from ltr.models.bbreg.box_head import BoxHead
 from ltr.models.tracking.tracking_net import BOX_LAYERS, TrackingNet
-from pytracking.errors import UserError
 from pytracking.features.augmentation import (
     NO_AUGMENTATION,
     Augmentation,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pytracking.errors import UserError, unknown_name
+from ltr.errors import UserError, unknown_name
 from pytracking.features.augmentation import Augmentation
 from pytracking.tracker.shared.localisation import LocalisationThresholds
 from pytracking.tracker.shared.refinement import RefinementParameters
@@ -30,7 +30,7 @@ _POSITIVE = ("search_area_scale", "maximal_aspect_ratio")
 
 @dataclass(frozen=True)
 class TrackerParameters(LocalisationThresholds, RefinementParameters):
-    """What every online tracker is told; defaults: SuperDiMP and the energy trackers (SPEC section 4).
+    """What every online tracker is told; defaults: SuperDiMP and the energy trackers (docs/reference.md, section 4).
 
     Names follow the public parameter files; those of localisation and box refinement are documented in their classes.
 

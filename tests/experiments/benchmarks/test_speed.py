@@ -10,7 +10,7 @@ import pytest
 
 from experiments.benchmarks import speed
 from ltr.admin.model_constructor import CONSTRUCTORS
-from pytracking.errors import UserError
+from ltr.errors import UserError
 from pytracking.registry import list_trackers, load_parameters
 
 

@@ -9,7 +9,7 @@ import torch
 from tiny_training import squares_recipe
 
 from experiments.benchmarks import training
-from pytracking.errors import UserError
+from ltr.errors import UserError
 
 
 @pytest.fixture

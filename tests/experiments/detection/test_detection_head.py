@@ -18,7 +18,7 @@ from experiments.detection.faster_rcnn import FasterRCNN, torchvision_model
 from experiments.detection.head import EnergyHead, box_energy, initialise_from, load_head, save_head
 from experiments.detection.pooling import FeaturePyramid, assign_levels, pool
 from experiments.detection.settings import HeadSettings
-from ltr.admin.errors import CheckpointError, PretrainedWeightsError
+from ltr.errors import CheckpointError, PretrainedWeightsError
 from ltr.ops.prroi_pool import prroi_pool
 
 STRIDES = (4, 8, 16, 32)

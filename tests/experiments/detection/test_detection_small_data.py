@@ -12,8 +12,7 @@ from experiments.detection import __main__ as command
 from experiments.detection.average_precision import average_precision, mean_overlap
 from experiments.detection.coco_files import Detections, read_instances, read_results, write_results
 from experiments.detection.small_data import CATEGORY_IDS, JitterSettings, make_small, write_jittered
-from ltr.dataset.boxfile import AnnotationError
-from pytracking.errors import UserError
+from ltr.errors import AnnotationError, UserError
 
 
 def annotated(instances):

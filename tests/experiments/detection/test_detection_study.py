@@ -20,7 +20,7 @@ from experiments.detection.head import EnergyHead, box_energy
 from experiments.detection.refinement import choose_step, refine
 from experiments.detection.settings import METHODS, PRESETS, HeadSettings, RefinementSettings
 from experiments.detection.study import Workplace, detect, run_study
-from pytracking.errors import UserError
+from ltr.errors import UserError
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
 

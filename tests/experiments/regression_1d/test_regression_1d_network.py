@@ -15,7 +15,7 @@ from experiments.regression_1d.settings import METHODS, Settings, make_method
 
 
 class Reference(nn.Module):
-    """SPEC section 8 in modules."""
+    """docs/reference.md, section 8 in modules."""
 
     def __init__(self) -> None:
         super().__init__()

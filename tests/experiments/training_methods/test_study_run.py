@@ -21,7 +21,7 @@ from experiments.training_methods.tracking import clips
 from ltr.actors.iou_regression import BOX_METHODS
 from ltr.admin.checkpoint import card_path
 from ltr.ebm.methods import create_method
-from pytracking.errors import UserError
+from ltr.errors import UserError
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
 

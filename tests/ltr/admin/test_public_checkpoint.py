@@ -11,15 +11,15 @@ from golden import fill_by_rule
 from public_files import FORMATS, public_content, public_framework, write_public
 
 from ltr.admin.checkpoint import load_network
-from ltr.admin.errors import CheckpointError
 from ltr.admin.model_constructor import NetworkConstructor
 from ltr.admin.public_checkpoint import load_public_checkpoint
 from ltr.admin.public_constructor import ARGUMENTS, PUBLIC_MODULES, from_public, to_public
+from ltr.errors import CheckpointError
 from ltr.models.bbreg import atom
 from ltr.models.tracking import dimpnet
 
 DIMP = "ltr.models.tracking.dimpnet"
-# What the public recipes of DiMP-50 and PrDiMP-18 give their constructors (SPEC section 2).
+# What the public recipes of DiMP-50 and PrDiMP-18 give their constructors (docs/reference.md, section 2).
 DIMP50 = {
     "filter_size": 4,
     "backbone_pretrained": True,

@@ -15,8 +15,8 @@ import torch
 from public_files import FORMATS, public_content, public_framework, wrap_pickle, write_public
 
 from ltr.admin.checkpoint import load_network, load_training_state
-from ltr.admin.errors import CheckpointError
 from ltr.admin.public_checkpoint import load_public_checkpoint
+from ltr.errors import CheckpointError
 
 DIMP = "ltr.models.tracking.dimpnet"
 SMALL = {"w": torch.arange(6.0).reshape(2, 3)}

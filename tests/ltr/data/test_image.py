@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from tiny_data import scene, shape_rgba, write_image
 
-from ltr.data.image import ImageError, read_image, read_mask, read_rgba
+from ltr.data.image import read_image, read_mask, read_rgba
+from ltr.errors import ImageError
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp"])

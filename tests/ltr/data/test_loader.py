@@ -9,8 +9,9 @@ import torch
 from ltr.data.image import read_image
 from ltr.data.loader import make_loader
 from ltr.data.processing import CropProcessing, CropSettings
-from ltr.data.sampler import SampleError, TrackingSampler
+from ltr.data.sampler import TrackingSampler
 from ltr.dataset.base import SequenceInfo
+from ltr.errors import SampleError
 
 
 class Noise:

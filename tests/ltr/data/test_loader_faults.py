@@ -11,9 +11,10 @@ from mini_training_sets import make_coco, make_trackingnet
 
 from ltr.data.loader import make_loader
 from ltr.data.processing import CropProcessing, CropSettings
-from ltr.data.sampler import SampleError, TrackingSampler
+from ltr.data.sampler import TrackingSampler
 from ltr.dataset.coco import Coco
 from ltr.dataset.tracking_net import TrackingNet
+from ltr.errors import SampleError
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""Every column of the training table of SPEC section 3 can be said in crop settings, and does what it says."""
+"""Every column of the training table (docs/reference.md, section 3) fits in crop settings, and does what it says."""
 
 from __future__ import annotations
 

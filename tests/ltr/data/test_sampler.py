@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ltr.data.image import ImageError
-from ltr.data.sampler import SampleError, TrackingSampler
+from ltr.data.sampler import TrackingSampler
 from ltr.dataset.base import SequenceInfo
+from ltr.errors import ImageError, SampleError
 
 
 class Numbers:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from tiny_data import scene, write_image
 
-from ltr.dataset.boxfile import AnnotationError
 from ltr.dataset.coco import Coco
+from ltr.errors import AnnotationError
 
 
 def write_coco(root, annotations):

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from mini_training_sets import make_coco, run_lengths
 from tiny_data import scene, write_image, write_lines
 
-from ltr.dataset.boxfile import AnnotationError
 from ltr.dataset.coco_format import CocoFormat, coco_format_files, read_objects
 from ltr.dataset.coco_masks import MaskCutouts, decode_mask, mask_box
 from ltr.dataset.composited import CompositedVideo
 from ltr.dataset.index import index_file
+from ltr.errors import AnnotationError
 
 
 def write(path, *annotations):

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from tiny_data import scene, shape_rgba, write_image
 
-from ltr.data.image import ImageError
 from ltr.dataset.cutouts import CutoutSource, find_cutouts, usable, usable_cutouts
+from ltr.errors import ImageError
 
 
 def test_masks_find_their_images_by_name(tmp_path):

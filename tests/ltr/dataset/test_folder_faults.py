@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from tiny_data import scene, shape_rgba, write_image, write_lines
 
-from ltr.dataset.boxfile import AnnotationError
 from ltr.dataset.coco import Coco
 from ltr.dataset.folders import FolderSequences, ImageBoxes
 from ltr.dataset.lite import build_lite_datasets
+from ltr.errors import AnnotationError
 
 
 def test_frames_are_ordered_by_number(tmp_path):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from tiny_data import scene, write_image, write_lines, write_sequence
 
-from ltr.dataset.boxfile import AnnotationError
 from ltr.dataset.folders import FolderSequences, ImageBoxes
+from ltr.errors import AnnotationError
 
 
 def test_a_folder_of_sequences(tmp_path):

@@ -7,8 +7,8 @@ import pytest
 from tiny_data import write_image, write_lines
 
 from ltr.dataset import got10k
-from ltr.dataset.boxfile import AnnotationError
 from ltr.dataset.got10k import SPLITS, Got10k, split_indices
+from ltr.errors import AnnotationError
 
 
 def write_got10k(root, numbers, frames=4):

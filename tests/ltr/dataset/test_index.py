@@ -14,10 +14,10 @@ from tiny_data import write_lines, write_sequence
 
 from ltr.admin.paths import cache_folder
 from ltr.dataset import index as index_module
-from ltr.dataset.boxfile import AnnotationError
 from ltr.dataset.folders import FolderSequences
 from ltr.dataset.index import index_file, make_index
 from ltr.dataset.tracking_net import TrackingNet
+from ltr.errors import AnnotationError
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from tiny_data import scene, shape_rgba, write_image, write_lines, write_sequence
 
-from ltr.dataset.boxfile import AnnotationError
 from ltr.dataset.composited import CompositedVideo
 from ltr.dataset.folders import FolderSequences, ImageBoxes
 from ltr.dataset.lite import build_lite_datasets, in_split
+from ltr.errors import AnnotationError
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from tiny_data import write_lines
 
-from ltr.dataset.boxfile import AnnotationError, positive, read_boxes, read_flags
+from ltr.dataset.boxfile import positive, read_boxes, read_flags
+from ltr.errors import AnnotationError
 
 
 @pytest.mark.parametrize("line", ["1,2,3.5,4", "1\t2\t3.5\t4", "1 2  3.5 4", " 1, 2, 3.5, 4,", "1;2;3.5;4"])

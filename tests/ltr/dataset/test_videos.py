@@ -8,9 +8,9 @@ from mini_training_sets import FRAMES, MAKERS, draw_frame, make_lasot, make_trac
 from tiny_data import write_lines, write_sequence
 
 from ltr.dataset import lasot
-from ltr.dataset.boxfile import AnnotationError
 from ltr.dataset.lasot import Lasot
 from ltr.dataset.tracking_net import TrackingNet, set_numbers
+from ltr.errors import AnnotationError
 from ltr.train_settings.recipe import DataSource
 from ltr.train_settings.sources import SOURCES, open_sources
 

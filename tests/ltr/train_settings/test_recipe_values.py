@@ -1,4 +1,4 @@
-"""Every recipe against SPEC section 3, written out here, and the documented table against the recipes."""
+"""Every recipe against docs/reference.md, section 3, written out here, and the documented table against the recipes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ltr.train_settings.recipe import ClassifierSettings, DataSource, Recipe
 
 DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "train_from_scratch.md"
 
-# SPEC section 3, "Common".
+# docs/reference.md, section 3, "Common".
 COMMON: dict[str, Any] = {
     "train sets": {"lasot": "train", "got10k": "vottrain", "trackingnet": "0-3", "coco": "train2017"},
     "validation sets": {"got10k": "votval"},
@@ -87,7 +87,7 @@ ATOM: dict[str, Any] = {
     "centre jitter": (0, 4.5),
     "scale jitter": (0, 0.5),
     "gap": 50,
-    # The SPEC names no number for ATOM; the paper trains on pairs.
+    # The published recipe names no number for ATOM; the paper trains on pairs.
     "frames": (1, 1),
     "box": ("iou", 16, (0.01, 0.05, 0.1, 0.2, 0.3), 0.1),
     "box weight": 1,
@@ -99,7 +99,7 @@ ATOM: dict[str, Any] = {
 MIXTURE = ((0.05, 0.05), (0.5, 0.5))
 RELATIVE = {"refinement": ("relative", 10, 2.5e-3, 1)}
 
-SPEC: dict[str, dict[str, Any]] = {
+REFERENCE: dict[str, dict[str, Any]] = {
     "dimp18": {**DIMP, "batch": 26, "network": ("dimpnet18", 256)},
     "dimp50": {**DIMP, "batch": 10, "network": ("dimpnet50", 512)},
     "prdimp18": {**PRDIMP, "batch": 26, "network": ("klcedimpnet18", 256)},
@@ -137,7 +137,7 @@ def classifier(settings: ClassifierSettings | None) -> tuple[Any, ...] | None:
 
 
 def values(recipe: Recipe) -> dict[str, Any]:
-    """What the recipe says, under the SPEC's names."""
+    """What the recipe says, under the names of docs/reference.md."""
     data, crop, optimiser, refinement = recipe.data, recipe.crop, recipe.optimiser, recipe.refinement
     border: Any = crop.border if crop.border == "replicate" else (crop.border, crop.max_scale_change)
     return {
@@ -168,15 +168,15 @@ def values(recipe: Recipe) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("name", SPEC)
+@pytest.mark.parametrize("name", REFERENCE)
 def test_a_recipe_has_the_values_of_the_specification(name):
     found = values(load_recipe([name]))
-    assert found.keys() == SPEC[name].keys()
-    for key, wanted in SPEC[name].items():
+    assert found.keys() == REFERENCE[name].keys()
+    for key, wanted in REFERENCE[name].items():
         assert found[key] == wanted, key
 
 
-@pytest.mark.parametrize("name", SPEC)
+@pytest.mark.parametrize("name", REFERENCE)
 def test_augmentation_and_sampling_that_the_specification_does_not_name_are_off(name):
     recipe = load_recipe([name])
     assert recipe.crop.joint_brightness_jitter == recipe.crop.blur_probability == 0
@@ -184,11 +184,11 @@ def test_augmentation_and_sampling_that_the_specification_does_not_name_are_off(
     assert recipe.network.arguments["backbone_pretrained"] is True
 
 
-@pytest.mark.parametrize("name", [name for name in SPEC if not name.startswith("atom")])
+@pytest.mark.parametrize("name", [name for name in REFERENCE if not name.startswith("atom")])
 def test_labels_and_the_first_filter_have_the_sigma_of_the_specification(name):
     """A quarter over the search area factor, of the crop's side for labels and in cells for the network."""
     recipe = load_recipe([name])
-    area, cells = SPEC[name]["search area, feature size"]
+    area, cells = REFERENCE[name]["search area, feature size"]
     assert recipe.classifier is not None
     assert recipe.classifier.label_sigma_factor == pytest.approx(0.25 / area)
     key = "gauss_sigma" if name.startswith("prdimp") else "init_gauss_sigma"
@@ -205,7 +205,7 @@ def test_the_compact_recipes_differ_by_the_objective_and_its_ascent_only(name, o
 
 
 def test_every_recipe_is_compared():
-    assert set(recipes()) == {*SPEC, *LITE}
+    assert set(recipes()) == {*REFERENCE, *LITE}
 
 
 def table() -> str:

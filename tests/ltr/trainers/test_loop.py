@@ -11,7 +11,7 @@ from tiny_training import poison, tiny_recipe
 
 from ltr.actors.factory import make_actor
 from ltr.admin.checkpoint import CheckpointError, load_network, load_training_state
-from ltr.data.sampler import SampleError
+from ltr.errors import SampleError
 from ltr.train_settings.recipe import TrackingValidation, with_changes
 from ltr.trainers import loop
 from ltr.trainers.checkpoints import checkpoints

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ltr.errors import UserError
 from pytracking.analysis.protocol import PYTRACKING, SequenceCurves, get_protocol
-from pytracking.errors import UserError
 
 GOLDEN = Path(__file__).parents[2] / "data" / "metrics.npz"
 BOX = [10.0, 10, 20, 20]

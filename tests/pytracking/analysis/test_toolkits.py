@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from ltr.errors import UserError
 from pytracking.analysis.curves import SequenceCurves
 from pytracking.analysis.protocol import PROTOCOLS, get_protocol
-from pytracking.errors import UserError
 
 GOLDEN = Path(__file__).parents[2] / "data" / "foreign_results.npz"
 BOX = [10.0, 10, 20, 20]

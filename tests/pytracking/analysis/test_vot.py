@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ltr.errors import UserError
 from pytracking.analysis import vot
 from pytracking.analysis.polygons import area_overlap, corners, region_overlap
 from pytracking.analysis.votfiles import Annotation, Trajectory, read_annotations, read_trajectories
-from pytracking.errors import UserError
 
 GOLDEN = Path(__file__).parents[2] / "data" / "vot2018.npz"
 VOT2018 = vot.VOT_PROTOCOLS["vot2018"]

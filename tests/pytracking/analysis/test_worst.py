@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ltr.errors import UserError
 from pytracking import get_dataset
 from pytracking.analysis.bootstrap import Difference
 from pytracking.analysis.extract import extract_scores
 from pytracking.analysis.interval_plot import draw_intervals
 from pytracking.analysis.worst import draw_overlap, draw_worst_frames, worst_frames, worst_sequences
-from pytracking.errors import UserError
 from pytracking.evaluation.data import Sequence
 from pytracking.evaluation.tracker import TrackerRun
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from pytracking.errors import UserError
+from ltr.errors import UserError
 from pytracking.evaluation.boxfile import format_boxes, format_times, read_boxes, read_rows
 
 

@@ -10,9 +10,9 @@ import mini_datasets as mini
 import pytest
 
 from ltr.dataset.filenames import number_text
+from ltr.errors import EXIT_FAILED_SEQUENCES, EXIT_USER_ERROR, UserError, exit_status
 from pytracking import run_check
 from pytracking.__main__ import main as package_main
-from pytracking.errors import EXIT_FAILED_SEQUENCES, EXIT_USER_ERROR, UserError, run_main
 from pytracking.evaluation import check, naming
 from pytracking.evaluation.check import check_dataset
 from pytracking.evaluation.datasets import READERS, get_dataset
@@ -295,9 +295,9 @@ def test_the_command_line(otb: Path, capsys: pytest.CaptureFixture) -> None:
     out = capsys.readouterr().out
     assert f"otb/Boy: renamed {otb / 'Boy' / 'img' / '0003.jpg'} to {otb / 'Boy' / 'img' / '0004.jpg'}" in out
     assert out.endswith("otb: 1 of 1 sequences are whole\n")
-    assert run_main(lambda: run_check.main([*argv, "--sequence", "Boi"])) == EXIT_USER_ERROR
+    assert exit_status(lambda: run_check.main([*argv, "--sequence", "Boi"])) == EXIT_USER_ERROR
     assert "did you mean 'Boy'" in capsys.readouterr().err
-    assert run_main(lambda: run_check.main(["otbb"])) == EXIT_USER_ERROR
+    assert exit_status(lambda: run_check.main(["otbb"])) == EXIT_USER_ERROR
     assert "did you mean 'otb'" in capsys.readouterr().err
 
 

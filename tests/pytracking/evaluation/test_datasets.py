@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pytracking.errors import UserError
+from ltr.errors import UserError
 from pytracking.evaluation import datasets, otbdataset
 from pytracking.evaluation.data import Sequence
 from pytracking.evaluation.datasets import get_dataset

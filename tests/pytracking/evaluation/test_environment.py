@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pytracking.errors import UserError
+from ltr.errors import UserError
 from pytracking.evaluation.environment import dataset_root, results_root
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ltr.errors import UserError
 from pytracking import get_dataset, trackerlist
 from pytracking.__main__ import main as command
 from pytracking.analysis.extract import extract_scores
-from pytracking.errors import UserError
 from pytracking.evaluation.boxfile import read_boxes, read_rows
 from pytracking.evaluation.foreign import is_foreign, match_name, official_names, read_foreign
 from pytracking.evaluation.foreign_import import import_results, main

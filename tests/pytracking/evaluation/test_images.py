@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pytracking.errors import UserError
+from ltr.errors import UserError
 from pytracking.evaluation.images import read_image
 
 

@@ -10,7 +10,7 @@ import mini_datasets as mini
 import numpy as np
 import pytest
 
-from pytracking.errors import UserError
+from ltr.errors import UserError
 from pytracking.evaluation import davisdataset, lasotdataset, layout, nfsdataset, otbdataset, uavdataset
 from pytracking.evaluation.data import Sequence
 from pytracking.evaluation.datasets import READERS, get_dataset

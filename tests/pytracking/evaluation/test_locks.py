@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from pytracking.errors import UserError
+from ltr.errors import UserError
 from pytracking.evaluation import locks as locks_module
 from pytracking.evaluation.data import Sequence
 from pytracking.evaluation.datasets import get_dataset

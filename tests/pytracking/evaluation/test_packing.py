@@ -13,8 +13,8 @@ import mini_datasets as mini
 import numpy as np
 import pytest
 
+from ltr.errors import EXIT_USER_ERROR, UserError, exit_status
 from pytracking import run_pack
-from pytracking.errors import EXIT_USER_ERROR, UserError, run_main
 from pytracking.evaluation import packing
 from pytracking.evaluation.datasets import get_dataset
 from pytracking.evaluation.packing import pack_results
@@ -269,6 +269,6 @@ def test_command_line(tmp_path: Path, trackingnet: Path, capsys: pytest.CaptureF
     assert capsys.readouterr().out == f"3 sequences packed: {output}\n"
     assert len(read_zip(output)) == 3
     (trackingnet / f"{FIRST}.txt").unlink()
-    assert run_main(lambda: run_pack.main([*argv, "--output", str(tmp_path / "b.zip")])) == EXIT_USER_ERROR
+    assert exit_status(lambda: run_pack.main([*argv, "--output", str(tmp_path / "b.zip")])) == EXIT_USER_ERROR
     assert capsys.readouterr().err.startswith("error: opencv/kcf cannot be packed")
     assert not (tmp_path / "b.zip").exists()

@@ -16,7 +16,7 @@ import torch
 from faulty_trackers import FaultyParameters
 from ray.cluster_utils import Cluster
 
-from pytracking.errors import UserError
+from ltr.errors import UserError
 from pytracking.evaluation import ray_backend
 from pytracking.evaluation.data import Sequence
 from pytracking.evaluation.datasets import get_dataset

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pytracking.errors import UserError
+from ltr.errors import UserError
 from pytracking.evaluation import results
 from pytracking.evaluation.data import Sequence
 from pytracking.evaluation.datasets import get_dataset

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from ltr.admin.paths import dataset_path
+from ltr.errors import EXIT_USER_ERROR, UserError, exit_status
 from pytracking import run_setup
 from pytracking.__main__ import main as package_main
-from pytracking.errors import EXIT_USER_ERROR, UserError, run_main
 from pytracking.evaluation.environment import dataset_root
 from pytracking.evaluation.pathsfile import KEYS, read_local_py, read_paths, write_paths
 
@@ -76,7 +76,7 @@ def test_a_wrong_setting_writes_nothing(
     setting: str, message: str, file: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     argv = ["--set", f"lasot={tmp_path}/data/lasot", "--set", setting]
-    assert run_main(lambda: run_setup.main(argv)) == EXIT_USER_ERROR
+    assert exit_status(lambda: run_setup.main(argv)) == EXIT_USER_ERROR
     assert message in capsys.readouterr().err
     assert not file.exists()
 

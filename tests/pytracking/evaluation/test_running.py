@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pytracking.errors import UserError
+from ltr.errors import UserError
 from pytracking.evaluation import running
 from pytracking.evaluation.boxfile import read_boxes
 from pytracking.evaluation.data import Sequence

@@ -17,8 +17,8 @@ import pytest
 import trax
 from trax_client import ServedTracker, server_command
 
+from ltr.errors import UserError
 from pytracking import get_dataset, load_tracker
-from pytracking.errors import UserError
 from pytracking.evaluation import trax_server
 from pytracking.evaluation.data import Sequence
 from pytracking.evaluation.images import read_image

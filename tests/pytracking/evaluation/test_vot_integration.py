@@ -12,15 +12,15 @@ import pytest
 import trax
 from trax_client import ServedTracker
 
+from ltr.errors import UserError, exit_status
 from pytracking import __main__ as package_main
 from pytracking import get_dataset, run_vot
-from pytracking.errors import UserError, run_main
 from pytracking.evaluation.vot_integration import integration_section
 
 
 def test_the_printed_command_starts_the_tracker(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     for argv in (["static", "default"], ["opencv", "kcf", "--identifier", "kcf", "--label", "KCF, 100 %"]):
-        assert run_main(lambda argv=argv: package_main.main(["vot", "integrate", *argv])) == 0
+        assert exit_status(lambda argv=argv: package_main.main(["vot", "integrate", *argv])) == 0
     config = configparser.ConfigParser()
     config.read_string(capsys.readouterr().out)
     assert config.sections() == ["static_default", "kcf"]
@@ -52,7 +52,7 @@ def test_a_python_with_a_space_in_its_path(monkeypatch: pytest.MonkeyPatch) -> N
     ],
 )
 def test_what_cannot_be_written(options: tuple[str, ...], message: str, capsys: pytest.CaptureFixture) -> None:
-    assert run_main(lambda: run_vot.main(["integrate", *options])) == 2
+    assert exit_status(lambda: run_vot.main(["integrate", *options])) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
     assert message in captured.err
@@ -70,7 +70,7 @@ def test_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_run_by_hand_says_what_it_is_for(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     monkeypatch.delenv("TRAX_SOCKET", raising=False)
-    assert run_main(lambda: run_vot.main(["run", "static", "default"])) == 2
+    assert exit_status(lambda: run_vot.main(["run", "static", "default"])) == 2
     assert "is started by the VOT toolkit" in capsys.readouterr().err
-    assert run_main(lambda: run_vot.main(["run", "static", "defualt"])) == 2
+    assert exit_status(lambda: run_vot.main(["run", "static", "defualt"])) == 2
     assert "did you mean 'default'" in capsys.readouterr().err

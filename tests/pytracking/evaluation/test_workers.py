@@ -13,7 +13,7 @@ import faulty_trackers
 import pytest
 from faulty_trackers import FaultyParameters
 
-from pytracking.errors import UserError
+from ltr.errors import UserError
 from pytracking.evaluation import workers as worker_module
 from pytracking.evaluation.data import Sequence
 from pytracking.evaluation.datasets import get_dataset

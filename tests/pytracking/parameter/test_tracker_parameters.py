@@ -1,4 +1,4 @@
-"""The parameter files against the table of SPEC section 4, and the documentation's table against both."""
+"""The parameter files against the table of docs/reference.md, section 4, and the documentation's table against both."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from ltr.errors import UserError
 from ltr.run_training import load_recipe, recipes
-from pytracking.errors import UserError
 from pytracking.registry import list_trackers, load_parameters
 from pytracking.tracker.atom import ATOMParameters
 from pytracking.tracker.dimp import DiMPParameters
@@ -78,7 +78,7 @@ ATOM = {
     "hard_negative_CG_iter": 5,
 }
 
-SPEC: dict[tuple[str, ...], dict[str, Any]] = {
+REFERENCE: dict[tuple[str, ...], dict[str, Any]] = {
     ("dimp/dimp18", "dimp/dimp50"): {**REPLICATE, **ABSOLUTE, **DIMP},
     ("dimp/super_dimp", "dimp/dimp_kldis", "dimp/dimp_nce", "dimp/dimp_nceplus"): {**INSIDE, **RELATIVE, **DIMP},
     ("dimp/prdimp50",): {**INSIDE, **RELATIVE, **PRDIMP},
@@ -86,14 +86,14 @@ SPEC: dict[tuple[str, ...], dict[str, Any]] = {
     ("atom/default",): {**REPLICATE, **ABSOLUTE, **ATOM},
     ("atom/atom_mlis", "atom/atom_kldis", "atom/atom_nceplus"): {**REPLICATE, **RELATIVE, **ATOM},
 }
-# How an energy is climbed is chosen for each trained network; the SPEC gives it for super_dimp's.
+# How an energy is climbed is chosen for each trained network; the reference gives it for super_dimp's.
 CHOSEN_BY_EXPERIMENT = {
     (name, "box_refinement_step_length")
     for name in ("dimp/dimp_nce", "dimp/dimp_nceplus", "atom/atom_mlis", "atom/atom_kldis", "atom/atom_nceplus")
 }
-# Trackers of ours, of which the SPEC says nothing.
+# Trackers of ours, of which docs/reference.md says nothing.
 COMPACT = [("dimp/dimp_nceplus_lite", "dimp/dimp_nce_lite"), ("dimp/dimp_kldis_lite",), ("dimp/dimp_iou_lite",)]
-TRACKERS = [(name, values) for names, values in SPEC.items() for name in names]
+TRACKERS = [(name, values) for names, values in REFERENCE.items() for name in names]
 
 
 def load(name: str) -> Any:
@@ -214,8 +214,8 @@ def test_default_is_a_parameter_of_several_trackers():
 
 
 def table() -> str:
-    """Values in the code, one column a group of trackers, the SPEC's in brackets where they differ."""
-    columns: list[tuple[tuple[str, ...], dict[str, Any]]] = [*SPEC.items(), *((names, {}) for names in COMPACT)]
+    """Values in the code, one column a group of trackers, the reference's in brackets where they differ."""
+    columns: list[tuple[tuple[str, ...], dict[str, Any]]] = [*REFERENCE.items(), *((names, {}) for names in COMPACT)]
     heads = [", ".join(f"`{name.removeprefix('dimp/')}`" for name in names) for names, _ in columns]
     lines = ["| parameter | " + " | ".join(heads) + " |", "|---" * (len(columns) + 1) + "|"]
     for field in dict.fromkeys([*INSIDE, *RELATIVE, *DIMP, *ATOM]):
@@ -226,7 +226,7 @@ def table() -> str:
                 found[0] if len(set(found)) == 1 else ", ".join(f"{name}: {value}" for name, value in zip(names, found))
             )
             spec = written(values[field]) if field in values else one
-            cells.append(one if spec == one else f"{one} (SPEC: {spec})")
+            cells.append(one if spec == one else f"{one} (reference: {spec})")
         lines.append(f"| `{field}` | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pytracking.errors import UserError
+from ltr.errors import UserError
 from pytracking.registry import load_tracker
 from pytracking.tracker.opencv import OpenCVParameters, create
 

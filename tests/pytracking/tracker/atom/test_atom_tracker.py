@@ -7,7 +7,7 @@ from tiny_tracking import square_video, tiny_atomnet
 
 from ltr.admin.checkpoint import save_network
 from ltr.admin.model_constructor import NetworkConstructor
-from pytracking.errors import UserError
+from ltr.errors import UserError
 from pytracking.features.augmentation import NO_AUGMENTATION
 from pytracking.networks import checksum
 from pytracking.registry import load_tracker

@@ -1,4 +1,4 @@
-"""Whole runs against the reference, with weights filled by rule (SPEC section 4).
+"""Whole runs against the reference, with weights filled by rule (docs/reference.md, section 4).
 
 On the machine that these were written on all 15 frames agree to 1e-4 px and the long run's 69 to 4e-5 px.
 """

@@ -7,7 +7,7 @@ from tiny_tracking import square_video
 
 from ltr.admin.checkpoint import save_network
 from ltr.admin.model_constructor import NetworkConstructor
-from pytracking.errors import UserError
+from ltr.errors import UserError
 from pytracking.networks import NETWORKS_VARIABLE, checksum, network_file
 from pytracking.registry import load_tracker
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from tiny_tracking import square_video, tiny_atomnet, tiny_dimpnet
 
-from pytracking.errors import UserError
+from ltr.errors import UserError
 from pytracking.tracker.atom import ATOM, ATOMParameters
 from pytracking.tracker.dimp import DiMP, DiMPParameters
 from pytracking.tracker.shared.online_tracker import OnlineTracker

@@ -8,19 +8,19 @@ import sys
 
 import pytest
 
-from pytracking.errors import UserError, is_disk_full, run_main, unknown_name
+from ltr.errors import UserError, exit_status, is_disk_full, unknown_name
 
 
 def raising(error: BaseException) -> int:
     def main() -> int:
         raise error
 
-    return run_main(main)
+    return exit_status(main)
 
 
 def test_what_main_returns_is_the_status() -> None:
-    assert run_main(lambda: 0) == 0
-    assert run_main(lambda: 1) == 1
+    assert exit_status(lambda: 0) == 0
+    assert exit_status(lambda: 1) == 1
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_errors_are_one_line(error: BaseException, status: int, line: str, capsy
 
 
 def test_a_closed_pipe_is_silent() -> None:
-    code = "from pytracking.errors import run_main; run_main(lambda: [print('x' * 99) for _ in range(9999)] and 0)"
+    code = "from ltr.errors import exit_status; exit_status(lambda: [print('x' * 99) for _ in range(9999)] and 0)"
     writer = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert writer.stdout is not None
     assert writer.stderr is not None
