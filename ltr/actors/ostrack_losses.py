@@ -1,6 +1,7 @@
 """Losses of OSTrack: GIoU and L1 of the decoded box, a focal loss of the score map.
 
-Source: Ye et al., ECCV 2022, section 3.3; Law and Deng, "CornerNet", ECCV 2018, section 3.2; docs/reference.md, section 10.
+Source: Ye et al., ECCV 2022, section 3.3; Law and Deng, "CornerNet", ECCV 2018, section 3.2;
+docs/reference.md, section 10.
 """
 
 from __future__ import annotations

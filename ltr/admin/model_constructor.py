@@ -11,7 +11,7 @@ from torch import nn
 
 from ltr.errors import UserError, unknown_name
 from ltr.models.bbreg import atom
-from ltr.models.tracking import dimpnet
+from ltr.models.tracking import dimpnet, ostrack
 
 CONSTRUCTORS: dict[str, Callable[..., nn.Module]] = {
     "dimpnet18": dimpnet.dimpnet18,
@@ -20,6 +20,7 @@ CONSTRUCTORS: dict[str, Callable[..., nn.Module]] = {
     "klcedimpnet50": dimpnet.klcedimpnet50,
     "atom_resnet18": atom.atom_resnet18,
     "dimpnet_lite0": dimpnet.dimpnet_lite0,
+    "ostrack": ostrack.ostrack,
 }
 
 

@@ -166,6 +166,10 @@ class PatchEmbedding(nn.Module):
 class OneStreamViT(nn.Module):
     """A ViT over the tokens of a template and a search image together.
 
+    Attributes:
+        template_cells, search_cells: sides of the grids of tokens.
+        eliminates: whether a block drops search tokens.
+
     Args:
         template_size, search_size: sides Z and S of the images in pixels, multiples of 16.
         width, depth, heads, mlp_ratio: the transformer's; ViT-B by default.
@@ -187,6 +191,7 @@ class OneStreamViT(nn.Module):
         super().__init__()
         self.template_cells = template_size // PATCH
         self.search_cells = search_size // PATCH
+        self.eliminates = bool(elimination)
         # The pre-trained ViT's, kept for strict loading of public checkpoints; nothing reads them.
         self.cls_token = nn.Parameter(torch.zeros(1, 1, width), requires_grad=False)
         self.pos_embed = nn.Parameter(torch.zeros(1, 197, width), requires_grad=False)

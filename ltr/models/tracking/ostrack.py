@@ -105,6 +105,7 @@ class OSTrack(nn.Module):
 
     _mean: Tensor
     _std: Tensor
+    _centre_token: Tensor | None
 
     def __init__(self, backbone: OneStreamViT, head_channels: int = 256) -> None:
         super().__init__()
@@ -134,8 +135,7 @@ class OSTrack(nn.Module):
                 f"candidate elimination is defined for templates of {', '.join(str(n * PATCH) for n in _CENTRE_CELLS)} "
                 f"pixels, not {self.template_size}"
             )
-        token: Tensor = self._centre_token
-        return token
+        return self._centre_token
 
     def normalise(self, images: Tensor) -> Tensor:
         """Images as the backbone wants them. images: [B, 3, H, W] RGB in 0..255, uint8 or float -> float."""

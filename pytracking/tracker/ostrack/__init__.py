@@ -66,7 +66,7 @@ class OSTrackTracker:
         self._device = torch.device(name)
         self._net = network.to(self._device).eval()
         self._keep = 1.0 if params.candidate_elimination is False else None
-        if params.candidate_elimination and all(block.keep == 1 for block in network.backbone.blocks):
+        if params.candidate_elimination and not network.backbone.eliminates:
             raise UserError("candidate_elimination: this network was built without it")
         self._window = hann_window(network.backbone.search_cells).to(self._device)
         self._template: Tensor | None = None
@@ -99,7 +99,7 @@ class OSTrackTracker:
 
     def _locate(self, template: Tensor, search: Tensor) -> OSTrackOutput:
         """The network's answer. The template attends to the search image, so its tokens are computed each time."""
-        eliminates = self._keep is None and any(block.keep < 1 for block in self._net.backbone.blocks)
+        eliminates = self._keep is None and self._net.backbone.eliminates
         output: OSTrackOutput = self._net(template, search, self._net.centre_token if eliminates else None, self._keep)
         return output
 

@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
+
+from torch import nn
 
 from ltr.admin.checkpoint import CheckpointError, load_network
 from ltr.errors import UserError
-from ltr.models.tracking.tracking_net import TrackingNet
 from pytracking.networks import network_file
-from pytracking.tracker.shared.settings import TrackerParameters
 
-Network = TypeVar("Network", bound=TrackingNet)
+Network = TypeVar("Network", bound=nn.Module)
 
 
-def checkpoint_of(params: TrackerParameters) -> Path:
+class NamesNetwork(Protocol):
+    """Parameters that name a network."""
+
+    @property
+    def net_name(self) -> str:
+        """Its name in a collection."""
+        ...
+
+    @property
+    def net_path(self) -> str | None:
+        """Its checkpoint file, instead of the name."""
+        ...
+
+
+def checkpoint_of(params: NamesNetwork) -> Path:
     """The checkpoint that the parameters name. Raises `UserError` when `net_name` is in no collection."""
     return Path(params.net_path).expanduser() if params.net_path is not None else network_file(params.net_name)
 
