@@ -1,8 +1,9 @@
 """Trackers by name: finds a parameter file, applies overrides and creates the tracker.
 
 A parameter file is `pytracking/parameter/<tracker>/<parameter>.py` with a function `parameters()` that returns a frozen
-dataclass; a tracker package is `pytracking/tracker/<tracker>/` with a function `create(params)`. Nothing is registered
-by hand, and nothing is imported before it is asked for.
+dataclass, or one module `pytracking/parameter/<tracker>.py` with a table `PARAMETERS` (name -> its first line) and a
+function `parameters(name)`; a tracker package is `pytracking/tracker/<tracker>/` with a function `create(params)`.
+Nothing is registered by hand, and nothing is imported before it is asked for.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import importlib
 import importlib.util
 import pkgutil
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ltr.errors import UserError, replace_fields, unknown_name
@@ -24,12 +26,14 @@ def list_trackers() -> dict[str, list[str]]:
     """All tracker names, each with its parameter names, both in alphabetical order.
 
     >>> list_trackers()["opencv"]
-    ['csrt', 'kcf']
+    ['csrt', 'dasiamrpn', 'goturn', 'kcf', 'medianflow', 'mil', 'mosse', 'nano', 'vit']
     """
     package = importlib.import_module("pytracking.parameter")
     trackers = {}
     for folder in pkgutil.iter_modules(package.__path__):
-        if folder.ispkg:
+        if not folder.ispkg:
+            trackers[folder.name] = sorted(_table(folder.name).PARAMETERS)
+        else:
             files = pkgutil.iter_modules([f"{path}/{folder.name}" for path in package.__path__])
             names = [file.name for file in files if not file.ispkg and not file.name.startswith("_")]
             if names:
@@ -64,6 +68,9 @@ def find_tracker(parameter: str, tracker: str | None = None) -> tuple[str, str]:
 
 def describe_parameters(tracker: str, parameter: str) -> str:
     """The first line of a parameter file's docstring, read without running the file; '' where it has none."""
+    if not _is_package(tracker):
+        description: str = _table(tracker).PARAMETERS[parameter]
+        return description
     specification = importlib.util.find_spec(f"pytracking.parameter.{tracker}.{parameter}")
     if specification is None or specification.origin is None:
         raise unknown_name(f"parameter of tracker '{tracker}'", parameter, list_trackers().get(tracker, []))
@@ -78,11 +85,23 @@ def load_parameters(parameter: str, tracker: str | None = None, **overrides: Any
         UserError: unknown tracker or parameter, or an override that is not a field (the nearest is named).
     """
     tracker, parameter = find_tracker(parameter, tracker)
-    params = importlib.import_module(f"pytracking.parameter.{tracker}.{parameter}").parameters()
+    if _is_package(tracker):
+        params = importlib.import_module(f"pytracking.parameter.{tracker}.{parameter}").parameters()
+    else:
+        params = _table(tracker).parameters(parameter)
     try:
         return replace_fields(params, overrides)
     except ValueError as error:
         raise UserError(f"{tracker}/{parameter}: {error}") from None
+
+
+def _table(tracker: str) -> ModuleType:
+    """The module that holds all parameters of a tracker."""
+    return importlib.import_module(f"pytracking.parameter.{tracker}")
+
+
+def _is_package(tracker: str) -> bool:
+    return hasattr(_table(tracker), "__path__")
 
 
 def create_tracker(tracker: str, params: Any) -> Tracker:

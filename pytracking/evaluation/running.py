@@ -152,8 +152,8 @@ def weights_checksum(params: Any) -> str | None:
     if path is None and name is None:
         return None
     file = Path(path).expanduser() if path is not None else network_file(str(name))
-    if not file.is_file():
-        raise UserError(f"{file}: no such file (net_path, the network's weights)")
+    if not file.exists():
+        raise UserError(f"{file}: no such file or folder (net_path, the network's weights)")
     return checksum(file)
 
 

@@ -36,5 +36,8 @@ def network_file(name: str) -> Path:
 
 
 def checksum(path: Path) -> str:
-    """sha256 of a file, in hexadecimal."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    """sha256 in hexadecimal of a file, or of the names and contents of a folder's files."""
+    if not path.is_dir():
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    files = sorted(file for file in path.iterdir() if file.is_file())
+    return hashlib.sha256("".join(f"{file.name} {checksum(file)}\n" for file in files).encode()).hexdigest()

@@ -1,11 +1,12 @@
-"""OpenCV's own correlation-filter trackers (contrib builds, 4.x and 5.x) behind the common interface."""
+"""OpenCV's own trackers (contrib builds, 4.x and 5.x) behind the common interface."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -13,7 +14,37 @@ import numpy as np
 from ltr.errors import UserError, unknown_name
 from pytracking.tracker.base import Box, Tracker, TrackResult, check_first_box
 
-ALGORITHMS = ("CSRT", "KCF")
+
+class Algorithm(NamedTuple):
+    """One of OpenCV's trackers.
+
+    Attributes:
+        name: as in `cv2.Tracker<name>`.
+        weights: field of `cv2.Tracker<name>_Params` -> pattern of its file below `net_path`.
+    """
+
+    name: str
+    weights: dict[str, str]
+
+
+ALGORITHMS = {
+    "csrt": Algorithm("CSRT", {}),
+    "kcf": Algorithm("KCF", {}),
+    "mil": Algorithm("MIL", {}),
+    "mosse": Algorithm("MOSSE", {}),
+    "medianflow": Algorithm("MedianFlow", {}),
+    "nano": Algorithm("Nano", {"backbone": "*backbone*.onnx", "neckhead": "*head*.onnx"}),
+    "vit": Algorithm("Vit", {"net": "*vit*.onnx"}),
+    "dasiamrpn": Algorithm(
+        "DaSiamRPN",
+        {"kernel_cls1": "*kernel_cls1*.onnx", "kernel_r1": "*kernel_r1*.onnx", "model": "*model*.onnx"},
+    ),
+    "goturn": Algorithm("GOTURN", {"modelTxt": "*.prototxt", "modelBin": "*.caffemodel"}),
+}
+
+
+# Least width and height in pixels of a box that was found.
+_LEAST_SIDE = 2
 
 
 @dataclass(frozen=True)
@@ -21,35 +52,43 @@ class OpenCVParameters:
     """Which of OpenCV's trackers; its settings stay OpenCV's own.
 
     Attributes:
-        algorithm: 'KCF' or 'CSRT'.
+        algorithm: key of `ALGORITHMS`.
+        net_path: file with the network's weights, or a folder with all of them; only for trackers with a network.
     """
 
     algorithm: str
+    net_path: str | None = None
 
 
 class OpenCVTracker:
     """One of OpenCV's trackers; see `pytracking.tracker.base.Tracker`.
 
     OpenCV takes and gives boxes of whole pixels: the first box is rounded to the nearest pixel and cut at the image's
-    border. OpenCV tells no confidence, so the score is 1 where it found the target and 0 where it did not; then the
-    last box stands and the flag is 'not_found'.
+    border. The score is the network's own where the tracker has one (Nano, Vit, DaSiamRPN); the others tell no
+    confidence, so theirs is 1 where the target was found and 0 where it was not. A target that was not found keeps the
+    last box, with the flag 'not_found'.
     """
 
-    def __init__(self, algorithm: str) -> None:
-        self._algorithm = algorithm
+    weights_sha256: str | None = None
+
+    def __init__(self, params: OpenCVParameters) -> None:
+        self._params = params
         self._tracker: Any = None
         self._box: Box = (0.0, 0.0, 0.0, 0.0)
+        # The networks of Nano, Vit and DaSiamRPN are read here, so that a missing file is named before the first frame.
+        self._ready: Any = _create(params)
 
     def initialize(self, image: np.ndarray, box: Sequence[float]) -> TrackResult:
         """Start on the first frame. Raises `ValueError` for a bad first box, or one that OpenCV cannot start on."""
         start = time.perf_counter()
         self._box = check_first_box(box, image)
-        tracker = _create(self._algorithm)
+        tracker, self._ready = self._ready or _create(self._params), None
         whole = _whole_pixels(self._box, image)
         try:
             tracker.init(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), whole)
         except cv2.error as error:
-            raise ValueError(f"OpenCV's {self._algorithm} cannot start on the box {whole}: {error.err}") from error
+            name = ALGORITHMS[self._params.algorithm].name
+            raise UserError(f"OpenCV's {name} cannot start on the box {whole}: {error.err}") from error
         self._tracker = tracker
         return TrackResult(self._box, 1.0, "init", time.perf_counter() - start)
 
@@ -59,29 +98,66 @@ class OpenCVTracker:
         if self._tracker is None:
             raise RuntimeError("track() was called before initialize()")
         found, box = self._tracker.update(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+        # A box of one pixel leaves OpenCV's filters nothing to correlate: they report success and drift or give zeros.
+        found = bool(found) and min(box[2:]) >= _LEAST_SIDE
         if found:
             x, y, w, h = box
             self._box = (float(x), float(y), float(w), float(h))
-        flag = "normal" if found else "not_found"
-        return TrackResult(self._box, float(found), flag, time.perf_counter() - start)
+        scored = bool(ALGORITHMS[self._params.algorithm].weights) and hasattr(self._tracker, "getTrackingScore")
+        score = float(self._tracker.getTrackingScore()) if scored else float(found)
+        return TrackResult(self._box, score, "normal" if found else "not_found", time.perf_counter() - start)
 
 
 def create(params: OpenCVParameters) -> Tracker:
-    """Create the tracker. Raises `UserError` for an unknown algorithm or an OpenCV without the contrib modules."""
+    """Create the tracker.
+
+    Raises:
+        UserError: an unknown algorithm, an OpenCV that does not have it, or weights that are missing or unreadable.
+    """
     if params.algorithm not in ALGORITHMS:
         raise unknown_name("OpenCV tracker", params.algorithm, ALGORITHMS)
-    _create(params.algorithm)
-    return OpenCVTracker(params.algorithm)
+    return OpenCVTracker(params)
 
 
-def _create(algorithm: str) -> Any:
-    factory = getattr(cv2, f"Tracker{algorithm}_create", None)
+def _create(params: OpenCVParameters) -> Any:
+    name, weights = ALGORITHMS[params.algorithm]
+    home = cv2 if hasattr(cv2, f"Tracker{name}_create") else getattr(cv2, "legacy", cv2)
+    factory = getattr(home, f"Tracker{name}_create", None)
     if factory is None:
         raise UserError(
-            f"this OpenCV ({cv2.__version__}) has no {algorithm} tracker; install opencv-contrib-python-headless "
+            f"this OpenCV ({cv2.__version__}) has no {name} tracker; install opencv-contrib-python-headless "
             "in place of any other opencv package"
         )
-    return factory()
+    if not weights:
+        return factory()
+    settings = getattr(cv2, f"Tracker{name}_Params")()
+    for field, file in _weight_files(params.algorithm, params.net_path, weights).items():
+        setattr(settings, field, str(file))
+    try:
+        return factory(settings)
+    except cv2.error as error:
+        raise UserError(f"OpenCV cannot read the weights of {name} in {params.net_path}: {error.err}") from error
+
+
+def _weight_files(algorithm: str, net_path: str | None, patterns: dict[str, str]) -> dict[str, Path]:
+    """The files of a tracker's network, by field."""
+    if net_path is None:
+        raise UserError(
+            f"opencv/{algorithm} needs the weights of its network: set net_path to "
+            + ("their file" if len(patterns) == 1 else f"the folder with {', '.join(patterns.values())}")
+        )
+    given = Path(net_path).expanduser().absolute()
+    if len(patterns) == 1 and given.is_file():
+        return dict.fromkeys(patterns, given)
+    if not given.is_dir():
+        raise UserError(f"{given}: no such {'file or ' if len(patterns) == 1 else ''}folder (net_path of {algorithm})")
+    files = {}
+    for field, pattern in patterns.items():
+        fitting = sorted(given.glob(pattern))
+        if len(fitting) != 1:
+            raise UserError(f"{given}: {len(fitting) or 'no'} files {pattern}; opencv/{algorithm} needs exactly one")
+        files[field] = fitting[0]
+    return files
 
 
 def _whole_pixels(box: Box, image: np.ndarray) -> tuple[int, int, int, int]:
