@@ -16,6 +16,8 @@ EXIT_FAILED_SEQUENCES = 1
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
 
+# More names than these are cut in a message.
+_LONGEST_LIST = 40
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -69,7 +71,34 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UserError:
         return UserError(f"unknown {kind} '{name}'; did you mean '{folded[near[0]]}'?")
     if not choices:
         return UserError(f"unknown {kind} '{name}'; there is none")
-    return UserError(f"unknown {kind} '{name}'; choose from {', '.join(choices)}")
+    several = ", ".join(choices) if len(choices) <= _LONGEST_LIST else f"{len(choices)}, such as {list_some(choices)}"
+    return UserError(f"unknown {kind} '{name}'; choose from {several}")
+
+
+def list_some(names: Iterable[object], see_all: str = "", first: int = 3) -> str:
+    """Names for a message, 'a, b, c and 117 more', so that a long list does not bury what it is about.
+
+    Args:
+        names: what is listed, in order.
+        see_all: how to see the rest, put in brackets where there is one.
+        first: the number of names that are written.
+    """
+    texts = [str(name) for name in names]
+    # A single name more is as long as saying so.
+    if len(texts) <= first + 1:
+        return ", ".join(texts)
+    rest = f" ({see_all})" if see_all else ""
+    return f"{', '.join(texts[:first])} and {len(texts) - first} more{rest}"
+
+
+def printable(text: str) -> str:
+    """`text` in one line that a terminal shows as it is: control characters and invalid UTF-8 as escapes."""
+    return "".join(
+        character
+        if character.isprintable()
+        else character.encode("unicode_escape", errors="surrogatepass").decode("ascii", errors="backslashreplace")
+        for character in text
+    )
 
 
 def replace_fields(settings: T, changes: dict[str, Any]) -> T:
@@ -109,7 +138,7 @@ def exit_status(main: Callable[[], object], resumes: bool = False) -> int:
         status = main()
         return status if isinstance(status, int) else 0
     except UserError as error:
-        print(f"{error.prefix}{error}", file=sys.stderr)
+        print(printable(f"{error.prefix}{error}"), file=sys.stderr)
         return error.status
     except KeyboardInterrupt:
         hint = "; the same command resumes from the last checkpoint" if resumes else ""
@@ -124,5 +153,5 @@ def exit_status(main: Callable[[], object], resumes: bool = False) -> int:
             raise
         where = f"{error.filename}: " if error.filename is not None else ""
         hint = ". What was saved before is whole; the same command resumes" if resumes else ""
-        print(f"error: {where}{error.strerror}{hint}", file=sys.stderr)
+        print(printable(f"error: {where}{error.strerror}{hint}"), file=sys.stderr)
         return EXIT_USER_ERROR

@@ -56,14 +56,14 @@ def main(argv: list[str] | None = None) -> int:
         variable = f"EBM_TRACKING_{name.upper()}"
         if os.environ.get(variable, str(folder)) != str(folder):
             print(f"note: the environment variable {variable} says {os.environ[variable]}, and wins", file=sys.stderr)
-    print(f"written to {file}; python -m pytracking check <data set> looks whether a copy is whole")
+    print(f"written to {file}; python -m pytracking check <data set> tells whether a copy is whole")
     return 0
 
 
 def _from_local(local: Path) -> dict[str, Path]:
-    found, notes = read_local_py(local)
-    folders = {}
-    for name, text in found.items():
+    found = read_local_py(local)
+    folders, notes = {}, found.notes
+    for name, text in found.folders.items():
         folder = _absolute(text)
         if folder.is_dir():
             folders[name] = folder
@@ -107,7 +107,7 @@ def _ask(known: dict[str, str]) -> dict[str, Path]:
 
 
 def _absolute(text: str) -> Path:
-    return Path(os.path.expandvars(text.strip())).expanduser().absolute()
+    return Path(os.path.expanduser(os.path.expandvars(text.strip()))).absolute()
 
 
 if __name__ == "__main__":

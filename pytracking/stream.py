@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 
 from ltr.admin.files import write_text
+from ltr.dataset.boxfile import format_boxes
 from ltr.errors import UserError, disk_full, is_disk_full
-from pytracking.evaluation.boxfile import format_boxes
 from pytracking.progress import progress_bar
 from pytracking.tracker.base import Box, Tracker, TrackResult
 from pytracking.video import video_writer

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
-from ltr.errors import MissingFileError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from ltr.admin.inputs import read_toml
+from ltr.errors import MissingFileError, UserError
 
 
 def paths_file() -> Path:
@@ -26,24 +21,24 @@ def dataset_path(name: str) -> Path:
     """The folder of a data set: `EBM_TRACKING_<NAME>` or the key `<name>` of `[paths]` in the TOML file.
 
     Raises:
-        FileNotFoundError: neither names it, or the folder is not there; the message says what to write where.
+        MissingFileError: neither names it, or the folder is not there; the message says what to write where.
+        UserError: the file is not TOML, or its entry is not text.
     """
     variable = f"EBM_TRACKING_{name.upper()}"
     given = os.environ.get(variable)
     source = f"the environment variable {variable}"
     if given is None and paths_file().is_file():
-        try:
-            table = tomllib.loads(paths_file().read_text(encoding="utf-8")).get("paths", {})
-        except tomllib.TOMLDecodeError as error:
-            raise MissingFileError(f"{paths_file()} is not valid TOML: {error}") from error
-        given = table.get(name)
+        table = read_toml(paths_file()).get("paths", {})
+        given = table.get(name) if isinstance(table, dict) else table
         source = f"{paths_file()}, [paths] {name}"
+        if given is not None and not isinstance(given, str):
+            raise UserError(f'{source}: wanted `{name} = "/its/folder"`, found {type(given).__name__}')
     if given is None:
         raise MissingFileError(
             f"where is the data set '{name}'? Set {variable}=/its/folder or write `{name} = \"/its/folder\"` under "
             f"[paths] in {paths_file()}"
         )
-    folder = Path(given).expanduser()
+    folder = Path(os.path.expanduser(given))
     if not folder.is_dir():
         raise MissingFileError(f"{folder}, given for data set '{name}' by {source}, is not a folder")
     return folder

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ltr.admin.inputs import read_json
 from ltr.data.image import read_image
 from ltr.dataset.coco_masks import mask_box
 from ltr.dataset.index import Index, IndexedSequences, make_index, open_index
@@ -42,15 +42,15 @@ def read_objects(path: Path) -> list[CocoObject]:
         AnnotationError: the file is missing or is not COCO's; the annotation is named.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path, AnnotationError)
         images = {
             image["id"]: (str(image["file_name"]), (int(image.get("width", 0)), int(image.get("height", 0))))
             for image in content["images"]
         }
         annotations = [item for item in content["annotations"] if not item.get("iscrowd", 0)]
-    except OSError as error:
-        raise AnnotationError(f"cannot read {path}: {error.strerror}") from error
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except AnnotationError:
+        raise
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise AnnotationError(f"{path} is not a COCO instances file: {error!r}") from error
     objects = []
     for item in annotations:
@@ -60,7 +60,7 @@ def read_objects(path: Path) -> list[CocoObject]:
             box = item["bbox"] if "bbox" in item or segmentation is None else mask_box(segmentation)
             x, y, w, h = (float(value) for value in box)
             objects.append(CocoObject(image, size, int(item["id"]), (x, y, w, h), segmentation))
-        except (AnnotationError, KeyError, TypeError, ValueError) as error:
+        except (AnnotationError, KeyError, OverflowError, TypeError, ValueError) as error:
             raise AnnotationError(
                 f"{path} is not a COCO instances file: annotation {item.get('id')}: {error!r}"
             ) from error

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 
-from ltr.dataset.boxfile import read_lines
+from ltr.dataset.boxfile import read_names
 from ltr.errors import AnnotationError, unknown_name
 
 
@@ -23,7 +24,7 @@ def read_split(dataset: str, split: str, lists: Mapping[str, str]) -> list[str]:
         AnnotationError: a list of one's own that is missing or empty.
     """
     if split.endswith(".txt"):
-        return [line.strip() for line in read_lines(Path(split).expanduser()) if line.strip()]
+        return read_names(os.path.expanduser(split))
     if split not in lists:
         raise unknown_name(f"split of {dataset}", split, [*lists, "all"])
     text = (resources.files("ltr.dataset") / "splits" / lists[split]).read_text(encoding="utf-8")

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from ltr.dataset.boxfile import read_boxes, read_flags
 from ltr.errors import UserError, unknown_name
-from pytracking.evaluation.boxfile import read_boxes, read_flags
 from pytracking.evaluation.data import Sequence
 from pytracking.evaluation.datasets import get_dataset
 from pytracking.evaluation.foreign import match_name, official_names

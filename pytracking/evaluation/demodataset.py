@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pytracking.evaluation.boxfile import read_boxes
+from ltr.dataset.boxfile import read_boxes
 from pytracking.evaluation.data import Sequence
 from pytracking.evaluation.folderdataset import list_frames
 from pytracking.evaluation.layout import checked_sequence

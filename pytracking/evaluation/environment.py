@@ -26,7 +26,7 @@ def dataset_root(name: str, path: str | os.PathLike[str] | None = None) -> Path:
             return dataset_path(name)
         except FileNotFoundError as error:
             raise UserError(f"{error}; or pass --dataset_path, or run python -m pytracking setup") from None
-    root = Path(path).expanduser()
+    root = Path(os.path.expanduser(path))
     if not root.is_dir():
         raise UserError(f"{root}: no such folder (--dataset_path of data set '{name}')")
     return root

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ltr.dataset.boxfile import read_boxes
 from ltr.errors import UserError
-from pytracking.evaluation.boxfile import read_boxes
 from pytracking.evaluation.data import Sequence
 from pytracking.evaluation.environment import dataset_root
 from pytracking.evaluation.images import VIDEO_SUFFIXES, video_frames

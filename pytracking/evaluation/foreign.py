@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from ltr.dataset.boxfile import read_boxes, read_rows
 from ltr.errors import UserError, unknown_name
-from pytracking.evaluation.boxfile import read_boxes, read_rows
 from pytracking.evaluation.layout import load_list
 
 LAYOUTS = {

@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 
 from ltr.admin.files import write_json, write_text
+from ltr.dataset.boxfile import format_boxes, format_times
 from ltr.errors import UserError, exit_status
-from pytracking.evaluation.boxfile import format_boxes, format_times
 from pytracking.evaluation.environment import results_root
 from pytracking.evaluation.foreign import LAYOUTS, ForeignResult, is_foreign, match_name, official_names, read_foreign
 from pytracking.evaluation.tracker import TrackerRun

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from ltr.dataset.boxfile import read_boxes, read_flags, read_polygons
 from ltr.errors import UserError
-from pytracking.evaluation.boxfile import read_boxes, read_flags, read_polygons
 from pytracking.evaluation.data import Sequence
 
 _LISTS = Path(__file__).parent / "sequence_lists"
@@ -129,7 +129,9 @@ def read_annotation(files: SequenceFiles) -> tuple[np.ndarray, np.ndarray | None
 def read_visibility(files: SequenceFiles, boxes: np.ndarray) -> np.ndarray | None:
     """[N] bool from the files of absence, or None without any. Raises `UserError` for another length than `boxes`'."""
     if not files.absence and files.cover is None:
-        return None
+        shown = np.isfinite(boxes).all(axis=1)
+        # A VOT annotation says itself where the target is absent.
+        return shown if files.polygons and not shown.all() else None
     visible = np.ones(len(boxes), bool)
     for path in (*files.absence, *([files.cover] if files.cover else [])):
         flags = read_flags(path)

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import ast
-import json
-import re
-import sys
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+
+import tomlkit
+import tomlkit.exceptions
 
 from ltr.admin.files import write_text
-from ltr.errors import UserError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from ltr.admin.inputs import parse_toml, read_text
+from ltr.errors import UserError, list_some
 
 # Evaluation data sets first, then those that only training uses.
 KEYS = {
@@ -34,51 +30,77 @@ KEYS = {
 }
 
 _SUFFIXES = ("_path", "_dir")
-_HEADER = re.compile(r"\s*\[\s*paths\s*\]\s*(#.*)?$")
+# What PyTracking's local.py says beside data sets, and how it is said here.
+_ELSEWHERE = {
+    "results_path": "set EBM_TRACKING_RESULTS",
+    "network_path": "set EBM_TRACKING_NETWORKS",
+    "result_plot_path": "give --output to the command that draws",
+    "workspace_dir": "give --output to `python -m ltr train`",
+}
+# The largest local.py that anyone has written by hand is a hundred times smaller.
+_MAX_BYTES = 1 << 20
 
 
-def read_local_py(path: Path) -> tuple[dict[str, str], list[str]]:
+@dataclass
+class LocalPaths:
+    """What PyTracking's `local.py` says.
+
+    Attributes:
+        folders: data set -> folder, as it stands.
+        notes: one line for everything else that it names and that is not taken.
+    """
+
+    folders: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def read_local_py(path: Path) -> LocalPaths:
     """Paths from PyTracking's `local.py` (evaluation or training), which is parsed, never executed.
 
     Assignments such as `settings.otb_path = '/data/otb'` and `self.lasot_dir = '/data/lasot'` count, the last one of a
     name wins, and empty ones are passed over.
 
-    Returns:
-        folders: data set -> folder, as it stands.
-        notes: one line for each data set whose folder is not a plain string there.
-
     Raises:
-        UserError: the file is missing or is not Python.
+        UserError: the file is missing, is not Python, or is nested more deeply than any written by hand.
     """
     try:
-        tree = ast.parse(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except (IsADirectoryError, UnicodeDecodeError):
-        raise UserError(f"{path}: not a text file") from None
+        tree = ast.parse(read_text(path, _MAX_BYTES))
+    except (RecursionError, MemoryError):
+        raise UserError(f"{path}: an expression in it is nested too deeply to be read") from None
     except (SyntaxError, ValueError) as error:
+        if isinstance(error, UserError):
+            raise
         raise UserError(f"{path}, line {getattr(error, 'lineno', None) or 1}: not Python 3") from None
-    folders: dict[str, str] = {}
-    unread: dict[str, int] = {}
+    # Name in the file -> (line, text; None where it is no plain string); the last assignment wins.
+    found: dict[str, tuple[int, str | None]] = {}
     assignments = [node for node in ast.walk(tree) if isinstance(node, (ast.Assign, ast.AnnAssign))]
     for node in sorted(assignments, key=lambda node: node.lineno):
-        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-        for key in filter(None, map(_key, targets)):
-            folders.pop(key, None)
-            unread.pop(key, None)
-            if not isinstance(node.value, ast.Constant) or not isinstance(node.value.value, str):
-                unread[key] = node.lineno
-            elif node.value.value.strip():
-                folders[key] = node.value.value
-    notes = [
-        f"{path}, line {line}: the folder of {key} is not a plain string; not read" for key, line in unread.items()
-    ]
-    return folders, notes
+        value = node.value.value if isinstance(node.value, ast.Constant) else None
+        for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+            name = target.attr if isinstance(target, ast.Attribute) else getattr(target, "id", "")
+            if name.endswith(_SUFFIXES):
+                found[name] = (node.lineno, value if isinstance(value, str) else None)
+    local, unknown = LocalPaths(), []
+    for name, (line, text) in found.items():
+        key = name.rpartition("_")[0]
+        if text is not None and not text.strip():
+            continue
+        if name in _ELSEWHERE:
+            local.notes.append(f"{path}, line {line}: {name} is left out; {_ELSEWHERE[name]}")
+        elif key not in KEYS:
+            unknown.append(name)
+        elif text is None:
+            local.notes.append(f"{path}, line {line}: the folder of {key} is not a plain string; not read")
+        else:
+            local.folders[key] = text
+    if unknown:
+        local.notes.append(f"{path}: {list_some(unknown, str(path))}: not a data set of this program; left out")
+    return local
 
 
 def read_paths(file: Path) -> dict[str, str]:
     """The table `[paths]` of the file; empty where there is no file. Raises `UserError` where it is not TOML."""
-    paths = _parse(file, _text(file)).get("paths", {})
+    paths = parse_toml(file, _text(file)).get("paths", {})
     if not isinstance(paths, dict):
         raise UserError(f"{file}: 'paths' is not a table")
     return {key: str(value) for key, value in paths.items()}
@@ -88,62 +110,27 @@ def write_paths(file: Path, folders: dict[str, Path]) -> None:
     """Set entries of `[paths]`, leaving everything else of the file, comments too, as it is. Written whole.
 
     Raises:
-        UserError: the file is not TOML, or writes its paths in a way that must be changed by hand.
+        UserError: the file is not TOML, or the name of a folder cannot be written in it.
         OSError: it cannot be written.
     """
     before = _text(file)
-    wanted = _parse(file, before)
+    wanted = parse_toml(file, before)
     wanted["paths"] = {**read_paths(file), **{key: str(folder) for key, folder in folders.items()}}
-    lines = before.splitlines()
-    start = next((number for number, line in enumerate(lines) if _HEADER.match(line)), None)
-    if start is None:
-        lines += [*([""] if lines else []), "[paths]"]
-        start = len(lines) - 1
-    for key, folder in folders.items():
-        _set_line(lines, start, key, f"{key} = {json.dumps(str(folder), ensure_ascii=False)}")
-    after = "\n".join(lines) + "\n"
     try:
-        written = tomllib.loads(after)
-    except tomllib.TOMLDecodeError:
-        written = None
-    if written != wanted:
+        document = tomlkit.parse(before)
+        paths = document.setdefault("paths", tomlkit.table())
+        for key, folder in folders.items():
+            paths[key] = str(folder)
+        after = tomlkit.dumps(document)
+    except (tomlkit.exceptions.TOMLKitError, RecursionError) as error:
+        raise UserError(f"{file}: cannot be changed, please do it by hand: {error}") from None
+    if parse_toml(file, after) != wanted:
         raise UserError(f'{file}: its [paths] are not one `name = "/folder"` a line; please change it by hand')
-    write_text(file, after)
-
-
-def _set_line(lines: list[str], header: int, key: str, line: str) -> None:
-    """Replace the entry of `key` in the table that starts at `header`, or add it at the table's end."""
-    end = next((n for n in range(header + 1, len(lines)) if lines[n].lstrip().startswith("[")), len(lines))
-    entry = re.compile(rf"""\s*["']?{re.escape(key)}["']?\s*=""")
-    for number in range(header + 1, end):
-        if entry.match(lines[number]):
-            lines[number] = line
-            return
-    while end > header + 1 and not lines[end - 1].strip():
-        end -= 1
-    lines.insert(end, line)
-
-
-def _key(target: ast.expr) -> str | None:
-    """'otb' for `settings.otb_path` or `otb_path`; None for what is no data set."""
-    name = target.attr if isinstance(target, ast.Attribute) else target.id if isinstance(target, ast.Name) else ""
-    for suffix in _SUFFIXES:
-        if name.endswith(suffix) and name.removesuffix(suffix) in KEYS:
-            return name.removesuffix(suffix)
-    return None
+    try:
+        write_text(file, after)
+    except UnicodeEncodeError:
+        raise UserError(f"{file}: the name of a folder is not valid UTF-8; rename the folder") from None
 
 
 def _text(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return ""
-    except (IsADirectoryError, UnicodeDecodeError):
-        raise UserError(f"{file}: not a text file") from None
-
-
-def _parse(file: Path, text: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{file} is not valid TOML: {error}") from None
+    return read_text(file) if file.exists() else ""

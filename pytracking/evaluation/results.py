@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from ltr.admin.files import write_json, write_text
+from ltr.dataset.boxfile import format_boxes, format_times, read_boxes, read_rows
 from ltr.errors import UserError
-from pytracking.evaluation.boxfile import format_boxes, format_times, read_boxes, read_rows
 from pytracking.evaluation.data import Sequence
 from pytracking.evaluation.seeds import sequence_seed
 from pytracking.evaluation.tracker import TrackerRun

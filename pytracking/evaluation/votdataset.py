@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from ltr.dataset.boxfile import read_names
 from ltr.errors import UserError
 from pytracking.evaluation.data import Sequence
 from pytracking.evaluation.environment import dataset_root
@@ -21,13 +22,11 @@ def list_files(path: Path | None = None) -> dict[str, SequenceFiles]:
     root = dataset_root("vot", path)
     # The toolkit of VOT2020 and later keeps the sequences one folder deeper.
     base = root if (root / "list.txt").is_file() else root / "sequences"
-    try:
-        lines = (base / "list.txt").read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise UserError(f"{root / 'list.txt'}: no such file; it names the sequences of a VOT-style folder") from None
-    names = [line.strip() for line in lines if line.strip()]
-    if not names or len(set(names)) != len(names):
-        raise UserError(f"{base / 'list.txt'}: {'a sequence is named twice' if names else 'names no sequence'}")
+    if not (base / "list.txt").exists():
+        raise UserError(f"{root / 'list.txt'}: no such file; it names the sequences of a VOT-style folder")
+    names = read_names(base / "list.txt")
+    if len(set(names)) != len(names):
+        raise UserError(f"{base / 'list.txt'}: a sequence is named twice")
     return {
         name: SequenceFiles(
             name=name,

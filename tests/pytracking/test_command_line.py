@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 import pytracking
+from ltr.dataset.boxfile import read_boxes
 from ltr.errors import UserError, exit_status
 from pytracking import __main__ as package_main
 from pytracking import report_options, run_demo, run_tracker
-from pytracking.evaluation.boxfile import read_boxes
 from pytracking.video import read_video
 
 PACKAGE = Path(pytracking.__file__).parent

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from ltr.dataset.boxfile import read_boxes
 from ltr.errors import exit_status
 from pytracking import run_experiment, run_tracker
 from pytracking.analysis.extract import extract_scores
-from pytracking.evaluation.boxfile import read_boxes
 from pytracking.evaluation.datasets import get_dataset
 from pytracking.evaluation.run_options import add_run_options, numbered_runs, report_names
 from pytracking.evaluation.tracker import TrackerRun, trackerlist

@@ -15,9 +15,9 @@ import cv2
 import numpy as np
 import pytest
 
+from ltr.dataset.boxfile import read_boxes
 from ltr.errors import UserError, exit_status
 from pytracking import run_video, run_webcam, select_box, stream
-from pytracking.evaluation.boxfile import read_boxes
 from pytracking.registry import load_tracker
 from pytracking.stream import annotate, finish, track_stream
 from pytracking.tracker.base import TrackResult

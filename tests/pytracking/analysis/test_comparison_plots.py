@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ltr.dataset.boxfile import format_boxes
 from ltr.errors import UserError
 from pytracking.analysis import table
 from pytracking.analysis.comparison_plots import draw_attribute_radar, draw_scatter, draw_speed_accuracy
 from pytracking.analysis.extract import Scores, extract_scores
 from pytracking.analysis.plots import tracker_style
-from pytracking.evaluation.boxfile import format_boxes
 from pytracking.evaluation.data import Sequence
 from pytracking.evaluation.tracker import trackerlist
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ltr.dataset.boxfile import format_boxes
 from pytracking import get_dataset, trackerlist
 from pytracking.analysis import plots
 from pytracking.analysis.extract import extract_scores
 from pytracking.analysis.plot_results import write_plots
 from pytracking.analysis.tables import per_sequence_table, results_table
-from pytracking.evaluation.boxfile import format_boxes
 from pytracking.evaluation.data import Sequence
 
 SHIFTS = {"good_000": (0, 0), "good_001": (0, 500), "other": (500, 0)}

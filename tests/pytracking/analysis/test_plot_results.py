@@ -9,13 +9,13 @@ import cv2
 import numpy as np
 import pytest
 
+from ltr.dataset.boxfile import format_boxes
 from ltr.errors import UserError
 from pytracking import get_dataset, trackerlist
 from pytracking.analysis import plots
 from pytracking.analysis.extract import extract_scores
 from pytracking.analysis.plot_results import plot_results, print_per_sequence_results, print_results
 from pytracking.analysis.tables import format_table, per_sequence_table, results_table
-from pytracking.evaluation.boxfile import format_boxes
 from pytracking.evaluation.data import Sequence
 from pytracking.evaluation.tracker import TrackerRun
 

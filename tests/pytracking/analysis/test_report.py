@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ltr.dataset.boxfile import format_boxes
 from ltr.errors import UserError
 from pytracking import get_dataset, trackerlist
 from pytracking.analysis.annotations import find_sequences
@@ -18,7 +19,6 @@ from pytracking.analysis.report import main
 from pytracking.analysis.report_data import curves, figures, report_data, unpack
 from pytracking.analysis.report_frames import choose_clips, clip_tracks, embed_clips
 from pytracking.analysis.report_html import first_runs, write_report
-from pytracking.evaluation.boxfile import format_boxes
 
 SHIFTS = {"good_000": 0, "good_001": 4, "other": 9}
 HOSTILE = "</script><script>alert(1)</script>"

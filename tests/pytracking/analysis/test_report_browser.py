@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ltr.dataset.boxfile import format_boxes
 from pytracking import get_dataset, trackerlist
 from pytracking.analysis.extract import extract_scores
 from pytracking.analysis.report_html import write_report
-from pytracking.evaluation.boxfile import format_boxes
 
 FLAGS = (
     "--headless=new",

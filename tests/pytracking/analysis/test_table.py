@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ltr.dataset.boxfile import format_boxes
 from ltr.errors import UserError
 from pytracking.analysis import table
 from pytracking.analysis.annotations import read_annotations
 from pytracking.analysis.attributes import attribute_figures, attribute_table
 from pytracking.analysis.bootstrap import difference_table
 from pytracking.analysis.extract import Scores, extract_scores
-from pytracking.evaluation.boxfile import format_boxes
 from pytracking.evaluation.tracker import trackerlist
 
 DATA = Path(__file__).parents[2] / "data" / "foreign_results.npz"

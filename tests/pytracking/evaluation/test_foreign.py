@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ltr.dataset.boxfile import read_boxes, read_rows
 from ltr.errors import UserError
 from pytracking import get_dataset, trackerlist
 from pytracking.__main__ import main as command
 from pytracking.analysis.extract import extract_scores
-from pytracking.evaluation.boxfile import read_boxes, read_rows
 from pytracking.evaluation.foreign import is_foreign, match_name, official_names, read_foreign
 from pytracking.evaluation.foreign_import import import_results, main
 from pytracking.evaluation.results import why_redo

@@ -19,6 +19,8 @@ from pytracking.evaluation.running import run_sequence
 from pytracking.tracker.static import StaticTracker
 from pytracking.video import video_writer
 
+CASES = Path(__file__).parents[2] / "data" / "cases"
+
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -152,6 +154,22 @@ def test_vot_polygons_and_boxes(root: Path) -> None:
     (root / "list.txt").unlink()
     with pytest.raises(UserError, match=r"list\.txt: no such file"):
         get_dataset("vot", path=root)
+
+
+def test_a_lone_zero_of_vot_is_an_absent_target() -> None:
+    (sequence,) = get_dataset("vot", path=CASES / "vot-absent")
+    assert np.flatnonzero(np.isnan(sequence.ground_truth_rect).all(axis=1)).tolist() == [3, 4]
+    assert sequence.target_visible is not None
+    assert np.flatnonzero(~sequence.target_visible).tolist() == [3, 4]
+    assert sequence.polygons is None
+
+
+@pytest.mark.parametrize("name", ["../book", "/book", "a/../../book", "..", "a\\b", "a\x0bb", "x" * 250])
+def test_vots_list_leads_to_no_other_folder(name: str, root: Path) -> None:
+    mini.write_vot(root)
+    (root / "list.txt").write_text(f"ants\n{name}\n")
+    with pytest.raises(UserError, match=r"list\.txt, line 2: "):
+        get_dataset("vot", path=root, sequences=["ants"])
 
 
 def test_boxes_from_masks(root: Path) -> None:

@@ -50,8 +50,8 @@ def test_the_rest_of_the_file_is_kept(file: Path, tmp_path: Path) -> None:
     [
         ("[paths\n", "not valid TOML"),
         ("paths = 3\n", "'paths' is not a table"),
-        ('paths.nfs = "/nfs"\n', "change it by hand"),
-        ('[paths]\nnfs = """\notb = 3\n"""\n', "change it by hand"),
+        ("a = " + "[" * 100_000 + "\n", "nested too deeply"),
+        ("a = " + "9" * 5000 + "\n", "too many digits"),
     ],
 )
 def test_a_file_that_cannot_be_changed_is_left(content: str, message: str, file: Path, tmp_path: Path) -> None:
@@ -61,6 +61,18 @@ def test_a_file_that_cannot_be_changed_is_left(content: str, message: str, file:
         run_setup.main(["--set", f"otb={tmp_path}/data/otb"])
     assert file.read_text() == content
     assert [path.name for path in file.parent.iterdir()] == ["paths.toml"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    ['paths.nfs = "/nfs"\n', '[paths]\nnfs = """\notb = 3\n"""\n', 'paths = {nfs = "/nfs"}\n', "'paths'.nfs = '1'\n"],
+)
+def test_every_way_to_write_the_table_is_kept(content: str, file: Path, tmp_path: Path) -> None:
+    file.parent.mkdir()
+    file.write_text(content)
+    nfs = read_paths(file)["nfs"]
+    run_setup.main(["--set", f"otb={tmp_path}/data/otb"])
+    assert read_paths(file) == {"nfs": nfs, "otb": f"{tmp_path}/data/otb"}
 
 
 @pytest.mark.parametrize(
@@ -148,6 +160,19 @@ def test_pytrackings_local_py_is_read_and_not_executed(
     assert "/no/such/folder, given for nfs, is not a folder; left out" in err
     assert f"{local}, line 12: the folder of uav is not a plain string; not read" in err
     assert f"{training}, line 5: the folder of got10k" in err
+    assert f"{local}, line 8: network_path is left out; set EBM_TRACKING_NETWORKS" in err
+    assert f"{training}, line 3: workspace_dir is left out" in err
+
+
+def test_what_local_py_says_beside_data_sets_is_named(tmp_path: Path) -> None:
+    local = tmp_path / "local.py"
+    known = ("results_path", "result_plot_path", "network_path")
+    names = (*known, "tnl2k_path", "tn_packed_results_path", "a_path", "b_dir", "c_dir")
+    local.write_text("".join(f"settings.{name} = '/x'\n" for name in names) + "settings.d_path = ''\n")
+    notes = read_local_py(local).notes
+    assert [note.partition(": ")[2].partition(" is left out")[0] for note in notes[:3]] == list(known)
+    assert len(notes) == 4
+    assert f"tnl2k_path, tn_packed_results_path, a_path and 2 more ({local})" in notes[3]
 
 
 @pytest.mark.parametrize(
@@ -156,6 +181,11 @@ def test_pytrackings_local_py_is_read_and_not_executed(
         ("settings.otb_path = \n", "line 1: not Python 3"),
         ("x = 1\n\nprint 'otb'\n", "line 3: not Python 3"),
         ("settings.results_path = '/'\n", "names no folder of a known data set"),
+        ("x = " + "-" * 100_000 + "1\n", "nested too deeply"),
+        ("x = " + "(" * 100_000 + "\n", "nested too deeply|not Python 3"),
+        ("x = " + "+".join("1" * 50_000) + "\n", "nested too deeply|names no folder"),
+        ("x = " + "9" * 5000 + "\n", "not Python 3"),
+        ("x = 1\0\n", "not Python 3"),
     ],
 )
 def test_a_local_py_without_paths_is_refused(content: str, message: str, file: Path, tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ltr.dataset.boxfile import read_boxes
 from ltr.errors import UserError
 from pytracking.evaluation import running
-from pytracking.evaluation.boxfile import read_boxes
 from pytracking.evaluation.data import Sequence
 from pytracking.evaluation.datasets import get_dataset
 from pytracking.evaluation.running import report_failures, run_dataset, run_sequence

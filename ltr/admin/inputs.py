@@ -1,0 +1,141 @@
+"""What comes from outside: names, text files, JSON and TOML, read with one line that says what is wrong with them."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from ltr.errors import UserError, printable
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+# COCO's largest file of annotations has half of it.
+MAX_BYTES = 1 << 30
+_LONGEST_NAME = 200
+
+
+def check_name(kind: str, name: str) -> str:
+    """The name of a sequence, tracker or parameter file, which is safe to be a part of a file's name.
+
+    Args:
+        kind: what the name stands for, such as 'sequence'.
+        name: the name as it came from a file, a folder or the command line.
+
+    Returns:
+        name: unchanged.
+
+    Raises:
+        UserError: it is no text, is empty, has only dots, has a separator, a control character or something that is
+            not valid UTF-8, or has more than 200 bytes.
+    """
+    if not isinstance(name, str):
+        raise UserError(f"the name of a {kind} is a {type(name).__name__}, not text")
+    shown = f"the {kind} '{printable(name[:60])}'"
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        raise UserError(f"{shown} has a name that is not valid UTF-8; rename it") from None
+    if size > _LONGEST_NAME:
+        raise UserError(f"{shown} ... has a name of {size} bytes; rename it to at most {_LONGEST_NAME}")
+    if not name.strip() or not name.strip("."):
+        raise UserError(f"a {kind} is named '{printable(name)}'; a name needs a letter or a digit")
+    if "/" in name or "\\" in name:
+        raise UserError(f"{shown} has a '/' or '\\' in its name, which would lead to another folder")
+    # 127 to 159 are control characters too.
+    if any(ord(character) < 32 or 127 <= ord(character) < 160 for character in name):
+        raise UserError(f"{shown} has a control character in its name; rename it")
+    return name
+
+
+def read_bytes(path: str | os.PathLike[str], limit: int = MAX_BYTES, error: type[UserError] = UserError) -> bytes:
+    """The content of a regular file; a pipe or a device is refused instead of waited for.
+
+    Args:
+        path: the file.
+        limit: the largest size in bytes.
+        error: the class of the error.
+
+    Raises:
+        UserError: no such file, no regular file, one larger than `limit`, or one that the system does not let us read.
+    """
+    try:
+        # Without this flag, opening a pipe would wait for somebody to write into it.
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    except FileNotFoundError:
+        raise error(f"{path}: no such file") from None
+    except (OSError, ValueError) as reason:
+        raise error(f"{path}: cannot be read: {getattr(reason, 'strerror', None) or reason}") from None
+    try:
+        status = os.fstat(handle)
+        if stat.S_ISDIR(status.st_mode):
+            raise error(f"{path}: not a text file but a folder")
+        if not stat.S_ISREG(status.st_mode):
+            raise error(f"{path}: not a regular file but a pipe, socket or device")
+        if status.st_size > limit:
+            raise error(f"{path}: {status.st_size} bytes are more than the {limit} that such a file may have")
+        with open(handle, "rb", closefd=False) as file:
+            return file.read(limit)
+    finally:
+        os.close(handle)
+
+
+def read_text(path: str | os.PathLike[str], limit: int = MAX_BYTES, error: type[UserError] = UserError) -> str:
+    """The text of a UTF-8 file, line ends as '\\n', without a byte order mark. Errors as `read_bytes`; no UTF-8."""
+    try:
+        text = read_bytes(path, limit, error).decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise error(f"{path}: not a text file (UTF-8)") from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def read_json(path: str | os.PathLike[str], error: type[UserError] = UserError) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        UserError: as `read_bytes`; it is not JSON (the line is named), is nested too deeply or has a number of
+            thousands of digits.
+    """
+    return _parse(path, read_text(path, error=error), "JSON", json.loads, error)
+
+
+def parse_toml(path: str | os.PathLike[str], text: str) -> dict[str, Any]:
+    """The content of a TOML file whose text is known. Raises UserError as `read_json`."""
+    content: dict[str, Any] = _parse(path, text, "TOML", tomllib.loads, UserError)
+    return content
+
+
+def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The content of a TOML file. Raises UserError as `read_json`."""
+    return parse_toml(path, read_text(path))
+
+
+def _parse(
+    path: str | os.PathLike[str], text: str, language: str, parse: Callable[[str], Any], error: type[UserError]
+) -> Any:
+    try:
+        return parse(text)
+    except json.JSONDecodeError as reason:
+        raise error(f"{path}, line {reason.lineno}: not JSON: {reason.msg}") from None
+    except tomllib.TOMLDecodeError as reason:
+        raise error(f"{path} is not valid TOML: {reason}") from None
+    except ValueError:
+        # Python refuses to turn thousands of digits into a number.
+        line = next((number for number, line in enumerate(text.split("\n"), 1) if _longest_digits(line) > 999), 1)
+        raise error(f"{path}, line {line}: a number in this {language} file has too many digits") from None
+    except RecursionError:
+        raise error(f"{path}: this {language} file is nested too deeply") from None
+
+
+def _longest_digits(line: str) -> int:
+    longest = run = 0
+    for character in line:
+        run = run + 1 if character.isdecimal() else 0
+        longest = max(longest, run)
+    return longest
