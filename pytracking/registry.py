@@ -1,9 +1,9 @@
 """Trackers by name: finds a parameter file, applies overrides and creates the tracker.
 
 A parameter file is `pytracking/parameter/<tracker>/<parameter>.py` with a function `parameters()` that returns a frozen
-dataclass, or one module `pytracking/parameter/<tracker>.py` with a table `PARAMETERS` (name -> its first line) and a
-function `parameters(name)`; a tracker package is `pytracking/tracker/<tracker>/` with a function `create(params)`.
-Nothing is registered by hand, and nothing is imported before it is asked for.
+dataclass, or one module `pytracking/parameter/<tracker>.py` with `descriptions()` (name -> its first line) and
+`parameters(name)`; `pytracking.tracker.<tracker>` has a function `create(params)`. Nothing is registered by hand, and
+nothing is imported before it is asked for.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def list_trackers() -> dict[str, list[str]]:
     trackers = {}
     for folder in pkgutil.iter_modules(package.__path__):
         if not folder.ispkg:
-            trackers[folder.name] = sorted(_table(folder.name).PARAMETERS)
+            trackers[folder.name] = sorted(_table(folder.name).descriptions())
         else:
             files = pkgutil.iter_modules([f"{path}/{folder.name}" for path in package.__path__])
             names = [file.name for file in files if not file.ispkg and not file.name.startswith("_")]
@@ -69,7 +69,7 @@ def find_tracker(parameter: str, tracker: str | None = None) -> tuple[str, str]:
 def describe_parameters(tracker: str, parameter: str) -> str:
     """The first line of a parameter file's docstring, read without running the file; '' where it has none."""
     if not _is_package(tracker):
-        description: str = _table(tracker).PARAMETERS[parameter]
+        description: str = _table(tracker).descriptions()[parameter]
         return description
     specification = importlib.util.find_spec(f"pytracking.parameter.{tracker}.{parameter}")
     if specification is None or specification.origin is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 from ltr.admin.inputs import read_toml
 from ltr.errors import MissingFileError, UserError
@@ -17,6 +18,20 @@ def paths_file() -> Path:
     return Path(os.environ.get("XDG_CONFIG_HOME", Path.home() / ".config")) / "ebm-tracking" / "paths.toml"
 
 
+def paths_table(name: str) -> dict[str, Any]:
+    """A table of the TOML file, such as `paths`; empty where file or table are not there.
+
+    Raises:
+        UserError: the file is not valid TOML, or the entry is no table.
+    """
+    if not paths_file().is_file():
+        return {}
+    table = read_toml(paths_file()).get(name, {})
+    if not isinstance(table, dict):
+        raise UserError(f"{paths_file()}: [{name}] must be a table, found {type(table).__name__}")
+    return table
+
+
 def dataset_path(name: str) -> Path:
     """The folder of a data set: `EBM_TRACKING_<NAME>` or the key `<name>` of `[paths]` in the TOML file.
 
@@ -27,9 +42,8 @@ def dataset_path(name: str) -> Path:
     variable = f"EBM_TRACKING_{name.upper()}"
     given = os.environ.get(variable)
     source = f"the environment variable {variable}"
-    if given is None and paths_file().is_file():
-        table = read_toml(paths_file()).get("paths", {})
-        given = table.get(name) if isinstance(table, dict) else table
+    if given is None:
+        given = paths_table("paths").get(name)
         source = f"{paths_file()}, [paths] {name}"
         if given is not None and not isinstance(given, str):
             raise UserError(f'{source}: wanted `{name} = "/its/folder"`, found {type(given).__name__}')

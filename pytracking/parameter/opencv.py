@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pytracking.tracker.opencv import OpenCVParameters
 
-PARAMETERS = {
+_TRACKERS = {
     "csrt": "OpenCV's CSRT (correlation filter with channel and spatial reliability)",
     "kcf": "OpenCV's KCF (kernelised correlation filter); it does not adapt its scale",
     "mil": "OpenCV's MIL (multiple instance learning); it does not adapt its scale",
@@ -20,8 +20,13 @@ PARAMETERS = {
 }
 
 
+def descriptions() -> dict[str, str]:
+    """Name -> what it is in one line."""
+    return _TRACKERS
+
+
 def parameters(name: str) -> OpenCVParameters:
-    """The parameters of one of `PARAMETERS`."""
+    """The parameters of one of `descriptions`."""
     from pytracking.tracker.opencv import OpenCVParameters
 
     return OpenCVParameters(algorithm=name)
