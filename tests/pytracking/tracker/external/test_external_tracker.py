@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ltr.dataset.boxfile import read_boxes
 from ltr.errors import UserError
-from pytracking.evaluation.boxfile import read_boxes
 from pytracking.evaluation.datasets import get_dataset
 from pytracking.evaluation.running import run_dataset
 from pytracking.evaluation.tracker import trackerlist
