@@ -141,7 +141,12 @@ class _Program:
     def _ask(self, ask: Any) -> Any:
         """Do what waits for the program; TraX's library waits for ever, so a timer ends the program in time."""
         late = threading.Event()
-        timer = threading.Timer(self._params.timeout, lambda: (late.set(), self._process.kill()))
+
+        def give_up() -> None:
+            late.set()
+            self._process.kill()
+
+        timer = threading.Timer(self._params.timeout, give_up)
         timer.start()
         try:
             return ask()
