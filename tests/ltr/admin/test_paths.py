@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ltr.admin.paths import dataset_path
+from ltr.errors import UserError
 
 
 @pytest.fixture
@@ -32,5 +33,5 @@ def test_errors_say_what_to_write_where(tmp_path, config):
     with pytest.raises(FileNotFoundError, match="is not a folder"):
         dataset_path("got10k")
     config.write_text("[paths\n")
-    with pytest.raises(FileNotFoundError, match="not valid TOML"):
+    with pytest.raises(UserError, match="not valid TOML"):
         dataset_path("got10k")
