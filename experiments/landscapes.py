@@ -28,6 +28,7 @@ from experiments.training_methods.pictures import save
 from experiments.training_methods.settings import METHODS
 from ltr.actors.energy import BoxEnergy
 from ltr.admin.checkpoint import CheckpointError, card_path, load_network
+from ltr.data.image import read_image
 from ltr.data.processing import CropSettings, crop, search_region
 from ltr.ebm.density import grid_log_density, moments
 from ltr.errors import UserError, exit_status
@@ -39,7 +40,6 @@ from ltr.train_settings.recipe import Refinement
 from ltr.trainers.validation import jittered_boxes, refine
 from pytracking.evaluation.data import Sequence as Clip
 from pytracking.evaluation.datasets import get_dataset
-from pytracking.evaluation.images import read_image
 from pytracking.networks import network_file
 from pytracking.visualise import COLOURS
 

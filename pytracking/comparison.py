@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 
 from ltr.admin.files import whole_file
+from ltr.data.image import read_image
 from ltr.errors import UserError
 from pytracking.evaluation.data import Sequence
-from pytracking.evaluation.images import read_image
 from pytracking.evaluation.results import load_result
 from pytracking.evaluation.tracker import TrackerRun
 from pytracking.progress import progress_bar

@@ -36,11 +36,11 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command line. Returns 0; raises `UserError` where the input ended it."""
     args = build_parser().parse_args(argv)
     # Imported after parsing, so that --help and a mistyped option answer at once.
+    from ltr.data.video import probe_video, read_video
     from pytracking.registry import find_tracker, load_tracker
     from pytracking.select_box import parse_box, select_box
     from pytracking.stream import finish, track_stream
     from pytracking.tracker.base import check_first_box
-    from pytracking.video import probe_video, read_video
 
     tracker_name, parameter = find_tracker(args.tracker_param, args.tracker_name)
     box = None if args.box is None else parse_box(args.box)

@@ -26,7 +26,7 @@ import numpy as np
 import torch
 
 from ltr.data.augmentation import apply_colour_map, colour_map
-from ltr.data.image import DECODERS, read_image
+from ltr.data.image import read_image
 from ltr.data.loader import make_loader
 from ltr.data.processing import CropProcessing
 from ltr.data.sampler import TrackingSampler
@@ -51,6 +51,13 @@ def machine() -> str:
     return f"{model}, {os.cpu_count()} cores, load {load:.1f} at the start"
 
 
+def _opencv(path: Path) -> np.ndarray:
+    return cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+
+
+DECODERS: dict[str, Callable[[Path], np.ndarray]] = {"opencv": _opencv, "simplejpeg": read_image}
+
+
 def decoders(options: argparse.Namespace) -> None:
     """Milliseconds an image of each decoder, the best of three rounds, and whether they agree."""
     found = [path for path in sorted(options.images.rglob("*")) if path.suffix.lower() in IMAGE_SUFFIXES]
@@ -61,12 +68,11 @@ def decoders(options: argparse.Namespace) -> None:
     images: dict[str, list[np.ndarray]] = {}
     times: dict[str, list[float]] = defaultdict(list)
     for _ in range(_REPEATS):
-        for name in DECODERS:
-            os.environ["EBM_TRACKING_DECODER"] = name
+        for name, read in DECODERS.items():
             start = time.perf_counter()
-            images[name] = [read_image(path) for path in paths]
+            images[name] = [read(path) for path in paths]
             times[name].append((time.perf_counter() - start) / len(paths))
-    height, width = np.mean([image.shape[:2] for image in images[DECODERS[0]]], axis=0)
+    height, width = np.mean([image.shape[:2] for image in images["simplejpeg"]], axis=0)
     print(f"{len(paths)} images of {width:.0f} x {height:.0f} pixels on average, read and decoded in one thread")
     for name in DECODERS:
         print(f"  {name:12s} {1000 * min(times[name]):7.3f} ms an image")
@@ -251,18 +257,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     print(machine())
     modes = {"decoders": decoders, "augmentation": augmentation, "loader": loader, "index": index}
-    before = {name: os.environ.get(name) for name in ("EBM_TRACKING_DECODER", "EBM_TRACKING_CACHE")}
+    before = os.environ.get("EBM_TRACKING_CACHE")
     try:
         modes[options.mode](options)
     except (ValueError, OSError, RuntimeError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        if before is None:
+            os.environ.pop("EBM_TRACKING_CACHE", None)
+        else:
+            os.environ["EBM_TRACKING_CACHE"] = before
     return 0
 
 

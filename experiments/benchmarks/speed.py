@@ -28,9 +28,9 @@ import torch
 from ltr.admin.checkpoint import save_network
 from ltr.admin.files import write_json
 from ltr.admin.model_constructor import NetworkConstructor
+from ltr.data.image import read_image
 from ltr.errors import UserError, exit_status
 from pytracking.evaluation.datasets import get_dataset
-from pytracking.evaluation.images import read_image
 from pytracking.networks import network_file
 from pytracking.registry import find_tracker, load_parameters, load_tracker
 from pytracking.tracker.base import Box, Tracker

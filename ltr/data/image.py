@@ -1,25 +1,173 @@
-"""Reading images, with an error that names the file.
+"""Reading images: their size before their pixels, upright, with 8 bits a channel, and errors that name the file.
 
-JPEGs are decoded by OpenCV, or by simplejpeg where EBM_TRACKING_DECODER=simplejpeg says so.
+JPEGs are decoded by simplejpeg, which reports damage, everything else by OpenCV; both give the same pixels. Pillow
+reads the header first, so that a file that claims to be huge costs nothing. A frame of a video file is an image too,
+as `ltr.data.video.video_frames` names it.
 """
 
 from __future__ import annotations
 
 import os
+import struct
+import sys
+import warnings
+from dataclasses import dataclass
+from functools import lru_cache
+from io import BytesIO
 from pathlib import Path
 
 import cv2
 import numpy as np
+import simplejpeg
+from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
 
-from ltr.errors import ImageError, unknown_name
+from ltr.data.media import MAX_PIXELS, check_regular, find_levels, to_8_bits, too_large
+from ltr.errors import ImageError
 
-DECODERS = ("opencv", "simplejpeg")
+VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mpg", ".mpeg")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+_FORMATS = ("JPEG", "PNG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
 _JPEG = b"\xff\xd8"
-# Where a JPEG's orientation would be written; simplejpeg does not heed it.
-_HEADER = 1 << 16
+_TIFF = (b"II*\0", b"MM\0*")
+_ORIENTATION = 0x0112
+_BROKEN_HEADER = (OSError, ValueError, TypeError, ArithmeticError, LookupError, SyntaxError, EOFError, struct.error)
+# Only sizes are read with Pillow, and `MAX_PIXELS` is stricter than its own limit.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+_EXIF_WITHIN = 1 << 16
+# EXIF's orientations: whether to transpose, then whether to mirror top to bottom, and left to right.
+_TURNS = {
+    1: (False, False, False),
+    2: (False, False, True),
+    3: (False, True, True),
+    4: (False, True, False),
+    5: (True, False, False),
+    6: (True, False, True),
+    7: (True, True, True),
+    8: (True, True, False),
+}
+_damaged: set[Path] = set()
+
+
+@dataclass(frozen=True)
+class ImageHeader:
+    """What an image file says of its pixels.
+
+    Attributes:
+        stored: (width, height) of the pixels as they lie in the file.
+        orientation: EXIF's number from 1 (as stored) to 8, how the stored pixels are to be turned.
+    """
+
+    stored: tuple[int, int]
+    orientation: int = 1
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of the upright image, as `read_image` gives it."""
+        return self.stored if self.orientation < 5 else (self.stored[1], self.stored[0])
+
+
+def read_image(path: str | os.PathLike[str], first: str | os.PathLike[str] | None = None) -> np.ndarray:
+    """An image file, or a frame of a video file, as uint8 RGB, turned upright as EXIF says.
+
+    Pixels of more than 8 bits are brought to 8 by `levels_of` the first frame of the sequence, so that a sequence keeps
+    one scale. A JPEG with damage inside is decoded as far as it goes, and a line on stderr names it, once a file.
+
+    Args:
+        path: the file.
+        first: the first frame of the sequence that the image belongs to; the image itself where it is left out.
+
+    Returns:
+        image: [H, W, 3] uint8 RGB.
+
+    Raises:
+        ImageError: the file is missing, is no regular file, no image, cut short, or larger than `MAX_PIXELS`.
+        UserError: a video without this frame, or damaged before it.
+    """
+    path = Path(path)
+    if _is_video_frame(path):
+        # PyAV is loaded for videos only.
+        from ltr.data.video import read_frame
+
+        return read_frame(path)
+    image = _read_any_depth(path)
+    if image.dtype == np.uint8:
+        return image
+    return to_8_bits(image, levels_of(path if first is None else first) or find_levels(image))
+
+
+def verify_image(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """(width, height) of an upright image, after decoding it whole. Raises as `read_image`, and where it is damaged."""
+    path = Path(path)
+    if _is_video_frame(path):
+        height, width = read_image(path).shape[:2]
+    else:
+        height, width = _read_any_depth(path, strict=True).shape[:2]
+    return width, height
+
+
+def read_header(path: str | os.PathLike[str]) -> ImageHeader:
+    """Size and orientation of an image file, without its pixels. Raises `ImageError` as `read_image` does."""
+    return _header(Path(path), _read(Path(path)))
+
+
+def read_stored(path: str | os.PathLike[str]) -> np.ndarray:
+    """An image as uint8 RGB [H, W, 3] as it lies in the file, not turned upright. Raises `ImageError`."""
+    image = read_image(path)
+    return np.ascontiguousarray(_turn_back(image, read_header(path).orientation))
+
+
+def read_rgba(path: str | os.PathLike[str]) -> np.ndarray:
+    """An image with its alpha channel (255 where it has none) as uint8 [H, W, 4], upright. Raises `ImageError`."""
+    path = Path(path)
+    content = _read(path)
+    header = _header(path, content)
+    image = _decode(path, content, cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
+    if image.dtype != np.uint8:
+        raise ImageError(f"{path} has {image.dtype} pixels; wanted 8 bits a channel")
+    if image.ndim == 2:
+        image = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
+    rgba = cv2.cvtColor(image, cv2.COLOR_BGR2RGBA if image.shape[2] == 3 else cv2.COLOR_BGRA2RGBA)
+    return _upright(rgba, content, header)
+
+
+def read_mask(path: str | os.PathLike[str]) -> np.ndarray:
+    """A mask as uint8 [H, W], 0..255, upright. Raises `ImageError`."""
+    path = Path(path)
+    content = _read(path)
+    _header(path, content)
+    return _decode(path, content, cv2.IMREAD_GRAYSCALE)
+
+
+def levels_of(first: str | os.PathLike[str]) -> tuple[float, float] | None:
+    """The values that become black and white in a sequence with this first frame; None where it has 8 bits.
+
+    Raises:
+        ImageError, UserError: as `read_image`.
+    """
+    path = Path(first)
+    if _is_video_frame(path):
+        # PyAV is loaded for videos only.
+        from ltr.data.video import video_levels
+
+        return video_levels(path.parent)
+    return _levels_of(path, check_regular(path, "image", ImageError).st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _levels_of(path: Path, modified: int) -> tuple[float, float] | None:
+    """`levels_of` an image file; `modified` tells a changed file."""
+    image = _read_any_depth(path)
+    return None if image.dtype == np.uint8 else find_levels(image)
+
+
+def _is_video_frame(path: Path) -> bool:
+    # Without a suffix of its own: this spares every image file a look at its folder.
+    return not path.suffix and path.parent.suffix.lower() in VIDEO_SUFFIXES and path.parent.is_file()
 
 
 def _read(path: Path) -> bytes:
+    check_regular(path, "image", ImageError)
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -27,39 +175,6 @@ def _read(path: Path) -> bytes:
     if _is_cut_short(content):
         raise ImageError(f"{path} is cut short: the end of the image is missing after {len(content)} bytes")
     return content
-
-
-def _decode(path: Path, content: bytes, flag: int) -> np.ndarray:
-    image = cv2.imdecode(np.frombuffer(content, np.uint8), flag) if content else None
-    if image is None:
-        raise ImageError(f"{path}: cannot be decoded as an image ({len(content)} bytes)")
-    return image
-
-
-def decoder() -> str:
-    """Which of `DECODERS` decodes JPEGs. Raises ValueError where EBM_TRACKING_DECODER names another."""
-    name = os.environ.get("EBM_TRACKING_DECODER") or DECODERS[0]
-    if name not in DECODERS:
-        raise unknown_name("decoder in EBM_TRACKING_DECODER", name, DECODERS)
-    return name
-
-
-def _decode_quickly(path: Path, content: bytes) -> np.ndarray | None:
-    """A JPEG by simplejpeg; None where it has an orientation or colours that are left to OpenCV."""
-    try:
-        import simplejpeg
-    except ImportError as error:
-        raise ImageError(
-            "EBM_TRACKING_DECODER=simplejpeg needs simplejpeg: pip install 'ebm-tracking[jpeg]'"
-        ) from error
-    if b"Exif\0" in content[:_HEADER]:
-        return None
-    try:
-        if simplejpeg.decode_jpeg_header(content)[2] not in ("YCbCr", "Gray"):
-            return None
-        return np.asarray(simplejpeg.decode_jpeg(content, colorspace="RGB"))
-    except ValueError as error:
-        raise ImageError(f"{path}: cannot be decoded as an image ({len(content)} bytes): {error}") from error
 
 
 def _is_cut_short(content: bytes) -> bool:
@@ -70,31 +185,116 @@ def _is_cut_short(content: bytes) -> bool:
     return content.startswith(b"\x89PNG") and b"IEND" not in content
 
 
-def read_image(path: str | Path) -> np.ndarray:
-    """An image as uint8 RGB [H, W, 3]. Raises `ImageError`."""
-    path = Path(path)
+def _header(path: Path, content: bytes) -> ImageHeader:
+    """Size and orientation of the image in `content`, refused above `MAX_PIXELS`."""
+    return (_jpeg_header(path, content) if content.startswith(_JPEG) else None) or _any_header(path, content)
+
+
+def _jpeg_header(path: Path, content: bytes) -> ImageHeader | None:
+    """The header of a JPEG without EXIF, in a tenth of Pillow's time; None where Pillow is to read it."""
+    if b"Exif\0" in content[:_EXIF_WITHIN]:
+        return None
+    try:
+        height, width, *_ = simplejpeg.decode_jpeg_header(content, strict=False)
+    except ValueError:
+        return None
+    return ImageHeader(_limited(path, (width, height)))
+
+
+def _any_header(path: Path, content: bytes) -> ImageHeader:
+    orientation = 1
+    try:
+        with Image.open(BytesIO(content), formats=_FORMATS) as image:
+            # Some releases of Pillow give the upright size of a TIFF, others the stored one.
+            size = (image.tag_v2[256], image.tag_v2[257]) if isinstance(image, TiffImageFile) else image.size
+            stored = _limited(path, size)
+            # Pillow decodes a whole PNG in search of EXIF that is not there.
+            if image.format != "PNG" or b"eXIf" in content:
+                orientation = image.getexif().get(_ORIENTATION, 1)
+    except ImageError:
+        raise
+    except Image.DecompressionBombError:
+        raise ImageError(f"{path} claims far more than the {MAX_PIXELS:,} pixels that are read") from None
+    except _BROKEN_HEADER as error:
+        raise _undecodable(path, content) from error
+    return ImageHeader(stored, orientation if orientation in _TURNS else 1)
+
+
+def _limited(path: Path, size: tuple[int, int]) -> tuple[int, int]:
+    if size[0] * size[1] > MAX_PIXELS:
+        raise ImageError(too_large(path, *size))
+    return size
+
+
+def _read_any_depth(path: Path, strict: bool = False) -> np.ndarray:
+    """An image file, upright, as uint8 or uint16 RGB [H, W, 3]; a damaged JPEG is an error if `strict`, else named."""
     content = _read(path)
-    if decoder() == "simplejpeg" and content.startswith(_JPEG):
-        image = _decode_quickly(path, content)
-        if image is not None:
-            return image
-    return cv2.cvtColor(_decode(path, content, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    header = _header(path, content)
+    image = _decode_jpeg(path, content, strict) if content.startswith(_JPEG) else None
+    if image is None:
+        image = _decode(path, content, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION)
+        if image.dtype not in (np.uint8, np.uint16):
+            raise ImageError(f"{path} has {image.dtype} pixels; wanted 8 or 16 bits a channel")
+        image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
+    return _upright(image, content, header)
 
 
-def read_rgba(path: str | Path) -> np.ndarray:
-    """An image with its alpha channel (255 where it has none) as uint8 [H, W, 4]. Raises `ImageError`."""
-    path = Path(path)
-    image = _decode(path, _read(path), cv2.IMREAD_UNCHANGED)
-    if image.dtype != np.uint8:
-        raise ImageError(f"{path} has {image.dtype} pixels; wanted 8 bits a channel")
-    if image.ndim == 2:
-        image = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
-    if image.shape[2] == 3:
-        return cv2.cvtColor(image, cv2.COLOR_BGR2RGBA)
-    return cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA)
+def _upright(image: np.ndarray, content: bytes, header: ImageHeader) -> np.ndarray:
+    # OpenCV turns TIFFs whether asked or not.
+    return image if content.startswith(_TIFF) else np.ascontiguousarray(_turn(image, header.orientation))
 
 
-def read_mask(path: str | Path) -> np.ndarray:
-    """A mask as uint8 [H, W], 0..255. Raises `ImageError`."""
-    path = Path(path)
-    return _decode(path, _read(path), cv2.IMREAD_GRAYSCALE)
+def _decode_jpeg(path: Path, content: bytes, strict: bool) -> np.ndarray | None:
+    """A JPEG as RGB, not turned; None where its colours are left to OpenCV."""
+    try:
+        plain = simplejpeg.decode_jpeg_header(content, strict=False)[2] in ("YCbCr", "Gray", "RGB")
+    except ValueError:
+        return None
+    colours = "RGB" if plain else "CMYK"
+    try:
+        image = simplejpeg.decode_jpeg(content, colorspace=colours)
+    except ValueError as error:
+        _report_damage(path, str(error), strict)
+        if not plain:
+            return None
+        try:
+            image = simplejpeg.decode_jpeg(content, colorspace=colours, strict=False)
+        except ValueError:
+            raise ImageError(f"{_undecodable(path, content)}: {error}") from error
+    return np.asarray(image) if plain else None
+
+
+def _report_damage(path: Path, reason: str, strict: bool) -> None:
+    text = f"{path} is damaged, part of its pixels are made up: {reason}"
+    if strict:
+        raise ImageError(text)
+    if path not in _damaged:
+        _damaged.add(path)
+        print(f"warning: {text}", file=sys.stderr)
+
+
+def _decode(path: Path, content: bytes, flag: int) -> np.ndarray:
+    try:
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), flag) if content else None
+    except cv2.error as error:
+        raise _undecodable(path, content) from error
+    if image is None:
+        raise _undecodable(path, content)
+    return image
+
+
+def _undecodable(path: Path, content: bytes) -> ImageError:
+    return ImageError(f"{path}: cannot be decoded as an image ({len(content)} bytes)")
+
+
+def _turn(image: np.ndarray, orientation: int) -> np.ndarray:
+    """Stored pixels [H, W, ...] as EXIF says they are to be seen: perhaps transposed, then perhaps mirrored."""
+    transposed, down, right = _TURNS[orientation]
+    image = image.swapaxes(0, 1) if transposed else image
+    return image[:: -1 if down else 1, :: -1 if right else 1]
+
+
+def _turn_back(image: np.ndarray, orientation: int) -> np.ndarray:
+    transposed, down, right = _TURNS[orientation]
+    image = image[:: -1 if down else 1, :: -1 if right else 1]
+    return image.swapaxes(0, 1) if transposed else image

@@ -12,12 +12,12 @@ from typing import Any
 import cv2
 import numpy as np
 
+from ltr.data.image import VIDEO_SUFFIXES, read_image
 from ltr.errors import UserError, unknown_name
 from pytracking.analysis.extract import Scores
 from pytracking.analysis.metrics import box_overlap
 from pytracking.analysis.report_data import pack
 from pytracking.evaluation.data import Sequence
-from pytracking.evaluation.images import VIDEO_SUFFIXES, read_image
 from pytracking.evaluation.results import load_result
 from pytracking.evaluation.tracker import TrackerRun
 from pytracking.progress import progress_bar

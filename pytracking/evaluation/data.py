@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pytracking.evaluation.images import read_image
+from ltr.data.image import read_image
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,9 +13,9 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 
+from ltr.data.image import read_image
 from ltr.errors import UserError
 from pytracking.evaluation.data import Sequence
-from pytracking.evaluation.images import read_image
 from pytracking.evaluation.results import RawResult
 from pytracking.evaluation.seeds import seeded
 from pytracking.registry import create_tracker

@@ -13,11 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
+from ltr.data.image import VIDEO_SUFFIXES
+from ltr.data.video import video_frames
 from ltr.dataset.boxfile import read_boxes
 from ltr.errors import UserError
 from pytracking.evaluation.data import Sequence
 from pytracking.evaluation.environment import dataset_root
-from pytracking.evaluation.images import VIDEO_SUFFIXES, video_frames
 from pytracking.evaluation.layout import checked_sequence
 
 ANNOTATION = "groundtruth_rect.txt"

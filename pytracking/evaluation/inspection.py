@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ltr.data.image import read_image
 from ltr.dataset.filenames import (
     Rename,
     find_misnamed,
@@ -18,7 +19,6 @@ from ltr.dataset.filenames import (
     similar_names,
 )
 from ltr.errors import UserError
-from pytracking.evaluation.images import read_image
 from pytracking.evaluation.layout import SequenceFiles, read_annotation, read_visibility
 
 _DELIMITERS = {",": "commas", "\t": "tabs", ";": "semicolons", " ": "spaces"}

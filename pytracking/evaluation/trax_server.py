@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from ltr.data.image import read_image
 from ltr.errors import UserError
-from pytracking.evaluation.images import read_image
 from pytracking.tracker.base import Box, Tracker, TrackResult
 
 _BUFFER_SUFFIXES = {b"\xff\xd8": ".jpg", b"\x89P": ".png"}

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 import pytracking
+from ltr.data.video import read_video
 from ltr.dataset.boxfile import read_boxes
 from ltr.errors import UserError, exit_status
 from pytracking import __main__ as package_main
 from pytracking import report_options, run_demo, run_tracker
-from pytracking.video import read_video
 
 PACKAGE = Path(pytracking.__file__).parent
 SCRIPTS = sorted(path.stem for path in PACKAGE.glob("run_*.py"))

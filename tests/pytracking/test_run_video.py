@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import pytest
 
+from ltr.data.video import read_video
 from ltr.dataset.boxfile import read_boxes
 from ltr.errors import UserError, exit_status
 from pytracking import run_video, run_webcam, select_box, stream
@@ -22,7 +23,7 @@ from pytracking.registry import load_tracker
 from pytracking.stream import annotate, finish, track_stream
 from pytracking.tracker.base import TrackResult
 from pytracking.tracker.static import StaticTracker
-from pytracking.video import read_video, video_writer
+from pytracking.video import video_writer
 
 BOX = (20.0, 24.0, 28.0, 24.0)
 

@@ -10,9 +10,9 @@ import av
 import numpy as np
 import pytest
 
+from ltr.data.video import probe_video, read_video
 from ltr.errors import UserError
-from pytracking import video
-from pytracking.video import probe_video, read_video, video_writer
+from pytracking.video import video_writer
 
 FRAMES = 40
 
@@ -153,12 +153,3 @@ def test_a_video_held_upright_is_turned(tmp_path: Path) -> None:
     turned = next(read_video(path))
     # The matrix of a phone held upright asks for a quarter turn clockwise.
     assert np.array_equal(turned, np.rot90(upright, -1))
-
-
-def test_announced_length_of_matroska() -> None:
-    class Stream:
-        metadata = {"DURATION": "01:02:03.500000000"}  # noqa: RUF012
-
-    assert video._announced_seconds(Stream()) == 3723.5
-    Stream.metadata = {"DURATION": "soon"}
-    assert video._announced_seconds(Stream()) == 0

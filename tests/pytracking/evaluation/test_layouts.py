@@ -10,11 +10,12 @@ import mini_datasets as mini
 import numpy as np
 import pytest
 
+from ltr.data.image import read_image
+from ltr.data.video import video_frames
 from ltr.errors import UserError
 from pytracking.evaluation import davisdataset, lasotdataset, layout, nfsdataset, otbdataset, uavdataset
 from pytracking.evaluation.data import Sequence
 from pytracking.evaluation.datasets import READERS, get_dataset
-from pytracking.evaluation.images import read_image, video_frames
 from pytracking.evaluation.running import run_sequence
 from pytracking.tracker.static import StaticTracker
 from pytracking.video import video_writer

@@ -17,11 +17,11 @@ import pytest
 import trax
 from trax_client import ServedTracker, server_command
 
+from ltr.data.image import read_image
 from ltr.errors import UserError
 from pytracking import get_dataset, load_tracker
 from pytracking.evaluation import trax_server
 from pytracking.evaluation.data import Sequence
-from pytracking.evaluation.images import read_image
 from pytracking.evaluation.trax_server import first_box, frame_image, import_trax
 
 # TraX writes coordinates with four decimals, and reads them as float32.

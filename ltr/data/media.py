@@ -1,0 +1,74 @@
+"""What images and videos share: only regular files, a limit on pixels, and the way from more than 8 bits to 8."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+import numpy as np
+
+from ltr.errors import UserError
+
+# Twice an 8K frame, 200 MB as RGB.
+MAX_PIXELS = 1 << 26
+_HIGHEST = (1 << 16) - 1
+# Percentiles of so many values are as good as of all.
+_SAMPLED = 1 << 20
+# An image of `MAX_PIXELS` with 16 bits a channel, stored as it is, has 400 MB.
+_LARGEST_IMAGE = 1 << 29
+
+
+def check_regular(path: str | os.PathLike[str], kind: str, error: type[UserError] = UserError) -> os.stat_result:
+    """The status of a regular file; anything else is refused before it is opened.
+
+    A pipe would be waited for, and a device never ends.
+
+    Args:
+        path: the file.
+        kind: what it should be, such as 'image'; an image has a limit on its bytes.
+        error: the class of the error.
+
+    Raises:
+        UserError: the file is missing, a folder, a pipe, a socket or a device, or too large for an image.
+    """
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError) as reason:
+        raise error(f"cannot read the {kind} {path}: {getattr(reason, 'strerror', reason)}") from None
+    if stat.S_ISDIR(status.st_mode):
+        raise error(f"{path} is a folder, not {'an' if kind[0] in 'aeiou' else 'a'} {kind}")
+    if not stat.S_ISREG(status.st_mode):
+        raise error(f"{path} is a pipe, a socket or a device; copy the {kind} into a regular file")
+    if kind == "image" and status.st_size > _LARGEST_IMAGE:
+        raise error(f"{path} has {status.st_size:,} bytes; images of more than {_LARGEST_IMAGE:,} bytes are not read")
+    return status
+
+
+def too_large(path: str | os.PathLike[str], width: int, height: int) -> str:
+    """The message for an image or video of more than `MAX_PIXELS` pixels."""
+    return f"{path} claims {width} x {height} pixels; more than {MAX_PIXELS:,} are not read: make the picture smaller"
+
+
+def find_levels(image: np.ndarray) -> tuple[float, float]:
+    """The values of more than 8 bits that become black and white, chosen from a sequence's first frame.
+
+    Where its 0.1 and 99.9 percentiles lie at least half of all values apart, as in an ordinary picture, these are the
+    lowest and the highest value there is. A thermal camera uses a small part of its values: its percentiles become 16
+    and 239, which leaves room for a target that gets hotter or colder later.
+
+    Args:
+        image: [H, W] or [H, W, C] of uint16; [H, W, C] share their levels, which keeps the colours.
+    """
+    step = max(1, round((image.size / _SAMPLED) ** 0.5))
+    low, high = (float(value) for value in np.percentile(image[::step, ::step], (0.1, 99.9)))
+    if low == high or high - low >= _HIGHEST / 2:
+        return 0.0, float(_HIGHEST)
+    margin = (high - low) * 16 / 223
+    return low - margin, high + margin
+
+
+def to_8_bits(image: np.ndarray, levels: tuple[float, float]) -> np.ndarray:
+    """The image as uint8, with the values `levels` as black and white, and what lies beyond them cut off."""
+    black, white = levels
+    table = np.clip((np.arange(_HIGHEST + 1) - black) * (255 / (white - black)), 0, 255).round().astype(np.uint8)
+    return table[image]

@@ -1,0 +1,302 @@
+"""Reading video files with PyAV: upright frames with their times, damage noticed, and no header believed.
+
+What counts is what is decoded: the number of frames, and the time of each. Containers announce more than there is,
+less, or the impossible.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+from av.sidedata.sidedata import Type as SideDataType
+
+from ltr.data.containers import cut_short, refuse_bombs
+from ltr.data.media import MAX_PIXELS, check_regular, find_levels, to_8_bits, too_large
+from ltr.errors import UserError
+
+DEFAULT_RATE = Fraction(30)
+# Rates that no camera has are made up by the container, such as the 1000 ticks a second of a browser's recording.
+_RATES = (1, 240)
+_PACKETS_FOR_RATE = 1000
+_LONGEST_GAP = 86400.0
+# What opens other files (playlists, patterns of names) is not among them.
+_FORMATS = (
+    "mov,matroska,webm,avi,mpeg,mpegts,mpegvideo,h264,hevc,vvc,obu,av1,ivf,flv,ogg,asf,mjpeg,mxf,nut,yuv4mpegpipe,"
+    "gif,apng,m4v,mp4,dv,rm,3gp,wtv,mpjpeg,wav,mp3,flac,aac"
+)
+_LARGE = 4096 * 2304
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a video file says of itself.
+
+    Attributes:
+        rate: frames a second, from the times of its frames where the header's is not between 1 and 240.
+        frames: number of frames that the container announces, which need not be true; None where it does not tell.
+    """
+
+    rate: Fraction
+    frames: int | None
+
+
+@dataclass(frozen=True)
+class VideoFrame:
+    """A frame and when it is seen.
+
+    Attributes:
+        image: [H, W, 3] uint8 RGB, of the size of the video's first frame.
+        time: seconds since the first frame.
+        duration: seconds that the container shows it for.
+    """
+
+    image: np.ndarray
+    time: float
+    duration: float
+
+
+def probe_video(path: str | os.PathLike[str]) -> VideoInfo:
+    """Frame rate and announced length of a video file. Raises `UserError` as `read_video` does."""
+    with _open(path) as container:
+        stream = container.streams.video[0]
+        possible = 0 < stream.frames <= os.path.getsize(path)
+        return VideoInfo(_rate(container, stream), stream.frames if possible else None)
+
+
+def read_video(path: str | os.PathLike[str]) -> Iterator[np.ndarray]:
+    """The images of `read_timed`: [H, W, 3] uint8 RGB. Raises `UserError` as it does."""
+    for frame in read_timed(path):
+        yield frame.image
+
+
+def read_timed(path: str | os.PathLike[str]) -> Iterator[VideoFrame]:
+    """The frames that a player shows of a video file, in order, upright and all of the first one's size.
+
+    Display matrices (turned, mirrored) and edit lists (trimmed) are followed. Frames of another size, as in a stream
+    that changes its quality, are scaled to the first. More than 8 bits are brought to 8 by `video_levels`.
+
+    Raises:
+        UserError: the file is missing, is not a video, a frame cannot be decoded or is larger than `MAX_PIXELS`, or the
+            file is cut short; the frames before that were yielded.
+    """
+    rate = probe_video(path).rate
+    levels: tuple[float, float] | None = None
+    size: tuple[int, int] | None = None
+    start = last = None
+    for frame in _decode(path):
+        if _is_deep(frame):
+            image, levels = _deep_image(frame, levels)
+        else:
+            image = frame.to_ndarray(format="rgb24")
+        image = _upright(image, frame)
+        size = size or image.shape[1::-1]
+        if image.shape[1::-1] != size:
+            image = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
+        time = frame.time
+        if last is not None and (time is None or not last < time < last + _LONGEST_GAP):
+            time = last + float(1 / rate)
+        last = time or 0.0
+        start = last if start is None else start
+        yield VideoFrame(image, last - start, _duration(frame, rate))
+
+
+def count_frames(path: str | os.PathLike[str]) -> int:
+    """Number of frames that `read_video` gives, found by decoding them all, once for each file.
+
+    Raises:
+        UserError: as `read_video`.
+    """
+    return _counted(os.fspath(path), _check_file(path).st_mtime_ns)
+
+
+def video_frames(path: Path) -> list[Path]:
+    """Names for the frames of a video file, `clip.mp4/00000001` and on, which `ltr.data.image.read_image` takes.
+
+    Raises:
+        UserError: as `read_video`; the whole video is decoded to count its frames.
+    """
+    return [path / f"{number:08d}" for number in range(1, count_frames(path) + 1)]
+
+
+def read_frame(path: Path) -> np.ndarray:
+    """The frame [H, W, 3] uint8 RGB that a name of `video_frames` stands for.
+
+    Raises:
+        UserError: there is no such frame, or as `read_video`.
+    """
+    video = path.parent
+    if not (path.name.isascii() and path.name.isdigit() and len(path.name) < 12 and int(path.name) > 0):
+        raise UserError(f"{path}: '{path.name}' is no number of a frame; frames are counted from 00000001")
+    return _opened(video, video.stat().st_mtime_ns).frame(int(path.name)).copy()
+
+
+def video_levels(path: Path) -> tuple[float, float] | None:
+    """The values, of 16 bits, that become black and white in a video; None where it has 8 bits.
+
+    They are those of `ltr.data.image.find_levels` for the first frame.
+    """
+    for frame in islice(_decode(path), 1):
+        if _is_deep(frame):
+            return find_levels(_to_16_bits(frame))
+    return None
+
+
+@lru_cache(maxsize=1024)
+def _counted(path: str, modified: int) -> int:
+    return sum(1 for _ in _decode(path))
+
+
+class _OpenVideo:
+    """A video that is read from frame to frame; a step back starts it again."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.number = 0
+        self.image: np.ndarray | None = None
+        self.rest: Iterator[np.ndarray] = iter(())
+
+    def frame(self, number: int) -> np.ndarray:
+        """[H, W, 3] uint8 RGB of a frame, counted from 1."""
+        if self.image is None or number < self.number:
+            self.rest, self.number = read_video(self.path), 0
+        while self.number < number:
+            self.image = next(self.rest, None)
+            self.number += 1
+            if self.image is None:
+                raise UserError(f"{self.path}: has {self.number - 1} frames, no frame {number}")
+        assert self.image is not None
+        return self.image
+
+
+@lru_cache(maxsize=1)
+def _opened(path: Path, modified: int) -> _OpenVideo:
+    """The video that is being read, so that frames in order are decoded once; `modified` tells a changed file."""
+    return _OpenVideo(path)
+
+
+def _decode(path: str | os.PathLike[str]) -> Iterator[Any]:
+    """PyAV's frames of a video; raises `UserError` where one is damaged or the file is cut short."""
+    decoded = 0
+    with _open(path) as container:
+        stream = container.streams.video[0]
+        _limit(stream, path)
+        try:
+            for packet in container.demux(stream):
+                for frame in packet.decode():
+                    if frame.is_corrupt:
+                        raise _damaged(path, decoded, stream.frames)
+                    if frame.width * frame.height > MAX_PIXELS:
+                        raise UserError(too_large(path, frame.width, frame.height))
+                    yield frame
+                    decoded += 1
+        except (av.error.FFmpegError, ValueError, OverflowError) as error:
+            if isinstance(error, UserError):
+                raise
+            raise _damaged(path, decoded, stream.frames) from error
+        except MemoryError as error:
+            raise UserError(f"{path}: frame {decoded + 1} needs more memory than there is") from error
+    if decoded == 0:
+        raise UserError(f"{path}: the video has no frame that can be decoded")
+    if cut_short(path):
+        raise UserError(f"{path}: ends after {decoded} frames, before its announced end: the file is truncated")
+
+
+def _open(path: str | os.PathLike[str]) -> Any:
+    _check_file(path)
+    refuse_bombs(path)
+    try:
+        # With the protocol, a colon in the name is no protocol. Nothing but this one file is opened.
+        container = av.open(
+            f"file:{os.fspath(path)}", options={"protocol_whitelist": "file", "format_whitelist": _FORMATS}
+        )
+    except (av.error.FFmpegError, ValueError):
+        raise UserError(f"{path}: cannot be opened as a video: it is another kind of file, or truncated") from None
+    if not container.streams.video:
+        container.close()
+        raise UserError(f"{path}: holds no video")
+    return container
+
+
+def _check_file(path: str | os.PathLike[str]) -> os.stat_result:
+    if not os.path.exists(path):
+        raise UserError(f"{path}: no such video")
+    return check_regular(path, "video")
+
+
+def _limit(stream: Any, path: str | os.PathLike[str]) -> None:
+    context = stream.codec_context
+    pixels = context.width * context.height
+    if pixels > MAX_PIXELS:
+        raise UserError(too_large(path, context.width, context.height))
+    # A thread a frame multiplies the memory, which only small frames can afford.
+    stream.thread_type = "AUTO" if pixels <= _LARGE else "SLICE"
+    context.options = {**context.options, "max_pixels": str(MAX_PIXELS)}
+
+
+def _rate(container: Any, stream: Any) -> Fraction:
+    rate: Fraction | None = stream.average_rate
+    if rate is not None and _RATES[0] <= rate <= _RATES[1]:
+        return rate
+    times = [
+        packet.pts * stream.time_base
+        for packet in islice(container.demux(stream), _PACKETS_FOR_RATE)
+        if packet.pts is not None
+    ]
+    if len(times) > 1 and max(times) > min(times):
+        measured = Fraction(len(times) - 1) / (max(times) - min(times))
+        return min(max(measured, Fraction(1, 10)), Fraction(_RATES[1])).limit_denominator(1001)
+    return DEFAULT_RATE
+
+
+def _duration(frame: Any, rate: Fraction) -> float:
+    if frame.duration and frame.time_base is not None and 0 < frame.duration * frame.time_base < _LONGEST_GAP:
+        return float(frame.duration * frame.time_base)
+    return float(1 / rate)
+
+
+def _is_deep(frame: Any) -> bool:
+    return any(component.bits > 8 for component in frame.format.components)
+
+
+def _to_16_bits(frame: Any) -> np.ndarray:
+    """[H, W] or [H, W, 3] uint16: values of 10 or 12 bits are spread over 16."""
+    return np.asarray(frame.to_ndarray(format="gray16le" if len(frame.format.components) == 1 else "rgb48le"))
+
+
+def _deep_image(frame: Any, levels: tuple[float, float] | None) -> tuple[np.ndarray, tuple[float, float]]:
+    """A frame as uint8 RGB, and the levels of the video, which its first frame decides."""
+    image = _to_16_bits(frame)
+    levels = levels or find_levels(image)
+    image = to_8_bits(image, levels)
+    return image if image.ndim == 3 else cv2.cvtColor(image, cv2.COLOR_GRAY2RGB), levels
+
+
+def _upright(image: np.ndarray, frame: Any) -> np.ndarray:
+    """The image as its display matrix says that it is to be seen: all eight turned and mirrored cases."""
+    data = next((bytes(item) for item in frame.side_data if item.type == SideDataType.DISPLAYMATRIX), b"")
+    if len(data) < 36:
+        return image
+    a, b, _, c, d, *_ = struct.unpack("=9i", data[:36])
+    # A stored pixel (x, y) is seen at (a x + c y, b x + d y), up to a shift that brings it back into the picture.
+    if abs(b) + abs(c) > abs(a) + abs(d):
+        image = image.swapaxes(0, 1)
+        right, down = c < 0, b < 0
+    else:
+        right, down = a < 0, d < 0
+    return np.ascontiguousarray(image[:: -1 if down else 1, :: -1 if right else 1])
+
+
+def _damaged(path: str | os.PathLike[str], decoded: int, announced: int) -> UserError:
+    of = f" of {announced}" if announced > 0 else ""
+    return UserError(f"{path}: frame {decoded + 1}{of} cannot be decoded: the file is damaged")
