@@ -28,7 +28,6 @@ from experiments.training_methods.pictures import save
 from experiments.training_methods.settings import METHODS
 from ltr.actors.energy import BoxEnergy
 from ltr.admin.checkpoint import CheckpointError, card_path, load_network
-from ltr.data.image import read_image
 from ltr.data.processing import CropSettings, crop, search_region
 from ltr.ebm.density import grid_log_density, moments
 from ltr.errors import UserError, exit_status
@@ -117,7 +116,7 @@ def find_scene(sequence: str, frame: int, dataset: str = "demo", path: Path | No
 
 
 def _cut(clip: Clip, frame: int, settings: CropSettings) -> tuple[Tensor, Tensor]:
-    image, box = read_image(clip.frames[frame]), np.asarray(clip.ground_truth_rect[frame], dtype=float)
+    image, box = clip.image(frame), np.asarray(clip.ground_truth_rect[frame], dtype=float)
     if not (np.isfinite(box).all() and (box[2:] > 0).all()):
         raise UserError(f"{clip.annotation_path}: frame {frame} has no target")
     cut, moved = crop(image, box, search_region(box, image.shape[:2], settings), settings.output_size)

@@ -10,7 +10,6 @@ import cv2
 import numpy as np
 
 from ltr.admin.files import whole_file
-from ltr.data.image import read_image
 from ltr.errors import UserError
 from pytracking.evaluation.data import Sequence
 from pytracking.evaluation.results import load_result
@@ -94,7 +93,7 @@ def draw_frame(sequence: Sequence, number: int, boxes: np.ndarray) -> np.ndarray
     Returns:
         image: [H, W, 3] uint8 RGB.
     """
-    image = read_image(sequence.frames[number])
+    image = sequence.image(number)
     for k in reversed(range(len(boxes))):
         draw_box(image, boxes[k, number], COLOURS[k % len(COLOURS)], 4 if k == 0 else 2)
     if sequence.has_ground_truth:

@@ -24,7 +24,6 @@ import numpy as np
 
 from experiments.benchmarks.speed import describe_machine, positive
 from ltr.admin.files import write_json
-from ltr.data.image import read_image
 from ltr.errors import exit_status
 from pytracking.analysis.extract import extract_scores
 from pytracking.analysis.tables import per_sequence_table, results_table
@@ -63,8 +62,8 @@ def bare_loop(sequences: list[Sequence]) -> None:
     """Read every image and hand it to the static tracker, with nothing kept."""
     for sequence in sequences:
         tracker = StaticTracker()
-        for number, path in enumerate(sequence.frames):
-            image = read_image(path)
+        for number in range(len(sequence.frames)):
+            image = sequence.image(number)
             if number == 0:
                 tracker.initialize(image, sequence.init_info()["init_bbox"])
             else:

@@ -28,7 +28,6 @@ import torch
 from ltr.admin.checkpoint import save_network
 from ltr.admin.files import write_json
 from ltr.admin.model_constructor import NetworkConstructor
-from ltr.data.image import read_image
 from ltr.errors import UserError, exit_status
 from pytracking.evaluation.datasets import get_dataset
 from pytracking.networks import network_file
@@ -126,7 +125,7 @@ def read_clip(name: str, count: int) -> tuple[list[np.ndarray], Box]:
     if name == SYNTHETIC:
         return synthetic_clip(count)
     (sequence,) = get_dataset("demo", sequences=[name])
-    images = [read_image(path) for path in sequence.frames[:count]]
+    images = [sequence.image(number) for number in range(min(count, len(sequence.frames)))]
     there_and_back = images + images[-2:0:-1]
     x, y, w, h = sequence.ground_truth_rect[0].tolist()
     return [there_and_back[number % len(there_and_back)] for number in range(count)], (x, y, w, h)

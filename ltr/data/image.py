@@ -66,6 +66,15 @@ class ImageHeader:
         """(width, height) of the upright image, as `read_image` gives it."""
         return self.stored if self.orientation < 5 else (self.stored[1], self.stored[0])
 
+    @property
+    def turns_unseen(self) -> bool:
+        """Whether the upright image differs from the stored one and has the same size."""
+        return self.orientation > 1 and self.size == self.stored
+
+    def has(self, size: tuple[int, int]) -> bool:
+        """Whether the image has this (width, height), upright or as stored; zeros fit any image."""
+        return size in ((0, 0), self.size, self.stored)
+
 
 def read_image(path: str | os.PathLike[str], first: str | os.PathLike[str] | None = None) -> np.ndarray:
     """An image file, or a frame of a video file, as uint8 RGB, turned upright as EXIF says.
@@ -96,14 +105,14 @@ def read_image(path: str | os.PathLike[str], first: str | os.PathLike[str] | Non
     return to_8_bits(image, levels_of(path if first is None else first) or find_levels(image))
 
 
-def verify_image(path: str | os.PathLike[str]) -> tuple[int, int]:
-    """(width, height) of an upright image, after decoding it whole. Raises as `read_image`, and where it is damaged."""
+def verify_image(path: str | os.PathLike[str]) -> ImageHeader:
+    """The header of an image that decodes whole. Raises as `read_image`, and where the image is damaged."""
     path = Path(path)
     if _is_video_frame(path):
         height, width = read_image(path).shape[:2]
-    else:
-        height, width = _read_any_depth(path, strict=True).shape[:2]
-    return width, height
+        return ImageHeader((width, height))
+    _read_any_depth(path, strict=True)
+    return read_header(path)
 
 
 def read_header(path: str | os.PathLike[str]) -> ImageHeader:
@@ -111,10 +120,25 @@ def read_header(path: str | os.PathLike[str]) -> ImageHeader:
     return _header(Path(path), _read(Path(path)))
 
 
-def read_stored(path: str | os.PathLike[str]) -> np.ndarray:
-    """An image as uint8 RGB [H, W, 3] as it lies in the file, not turned upright. Raises `ImageError`."""
-    image = read_image(path)
-    return np.ascontiguousarray(_turn_back(image, read_header(path).orientation))
+def read_annotated(path: str | os.PathLike[str], size: tuple[int, int]) -> np.ndarray:
+    """An image as uint8 RGB [H, W, 3] as those who annotated it saw it: upright, or as stored where its size says so.
+
+    Args:
+        path: the image.
+        size: (width, height) that the annotation gives; zeros where it gives none, for upright.
+
+    Raises:
+        ImageError: as `read_image`, and where the image has neither turned nor as stored the annotated size.
+    """
+    image, header = read_image(path), read_header(path)
+    if not header.has(size):
+        raise ImageError(
+            f"{path} has {header.size[0]} x {header.size[1]} pixels, but its annotation says {size[0]} x {size[1]}: "
+            "was it scaled or replaced?"
+        )
+    if size in ((0, 0), header.size):
+        return image
+    return np.ascontiguousarray(_turn_back(image, header.orientation))
 
 
 def read_rgba(path: str | os.PathLike[str]) -> np.ndarray:

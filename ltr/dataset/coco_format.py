@@ -10,10 +10,13 @@ from typing import Any
 import numpy as np
 
 from ltr.admin.inputs import read_json
-from ltr.data.image import read_image
+from ltr.data.image import read_annotated
 from ltr.dataset.coco_masks import mask_box
 from ltr.dataset.index import Index, IndexedSequences, make_index, open_index
 from ltr.errors import AnnotationError
+
+# Behind the names in the index; the size that the annotation gives decides whether an image is turned upright.
+_SIZE = " ({}x{})"
 
 
 @dataclass(frozen=True)
@@ -98,17 +101,26 @@ class CocoFormat(IndexedSequences):
             raise AnnotationError(f"cannot read {path}: no such file")
         if not folder.is_dir():
             raise AnnotationError(f"{folder} is not a folder: the images of {path} should lie there")
-        rule = f"{path.name}, boxes above {smallest:g} px"
+        rule = f"{path.name}, boxes above {smallest:g} px, sizes of images"
         self.index = open_index(name, path.parent, [path], rule, lambda: _index(path, smallest))
 
     def frames(self, index: int, frame_ids: Sequence[int]) -> list[np.ndarray]:
-        """The image, once a frame asked for."""
-        return [read_image(self.folder / self.index.name(index).rpartition("#")[0])] * len(frame_ids)
+        """The image, once a frame asked for.
+
+        Raises:
+            ImageError: it cannot be read, or has another size than the annotation says, even as stored.
+        """
+        name, _, size = self.index.name(index).rpartition(" (")
+        width, height = (int(side) for side in size.rstrip(")").split("x"))
+        return [read_annotated(self.folder / name.rpartition("#")[0], (width, height))] * len(frame_ids)
+
+    def sequence_name(self, index: int) -> str:
+        """'<image>#<annotation>'."""
+        return self.index.name(index).rpartition(" (")[0]
 
 
 def _index(path: Path, smallest: float) -> Index:
     objects = [item for item in read_objects(path) if min(item.box[2:]) > smallest and np.isfinite(item.box).all()]
     seen = np.ones(1, dtype=bool)
-    return make_index(
-        [f"{item.image}#{item.identity}" for item in objects], [(np.array([item.box]), seen) for item in objects]
-    )
+    names = [f"{item.image}#{item.identity}{_SIZE.format(*item.size)}" for item in objects]
+    return make_index(names, [(np.array([item.box]), seen) for item in objects])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from ltr.data.image import read_image
+from ltr.data.image import read_annotated, read_header
 from ltr.dataset.cutouts import cut_out
 from ltr.errors import AnnotationError
 
@@ -117,15 +117,15 @@ class MaskCutouts:
             AnnotationError: the mask cannot be read, or is of another size than the image.
         """
         item = self.objects[index]
-        image = read_image(self.folder / item.image)
-        height, width = image.shape[:2]
-        mask = decode_mask(item.segmentation, (width, height))
-        if mask.shape != (height, width):
+        path = self.folder / item.image
+        header = read_header(path)
+        mask = decode_mask(item.segmentation, header.size if item.size == (0, 0) else item.size)
+        if not header.has(mask.shape[1::-1]):
             raise AnnotationError(
-                f"{self.folder / item.image} has {width} x {height} pixels, the mask of annotation {item.identity} has "
+                f"{path} has {header.size[0]} x {header.size[1]} pixels, the mask of annotation {item.identity} has "
                 f"{mask.shape[1]} x {mask.shape[0]}"
             )
-        return cut_out(np.dstack((image, mask)))
+        return cut_out(np.dstack((read_annotated(path, mask.shape[1::-1]), mask)))
 
 
 def _is_compressed(segmentation: Any) -> bool:

@@ -60,7 +60,7 @@ class FolderSequences(IndexedSequences):
         images, count = list_frames(folder), len(self.index.info(index).boxes)
         if len(images) != count:
             raise AnnotationError(f"{folder}: {len(images)} images but {count} boxes")
-        return [read_image(images[frame]) for frame in frame_ids]
+        return [read_image(images[frame], images[0]) for frame in frame_ids]
 
 
 def sequence_names(root: Path) -> list[str]:

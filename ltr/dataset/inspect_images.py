@@ -50,7 +50,13 @@ def _inspect_objects(path: Path, objects: list[CocoObject], opened: Opened | Non
         return [Finding("unreadable", opened.error)]
     findings = []
     size, said = (opened.size if opened else (0, 0)), objects[0].size
-    if opened and said != (0, 0) and said != size:
+    header = opened.header if opened else None
+    if header is not None and header.turns_unseen:
+        text = f"{path}: EXIF turns the image, and its size does not tell whether the boxes were drawn before or after"
+        findings.append(Finding("note", f"{text}: they are taken to belong to the upright picture"))
+    if header is not None and header.has(said):
+        size = size if said == (0, 0) else said
+    elif opened:
         text = f"{path} has {size[0]} x {size[1]} pixels; the annotation says {said[0]} x {said[1]}"
         findings.append(Finding("wrong size", text))
     boxes = np.array([item.box for item in objects])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ltr.data.image import read_image
+from ltr.data.image import ImageHeader, verify_image
 from ltr.dataset.boxfile import positive, read_boxes, read_flags
 from ltr.dataset.filenames import find_misnamed, first_missing, frame_number, image_suffix, number_text, similar_names
 from ltr.dataset.folders import list_frames
@@ -41,20 +41,21 @@ class Finding:
 
 @dataclass(frozen=True)
 class Opened:
-    """A frame that was opened: its (width, height), or why it could not be read."""
+    """A frame that was opened: its (width, height), its header, or why it could not be read."""
 
     path: Path
     size: tuple[int, int] = (0, 0)
     error: str = ""
+    header: ImageHeader | None = None
 
 
 def open_frame(path: Path) -> Opened:
     """Decode an image whole."""
     try:
-        height, width = read_image(path).shape[:2]
+        header = verify_image(path)
     except ImageError as error:
         return Opened(path, error=str(error))
-    return Opened(path, (width, height))
+    return Opened(path, header.size, header=header)
 
 
 def inspect_video(files: VideoFiles, mapper: Mapper | None, numbered: bool = True) -> list[Finding]:

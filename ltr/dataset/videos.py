@@ -103,4 +103,5 @@ class IndexedVideos(IndexedSequences):
     def frames(self, index: int, frame_ids: Sequence[int]) -> list[np.ndarray]:
         """Frames, uint8 RGB [H, W, 3]."""
         files = self.videos[index]
-        return [read_image(files.frames / files.frame_name(frame)) for frame in frame_ids]
+        first = files.frames / files.frame_name(0)
+        return [read_image(files.frames / files.frame_name(frame), first) for frame in frame_ids]

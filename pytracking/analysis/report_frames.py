@@ -12,7 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ltr.data.image import VIDEO_SUFFIXES, read_image
+from ltr.data.image import VIDEO_SUFFIXES
 from ltr.errors import UserError, unknown_name
 from pytracking.analysis.extract import Scores
 from pytracking.analysis.metrics import box_overlap
@@ -135,7 +135,7 @@ def embed_clips(sequences: Listing[Sequence], height: int, budget: int) -> list[
 def _encode_clip(sequence: Sequence, height: int, stride: int, progress: Any) -> Clip:
     jpegs, size = [], (0, 0)
     for number in range(0, len(sequence.frames), stride):
-        jpeg, size = _encode(sequence.frames[number], height)
+        jpeg, size = _encode(sequence, number, height)
         jpegs.append(jpeg)
         progress(min(stride, len(sequence.frames) - number))
     return Clip(sequence.name, size, stride, jpegs)
@@ -151,18 +151,18 @@ def _thin(clip: Clip, share: int) -> Clip:
 def _estimate(sequence: Sequence, height: int) -> float:
     """Bytes that a frame takes in the page, the mean of a few."""
     numbers = sorted({len(sequence.frames) * part // _SAMPLES for part in range(_SAMPLES)})
-    return float(np.mean([_in_page(_encode(sequence.frames[number], height)[0]) for number in numbers]))
+    return float(np.mean([_in_page(_encode(sequence, number, height)[0]) for number in numbers]))
 
 
-def _encode(frame: Path, height: int) -> tuple[bytes, tuple[int, int]]:
+def _encode(sequence: Sequence, number: int, height: int) -> tuple[bytes, tuple[int, int]]:
     """JPEG of a frame scaled to `height`, and the (width, height) that it had."""
-    image = read_image(frame)
+    image = sequence.image(number)
     rows, columns = image.shape[:2]
     if rows > height:
         image = cv2.resize(image, (max(1, round(columns * height / rows)), height), interpolation=cv2.INTER_AREA)
     encoded, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
     if not encoded:
-        raise RuntimeError(f"OpenCV could not encode {frame}")
+        raise RuntimeError(f"OpenCV could not encode {sequence.frames[number]}")
     return data.tobytes(), (columns, rows)
 
 

@@ -53,10 +53,18 @@ class Sequence:
         """Whether every frame is annotated, not only the first."""
         return len(self.ground_truth_rect) == len(self.frames)
 
+    def image(self, number: int) -> np.ndarray:
+        """A frame, counted from 0: [H, W, 3] uint8 RGB, upright; more than 8 bits by the levels of the first frame.
+
+        Raises:
+            UserError: it cannot be read, as `ltr.data.image.read_image` says.
+        """
+        return read_image(self.frames[number], self.frames[0])
+
     @cached_property
     def image_size(self) -> tuple[int, int]:
         """(width, height) in pixels, from the first frame."""
-        height, width = read_image(self.frames[0]).shape[:2]
+        height, width = self.image(0).shape[:2]
         return width, height
 
     def init_info(self) -> dict[str, list[float]]:

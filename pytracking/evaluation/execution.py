@@ -13,7 +13,6 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 
-from ltr.data.image import read_image
 from ltr.errors import UserError
 from pytracking.evaluation.data import Sequence
 from pytracking.evaluation.results import RawResult
@@ -154,9 +153,9 @@ def run_sequence(tracker: Tracker, sequence: Sequence, on_frame: OnFrame | None 
     boxes = np.empty((len(sequence.frames), 4), np.float64)
     times = np.empty(len(sequence.frames), np.float64)
     first_box = sequence.init_info()["init_bbox"]
-    for number, path in enumerate(sequence.frames):
+    for number in range(len(sequence.frames)):
         try:
-            image = read_image(path)
+            image = sequence.image(number)
         except UserError as error:
             raise UserError(f"frame {number + 1} of {len(sequence.frames)}: {error}") from None
         if number == 0:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ltr.data.image import read_image
+from ltr.data.image import verify_image
 from ltr.dataset.filenames import (
     Rename,
     find_misnamed,
@@ -79,7 +79,7 @@ def inspect_frames(frames: Iterable[Path], known: dict[Path, str | None]) -> lis
     for frame in frames:
         if frame not in known:
             try:
-                read_image(frame)
+                verify_image(frame)
                 known[frame] = None
             except UserError as error:
                 known[frame] = str(error)

@@ -18,7 +18,7 @@ from PIL import Image
 from tiny_data import scene, shape_rgba, write_image
 
 from ltr.data import image as image_module
-from ltr.data.image import levels_of, read_header, read_image, read_mask, read_rgba, read_stored, verify_image
+from ltr.data.image import levels_of, read_annotated, read_header, read_image, read_mask, read_rgba, verify_image
 from ltr.data.media import MAX_PIXELS, find_levels
 from ltr.errors import ImageError
 
@@ -233,7 +233,7 @@ def test_damage_in_other_kinds_of_jpeg(tmp_path):
 def test_a_whole_jpeg_is_not_called_damaged(capsys, tmp_path):
     path = write_image(tmp_path / "image.jpg", scene(1))
     path.write_bytes(path.read_bytes() + bytes(100))
-    assert verify_image(path) == (64, 48)
+    assert verify_image(path).size == (64, 48)
     assert capsys.readouterr().err == ""
 
 
@@ -262,7 +262,7 @@ def test_every_reader_turns_an_image_upright(tmp_path, orientation, kind):
     Image.fromarray(stored).save(path, kind, exif=exif)
     image = read_image(path)
     assert image.shape == ((32, 64, 3) if orientation < 5 else (64, 32, 3))
-    assert read_header(path).size == image.shape[1::-1] == verify_image(path)
+    assert read_header(path).size == image.shape[1::-1] == verify_image(path).size
     for pixels in (image[..., 0], read_mask(path), read_rgba(path)[..., 0]):
         assert pixels.shape == image.shape[:2]
         at = {
@@ -272,7 +272,12 @@ def test_every_reader_turns_an_image_upright(tmp_path, orientation, kind):
             "right bottom": pixels[-4, -4],
         }
         assert max(at, key=lambda corner: at[corner]) == CORNERS[orientation]
-    assert abs(read_stored(path).astype(int) - stored).max() < 60
+    assert np.array_equal(read_annotated(path, image.shape[1::-1]), image)
+    assert np.array_equal(read_annotated(path, (0, 0)), image)
+    if orientation > 4:
+        assert abs(read_annotated(path, (64, 32)).astype(int) - stored).max() < 60
+    with pytest.raises(ImageError, match="but its annotation says 65 x 32"):
+        read_annotated(path, (65, 32))
 
 
 def test_a_thermal_sequence_keeps_its_contrast_on_one_scale():

@@ -10,13 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mini_training_sets import make_coco, run_lengths
+from PIL import Image
 from tiny_data import scene, write_image, write_lines
 
+from ltr.data.image import read_image
 from ltr.dataset.coco_format import CocoFormat, coco_format_files, read_objects
 from ltr.dataset.coco_masks import MaskCutouts, decode_mask, mask_box
 from ltr.dataset.composited import CompositedVideo
 from ltr.dataset.index import index_file
-from ltr.errors import AnnotationError
+from ltr.dataset.inspect_images import inspect_coco
+from ltr.errors import AnnotationError, ImageError
 
 
 def write(path, *annotations):
@@ -149,3 +152,47 @@ def test_a_mask_of_another_size_is_named(tmp_path):
     )
     with pytest.raises(AnnotationError, match=r"one\.png has 60 x 48 pixels, the mask of annotation 9 has 64 x 48"):
         MaskCutouts(read_objects(path), tmp_path)[0]
+
+
+def turned_jpeg(path, orientation, size=(96, 64)):
+    """A JPEG with an orientation, grey but for a bright thing at stored (10, 20, 24, 16); its box in upright pixels."""
+    image = np.full((size[1], size[0], 3), 70, np.uint8)
+    image[20:36, 10:34] = 250
+    exif = Image.Exif()
+    exif[274] = orientation
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(image).save(path, exif=exif, quality=95)
+    rows, columns = np.nonzero(read_image(path)[..., 0] > 160)
+    return [int(columns.min()), int(rows.min()), int(np.ptp(columns)) + 1, int(np.ptp(rows)) + 1]
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 5, 6, 7, 8])
+@pytest.mark.parametrize("annotated", ["upright", "as stored"])
+def test_boxes_and_masks_lie_on_the_thing_whichever_way_the_image_was_annotated(tmp_path, orientation, annotated):
+    upright = turned_jpeg(tmp_path / "images" / "one.jpg", orientation)
+    x, y, w, h = box = [10, 20, 24, 16] if annotated == "as stored" and orientation > 4 else upright
+    size = (64, 96) if annotated == "upright" and orientation > 4 else (96, 64)
+    mask = [[x, y, x + w, y, x + w, y + h, x, y + h]]
+    content = {
+        "images": [{"id": "a", "file_name": "one.jpg", "width": size[0], "height": size[1]}],
+        "annotations": [{"id": 1, "image_id": "a", "bbox": box, "segmentation": mask}],
+    }
+    (tmp_path / "mine.json").write_text(json.dumps(content))
+    data = CocoFormat(tmp_path / "mine.json", tmp_path / "images", "mine")
+    image = data.frames(0, [0])[0]
+    assert image.shape[1::-1] == size and data.sequence_name(0) == "one.jpg#1"
+    inside = image[y + 2 : y + h - 2, x + 2 : x + w - 2]
+    assert inside.min() > 200 and (image > 160).sum() < 1.3 * 3 * w * h
+    cutout = MaskCutouts(read_objects(tmp_path / "mine.json"), tmp_path / "images", smallest=8)[0]
+    assert cutout[4:-4, 4:-4, :3].min() > 200
+    findings = dict(inspect_coco(tmp_path / "mine.json", tmp_path / "images", map))
+    assert [finding.kind for finding in findings["one.jpg"]] == (["note"] if orientation == 3 else [])
+
+
+def test_an_image_of_another_size_than_annotated_is_refused(tmp_path):
+    write_image(tmp_path / "pictures" / "sub" / "one.png", scene(1, 60, 48))
+    path = write(tmp_path / "mine.json", {"id": 3, "image_id": "a", "bbox": [1, 2, 30, 20]})
+    with pytest.raises(ImageError, match=r"one\.png has 60 x 48 pixels, but its annotation says 64 x 48"):
+        CocoFormat(path, tmp_path / "pictures", "mine").frames(0, [0])
+    (_, findings), *_ = inspect_coco(path, tmp_path / "pictures", map)
+    assert [finding.kind for finding in findings] == ["wrong size"]
