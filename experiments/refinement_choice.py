@@ -20,8 +20,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ltr.actors.base import Actor, Batch
-from ltr.actors.factory import make_actor
+from ltr.actors.tracking import Actor, Batch, make_actor
 from ltr.admin.checkpoint import CheckpointError, load_network
 from ltr.admin.files import write_json
 from ltr.data.loader import make_loader, to_device

@@ -7,6 +7,7 @@ import dataclasses
 import importlib
 import importlib.util
 import json
+import pkgutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from ltr.errors import MissingFileError, UserError, exit_status, unknown_name
 from ltr.train_settings.recipe import Recipe, with_changes
 from ltr.trainers.dry_run import dry_run
 from ltr.trainers.loop import RunSettings, train
+from ltr.trainers.run import PrepareTracking
 
 EXAMPLES = """examples:
   python ltr/run_training.py dimp dimp_nceplus
@@ -102,6 +104,12 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting of the recipe"
     )
+    result.add_argument(
+        "--track-with",
+        default="pytracking.evaluation.training_validation:prepare",
+        metavar="MODULE:FUNCTION",
+        help="what tracks for validation, where tracking.interval asks for it (%(default)s)",
+    )
     result.add_argument("--print", action="store_true", help="print the whole recipe and stop")
     result.add_argument(
         "--dry-run",
@@ -128,8 +136,17 @@ def run_command(options: argparse.Namespace) -> int:
     if options.dry_run:
         dry_run(recipe, run)
         return 0
-    train(recipe, run)
+    train(recipe, run, _tracking(options.track_with) if recipe.tracking.interval else None)
     return 0
+
+
+def _tracking(name: str) -> PrepareTracking:
+    """The function that `--track-with` names; `ltr` itself imports nothing that tracks."""
+    try:
+        found: PrepareTracking = pkgutil.resolve_name(name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UserError(f"--track-with {name}: {error}; give MODULE:FUNCTION, or --set tracking.interval=0") from error
+    return found
 
 
 if __name__ == "__main__":

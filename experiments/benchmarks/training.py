@@ -23,9 +23,7 @@ import torch
 from torch import Tensor
 
 from experiments.benchmarks.speed import describe_machine, positive, seconds
-from ltr.actors.base import Actor, Batch
-from ltr.actors.dimp import DiMPActor
-from ltr.actors.factory import make_actor
+from ltr.actors.tracking import Actor, Batch, DiMPActor, make_actor
 from ltr.admin.allocator import keep_freed_memory
 from ltr.admin.files import write_json
 from ltr.data.loader import collate, to_device

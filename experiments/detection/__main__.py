@@ -27,7 +27,7 @@ from experiments.detection.study import STUDY_FILE, Workplace, check_same, detec
 from ltr.admin.allocator import keep_freed_memory
 from ltr.errors import CheckpointError, ImageError, PretrainedWeightsError, UserError, exit_status
 from ltr.train_settings.recipe import with_changes
-from ltr.trainers.failure import NonFiniteLossError
+from ltr.trainers.loop import NonFiniteLossError
 
 
 def build_parser() -> argparse.ArgumentParser:

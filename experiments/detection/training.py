@@ -23,8 +23,7 @@ from ltr.admin.checkpoint import load_training_state, save_training_state
 from ltr.admin.files import write_text
 from ltr.ebm.methods import Method, MethodOutput
 from ltr.ops.boxes import from_relative, to_relative
-from ltr.trainers.failure import NonFiniteLossError
-from ltr.trainers.loop import environment
+from ltr.trainers.loop import NonFiniteLossError, environment
 
 HEAD_FILE, STATE_FILE, LOG_FILE = "head.safetensors", "state.pt", "log.jsonl"
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ltr.run_training import main as train
-from ltr.trainers.signals import STATUS_STOPPED
+from ltr.trainers.processes import STATUS_STOPPED
 
 
 @dataclass

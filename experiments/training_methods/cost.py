@@ -13,7 +13,7 @@ from experiments.benchmarks.speed import describe_machine
 from experiments.training_methods.features import CachedCrops
 from experiments.training_methods.heads import Unit, box_settings, head_loss, new_actor
 from experiments.training_methods.settings import METHODS, StudySettings, study_recipe
-from ltr.actors.base import Actor
+from ltr.actors.tracking import Actor
 from ltr.models.tracking.tracking_net import BOX_LAYERS
 
 _WARMUP = 2

@@ -26,7 +26,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from experiments.training_methods.settings import StudySettings, network_path, study_recipe
-from ltr.actors.factory import make_actor
+from ltr.actors.tracking import make_actor
 from ltr.admin.checkpoint import load_network
 from ltr.admin.files import whole_file, write_json
 from ltr.data.loader import collate

@@ -15,8 +15,7 @@ from torch import Tensor, nn
 
 from experiments.training_methods.features import CachedCrops
 from experiments.training_methods.settings import METHODS, StudySettings, network_path, study_recipe
-from ltr.actors.base import Actor
-from ltr.actors.factory import make_actor
+from ltr.actors.tracking import Actor, make_actor
 from ltr.admin.checkpoint import card_path, load_network, read_checkpoint, save_network
 from ltr.models.bbreg.box_head import BoxHead
 from ltr.models.tracking.dimpnet import DiMPNet

@@ -28,7 +28,7 @@ class TrackingSampler(Dataset[dict[str, Any]]):
             different visible ones.
         num_train_frames, num_test_frames: frames of a sample; the base frame is the first train frame.
         mode: 'causal' (train frames up to the base frame, test frames after it) or 'interval' (all around it).
-        seed: of all randomness.
+        seed: decides every draw.
 
     Raises:
         ValueError: no data set with a sequence and a positive weight, or an unknown mode.

@@ -1,1 +1,1 @@
-"""Training recipes: one file each, `<module>/<name>.py` with `recipe()` and `run(settings)`."""
+"""Training recipes: one file each, `<module>/<name>.py` with `recipe()`."""

@@ -28,7 +28,7 @@ class DataSettings:
     Attributes:
         train, validation: the data sets.
         samples_per_epoch, validation_samples: sequences drawn an epoch.
-        max_gap: frames between the frames of a sample, before it grows for want of visible ones.
+        max_gap: frames between the frames of a sample, before it grows because too few are visible.
         train_frames, test_frames: frames of a sample that the filter learns from and is judged on.
         sampling_mode: 'causal' (train frames before test frames) or 'interval' (all around the first train frame).
     """
@@ -157,7 +157,7 @@ class Recipe:
         precision: 'fp32', 'bf16' or 'fp16' (autocast of backbone and box head; the target classifier, whose steps
             are small differences, and the losses stay float32).
         validation_interval: epochs between validations.
-        best_figure, best_is: the validation figure, and 'highest' or 'lowest', by which the best network is kept.
+        best_metric, best_is: the validation metric, and 'highest' or 'lowest', by which the best network is kept.
         tracking: sequences that are tracked between epochs.
         classifier: None where the network has none (ATOM).
         refinement: how validation refines boxes; its step suits the objective's scale.
@@ -178,7 +178,7 @@ class Recipe:
     precision: str = "fp32"
     validation_interval: int = 1
     refinement: Refinement = Refinement()
-    best_figure: str = "iou/refined"
+    best_metric: str = "iou/refined"
     best_is: str = "highest"
     tracking: TrackingValidation = TrackingValidation()
     seed: int = 0

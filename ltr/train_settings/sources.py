@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ltr.admin.paths import dataset_path
@@ -17,7 +17,7 @@ from ltr.dataset.lasot import Lasot
 from ltr.dataset.lite import build_lite_datasets, in_split
 from ltr.dataset.split_lists import read_split, split_label
 from ltr.dataset.tracking_net import TrackingNet
-from ltr.errors import unknown_name
+from ltr.errors import MissingFileError, UserError, unknown_name
 from ltr.train_settings.recipe import DataSource
 
 Weighted = tuple[TrainingDataset, float]
@@ -94,16 +94,33 @@ SOURCES: dict[str, Callable[[DataSource, int], list[Weighted]]] = {
 
 
 def open_sources(sources: tuple[DataSource, ...], seed: int) -> list[Weighted]:
-    """Open the data sets of a recipe, with their sampling weights.
+    """Open data sets, with their sampling weights. Errors as for `open_groups`."""
+    return open_groups((sources,), seed)[0]
+
+
+def open_groups(groups: Sequence[tuple[DataSource, ...]], seed: int) -> list[list[Weighted]]:
+    """Open several groups of data sets together, such as those of training and of validation.
 
     Raises:
-        ValueError: for a data set that is not in `SOURCES`.
-        FileNotFoundError: for a folder that is not there or not configured.
+        ValueError: for a data set that is not in `SOURCES`, or one whose split has no sequence.
+        FileNotFoundError: for folders that are not there or not configured; all of them are named.
         AnnotationError: for an annotation that cannot be read, or a copy that lacks sequences.
     """
-    opened: list[Weighted] = []
-    for source in sources:
+    opened: dict[DataSource, list[Weighted]] = {}
+    missing: dict[str, None] = {}
+    for source in (source for sources in groups for source in sources):
         if source.name not in SOURCES:
             raise unknown_name("training data set", source.name, SOURCES)
-        opened.extend(SOURCES[source.name](source, seed))
-    return opened
+        try:
+            opened[source] = SOURCES[source.name](source, seed)
+        except MissingFileError as error:
+            missing[str(error)] = None
+            continue
+        if not any(len(dataset) for dataset, _ in opened[source]):
+            raise UserError(
+                f"data set '{source.name}' has no sequence in its split '{source.split}': add sequences, or name "
+                "another split in the recipe"
+            )
+    if missing:
+        raise MissingFileError("; ".join(missing))
+    return [[dataset for source in sources for dataset in opened[source]] for sources in groups]

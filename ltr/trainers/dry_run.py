@@ -13,8 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor, nn
 
-from ltr.actors.base import Actor, Batch
-from ltr.actors.factory import make_actor
+from ltr.actors.tracking import Actor, Batch, make_actor
 from ltr.admin.files import whole_file
 from ltr.data.loader import make_loader, to_device
 from ltr.models.tracking.dimpnet import DiMPNet
@@ -22,9 +21,7 @@ from ltr.ops.boxes import from_relative
 from ltr.ops.labels import gaussian_label
 from ltr.train_settings.recipe import Recipe
 from ltr.trainers.optimisation import make_optimiser
-from ltr.trainers.settings import RunSettings
-from ltr.trainers.state import seeded_generator
-from ltr.trainers.training import make_sampler
+from ltr.trainers.run import RunSettings, make_samplers, seeded_generator
 
 ROWS = 6
 PROPOSALS = 24
@@ -37,18 +34,20 @@ def dry_run(recipe: Recipe, run: RunSettings) -> Path:
         The picture, `<workspace>/<name>/dry_run.png`.
 
     Raises:
-        ValueError, FileNotFoundError, SampleError: what would stop the training too.
+        ValueError, FileNotFoundError, SampleError: what would stop the training too. Recipe and parameters have been
+            printed by then, so that they can be read without data.
     """
-    sampler = make_sampler(recipe, recipe.data.train, recipe.data.samples_per_epoch, recipe.seed)
+    print(json.dumps(recipe.to_dict(), indent=2))
     device = torch.device(run.device)
     torch.manual_seed(recipe.seed)
-    net = recipe.network.build().to(device)
+    # Neither the table nor the drawn boxes depend on weights, which would have to be fetched first.
+    pretrained = {"backbone_pretrained": False} if recipe.network.arguments.get("backbone_pretrained") else {}
+    net = recipe.network.build(**pretrained).to(device)
     actor = make_actor(recipe, net)
-    optimiser = make_optimiser(net, recipe.optimiser)
+    print(parameter_table(net, make_optimiser(net, recipe.optimiser)))
+    sampler, _ = make_samplers(recipe)
     batch = to_device(next(iter(make_loader(sampler, recipe.batch_size // recipe.micro_batches, 0))), device)
     proposals = drawn_proposals(actor, batch, seeded_generator(recipe.seed, 0, 0, device))
-    print(json.dumps(recipe.to_dict(), indent=2))
-    print(parameter_table(net, optimiser))
     path = run.workspace / recipe.name / "dry_run.png"
     draw_batch(path, batch, proposals, label_maps(recipe, net, batch))
     print(f"one batch: {path}")

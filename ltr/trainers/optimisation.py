@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from ltr.errors import UserError
 from ltr.train_settings.recipe import OptimiserSettings
@@ -62,73 +62,46 @@ def set_rates(optimiser: torch.optim.Optimizer, factor: float) -> None:
         group["lr"] = group["initial_lr"] * factor
 
 
-def gradient_norms(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The 2-norm of the gradients of each group, by the group's name."""
-    norms = {}
+@torch.no_grad()
+def clip_gradients(optimiser: torch.optim.Optimizer, limit: float) -> dict[str, Tensor]:
+    """Scale all gradients so that their common 2-norm is at most `limit` (0: leave them).
+
+    Returns:
+        Norms before: `gradient_norm`, and `gradient_norm/<group>` for each group.
+    """
+    norms: dict[str, Tensor] = {}
+    everything: list[Tensor] = []
     for group in optimiser.param_groups:
         gradients = [parameter.grad for parameter in group["params"] if parameter.grad is not None]
-        parts = [torch.linalg.vector_norm(gradient) for gradient in gradients]
-        norms[group["name"]] = torch.linalg.vector_norm(torch.stack(parts)) if parts else torch.zeros(())
-    return norms
+        parts = torch.stack(torch._foreach_norm(gradients)) if gradients else torch.zeros(1)
+        norms[f"gradient_norm/{group['name']}"] = torch.linalg.vector_norm(parts)
+        everything += gradients
+    norm = torch.linalg.vector_norm(torch.stack(list(norms.values())))
+    if limit and everything:
+        torch._foreach_mul_(everything, (limit / (norm + 1e-6)).clamp(max=1.0))
+    return {"gradient_norm": norm, **norms}
 
 
-def clip_gradients(optimiser: torch.optim.Optimizer, limit: float) -> Tensor:
-    """Scale all gradients so that their common norm is at most `limit` (0: leave them); returns the norm before."""
-    trained = [parameter for group in optimiser.param_groups for parameter in group["params"]]
-    return nn.utils.clip_grad_norm_(trained, limit or math.inf, error_if_nonfinite=False)
+def average_weights(net: nn.Module, decay: float) -> AveragedModel | None:
+    """An exponential moving average of a network's parameters and running statistics; None where `decay` is 0.
 
-
-class WeightAverage:
-    """Exponential moving average of trained parameters and running statistics.
-
-    After step n = 1, 2, ...: average = d average + (1 - d) weights, with d = min(decay, n / (n + 9)), so that the first
-    steps are not weighed down by the random start.
-
-    Args:
-        net: with its trained parameters marked by `requires_grad`.
-        decay: 0 keeps no average.
+    The first update takes the weights as they are. After step n = 2, 3, ...: average = d average + (1 - d) weights,
+    with d = min(decay, n / (n + 9)), so that the first steps are not weighed down by the random start.
     """
+    if not 0 <= decay < 1:
+        raise UserError(f"ema_decay must lie between 0 and 1 (excluded), not {decay}")
 
-    def __init__(self, net: nn.Module, decay: float) -> None:
-        if not 0 <= decay < 1:
-            raise UserError(f"ema_decay must lie between 0 and 1 (excluded), not {decay}")
-        self.decay = decay
-        self.steps = 0
-        trained = {name: value for name, value in net.named_parameters() if value.requires_grad}
-        buffers = {name: value for name, value in net.named_buffers() if value.is_floating_point()}
-        self.live: dict[str, Tensor] = {**trained, **buffers} if decay else {}
-        self.average = {name: value.detach().clone() for name, value in self.live.items()}
+    if not decay:
+        return None
 
     @torch.no_grad()
-    def update(self) -> None:
-        """After each step of the optimiser."""
-        self.steps += 1
-        rate = 1 - min(self.decay, self.steps / (self.steps + 9))
-        for name, value in self.live.items():
-            self.average[name].lerp_(value, rate)
+    def blend(averages: list[Tensor], weights: list[Tensor], updates: Tensor | int) -> None:
+        # The averaged model's own count, which lies on the CPU: `updates` is a copy on the device, to be waited for.
+        step = int(average.n_averaged) + 1
+        if averages[0].is_floating_point():
+            torch._foreach_lerp_(averages, weights, 1 - min(decay, step / (step + 9)))
+        else:
+            torch._foreach_copy_(averages, weights)
 
-    @contextmanager
-    def applied(self) -> Iterator[None]:
-        """The network has the averaged weights inside the block (its own where none are kept)."""
-        own = {name: value.detach().clone() for name, value in self.live.items()}
-        self._put(self.average)
-        try:
-            yield
-        finally:
-            self._put(own)
-
-    @torch.no_grad()
-    def _put(self, values: dict[str, Tensor]) -> None:
-        for name, value in self.live.items():
-            value.copy_(values[name])
-
-    def state_dict(self) -> dict[str, object]:
-        """For a checkpoint."""
-        return {"steps": self.steps, "average": self.average}
-
-    def load_state_dict(self, state: dict[str, object]) -> None:
-        """From a checkpoint of the same network and decay."""
-        self.steps = int(state["steps"])  # type: ignore[call-overload]
-        stored: dict[str, Tensor] = state["average"]  # type: ignore[assignment]
-        for name, value in self.average.items():
-            value.copy_(stored[name])
+    average = AveragedModel(net, multi_avg_fn=blend, use_buffers=True)  # type: ignore[arg-type]
+    return average

@@ -1,22 +1,31 @@
-"""The processes of a run, by Accelerate: one, or those that torchrun started; and what they tell one another."""
+"""The processes of a run: those that torchrun started, the signals that stop them, and no second run beside them."""
 
 from __future__ import annotations
 
+import os
+import signal
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+import filelock
 import torch
 from torch import Tensor, nn
 
-from ltr.errors import MissingPackageError
+from ltr.errors import MissingPackageError, UserError
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-# While the first process tracks sequences, the others wait for it.
-PATIENCE = timedelta(hours=2)
+# How long a process waits for one that hangs, and for the first while it tracks sequences.
+PATIENCE = timedelta(minutes=30)
+TRACKING_PATIENCE = timedelta(hours=6)
+
+STATUS_STOPPED = {signal.SIGTERM: 75, signal.SIGINT: 130}
 
 
 def start_processes(device: str) -> Accelerator:
@@ -37,51 +46,46 @@ def start_processes(device: str) -> Accelerator:
     return Accelerator(cpu=device == "cpu", device_placement=False, mixed_precision="no", kwargs_handlers=handlers)
 
 
-def device_of(processes: Accelerator, device: str) -> torch.device:
-    """This process's device: the one asked for, or its own GPU where there are several processes."""
-    return torch.device(device) if processes.num_processes == 1 else processes.device
-
-
-def wrap(processes: Accelerator, actor: nn.Module) -> nn.Module:
+def wrap(accelerator: Accelerator, actor: nn.Module) -> nn.Module:
     """The actor, its gradients averaged over the processes; itself where there is but one."""
-    if processes.num_processes == 1:
+    if accelerator.num_processes == 1:
         return actor
     with warnings.catch_warnings():
         # Newer versions of torch have another name for broadcast_buffers, older ones only this.
         warnings.simplefilter("ignore", FutureWarning)
-        wrapped: nn.Module = processes.prepare_model(actor)
+        wrapped: nn.Module = accelerator.prepare_model(actor)
     return wrapped
 
 
-def any_of(processes: Accelerator, flags: Sequence[bool], device: torch.device) -> list[bool]:
+def any_of(accelerator: Accelerator, flags: Sequence[bool], device: torch.device) -> list[bool]:
     """Each flag, true where it is true in any process. All processes call this together."""
-    if processes.num_processes == 1:
+    if accelerator.num_processes == 1:
         return list(flags)
-    total = processes.reduce(torch.tensor([float(flag) for flag in flags], device=device), reduction="sum")
+    total = accelerator.reduce(torch.tensor([float(flag) for flag in flags], device=device), reduction="sum")
     return [value > 0 for value in total.tolist()]
 
 
-def sum_of(processes: Accelerator, values: dict[str, float], device: torch.device) -> dict[str, float]:
-    """Sums over the processes of figures that all of them have. All processes call this together."""
-    if processes.num_processes == 1:
+def sum_of(accelerator: Accelerator, values: dict[str, float], device: torch.device) -> dict[str, float]:
+    """Sums over the processes of numbers that all of them have. All processes call this together."""
+    if accelerator.num_processes == 1:
         return values
     names = sorted(values)
     together = torch.tensor([values[name] for name in names], dtype=torch.float64, device=device)
-    return dict(zip(names, processes.reduce(together, reduction="sum").tolist()))
+    return dict(zip(names, accelerator.reduce(together, reduction="sum").tolist()))
 
 
-def average_in_place(processes: Accelerator, tensors: Sequence[Tensor]) -> None:
+def average_in_place(accelerator: Accelerator, tensors: Sequence[Tensor]) -> None:
     """Replace floating-point tensors by their means over the processes. All processes call this together."""
-    if processes.num_processes == 1 or not tensors:
+    if accelerator.num_processes == 1 or not tensors:
         return
-    together = processes.reduce(torch.cat([tensor.flatten() for tensor in tensors]), reduction="mean")
+    together = accelerator.reduce(torch.cat([tensor.flatten() for tensor in tensors]), reduction="mean")
     for tensor, mean in zip(tensors, together.split([tensor.numel() for tensor in tensors])):
         tensor.copy_(mean.view_as(tensor))
 
 
-def gather(processes: Accelerator, items: list[Any]) -> list[Any]:
+def gather(accelerator: Accelerator, items: list[Any]) -> list[Any]:
     """The items of all processes, in the order of the processes. All processes call this together."""
-    if processes.num_processes == 1:
+    if accelerator.num_processes == 1:
         return items
     from accelerate.utils import gather_object
 
@@ -89,10 +93,101 @@ def gather(processes: Accelerator, items: list[Any]) -> list[Any]:
     return gathered
 
 
-def from_first(processes: Accelerator, item: Any) -> Any:
+def from_first(accelerator: Accelerator, item: Any) -> Any:
     """The first process's item, in every process. All processes call this together."""
-    if processes.num_processes == 1:
+    if accelerator.num_processes == 1:
         return item
     from accelerate.utils import broadcast_object_list
 
     return broadcast_object_list([item], from_process=0)[0]
+
+
+@contextmanager
+def first_alone(accelerator: Accelerator) -> Iterator[None]:
+    """The others wait at the end of the block, however long the first process works in it (see `TRACKING_PATIENCE`)."""
+    if accelerator.num_processes == 1:
+        yield
+        return
+    group = torch.distributed.new_group(backend="gloo", timeout=TRACKING_PATIENCE)
+    try:
+        yield
+        torch.distributed.barrier(group)
+    finally:
+        torch.distributed.destroy_process_group(group)
+
+
+@contextmanager
+def only_run(folder: Path) -> Iterator[None]:
+    """For the length of a block, no other program trains in `folder`: a second would mix its checkpoints with these.
+
+    The lock, `<folder>.lock`, is the operating system's and ends with the process, however that ends; the file goes
+    with the block. Of the processes of one run the first holds it.
+
+    Raises:
+        UserError: another program trains there.
+    """
+    if os.environ.get("RANK", "0") != "0":
+        yield
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    path = folder.with_name(f"{folder.name}.lock")
+    lock = filelock.FileLock(path, timeout=0)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        raise UserError(
+            f"another program is training in {folder}: wait for it, or give this run another name "
+            "(--set name=...) or another --workspace"
+        ) from None
+    try:
+        yield
+    finally:
+        # Before the release: who has opened the file meanwhile sees that it is gone, and does not take it for the lock.
+        path.unlink(missing_ok=True)
+        lock.release()
+
+
+class StoppedBySignal(UserError):
+    """The run was asked to stop and has saved its state; the same command goes on from there.
+
+    Attributes:
+        status: what the command line exits with: 75 for SIGTERM ("try again", sysexits.h), 130 for Ctrl-C.
+    """
+
+    prefix = ""
+
+    def __init__(self, number: int, message: str) -> None:
+        super().__init__(message)
+        self.status = STATUS_STOPPED[signal.Signals(number)]
+
+
+class StopRequest:
+    """Remembers the first SIGTERM or SIGINT while it is entered; a second Ctrl-C interrupts at once.
+
+    Attributes:
+        number: of the signal that came, None before.
+    """
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+        self._before: dict[int, object] = {}
+        self._alone = int(os.environ.get("WORLD_SIZE", "1")) == 1
+
+    def __enter__(self) -> StopRequest:
+        for number in STATUS_STOPPED:
+            self._before[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+        if self.number is not None and not self._alone:
+            # torchrun ends all its processes as soon as the first is done.
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        # torchrun passes a Ctrl-C on to processes that have had it from the terminal already.
+        if self.number is not None and number == signal.SIGINT and self._alone:
+            raise KeyboardInterrupt
+        if self.number is None:
+            self.number = number

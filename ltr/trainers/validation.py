@@ -1,21 +1,24 @@
-"""What a training run is judged by between epochs: losses on held-out crops, and the IoU that refinement reaches."""
+"""What a run is judged by between epochs: losses and refined IoU on held-out crops, and a few tracked sequences."""
 
 from __future__ import annotations
 
+import dataclasses
+import sys
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from ltr.actors.base import Actor, Batch
 from ltr.actors.energy import BoxEnergy
+from ltr.actors.tracking import Actor, Batch
+from ltr.admin.checkpoint import save_network
 from ltr.data.loader import EpochLoader, to_device
 from ltr.ebm.ascent import gradient_ascent
 from ltr.errors import UserError
 from ltr.ops.boxes import iou
-from ltr.train_settings.recipe import Refinement
+from ltr.train_settings.recipe import Recipe, Refinement
 from ltr.trainers.processes import sum_of
-from ltr.trainers.state import seeded_generator
+from ltr.trainers.run import PrepareTracking, Track, Training, seeded_generator
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -57,7 +60,7 @@ def validate(
     refinement: Refinement,
     seed: int,
     device: torch.device,
-    processes: Accelerator | None = None,
+    accelerator: Accelerator | None = None,
 ) -> dict[str, float]:
     """Means over the validation batches: every statistic of the actor, and `iou/start`, `iou/refined`.
 
@@ -66,12 +69,12 @@ def validate(
 
     Args:
         seed: the recipe's, plus one, so that no training step draws the same.
-        processes: that share the batches; None for this one alone.
+        accelerator: of the processes that share the batches; None for this one alone.
 
     Raises:
         ValueError: fewer batches than processes.
     """
-    rank, world = (processes.process_index, processes.num_processes) if processes else (0, 1)
+    rank, world = (accelerator.process_index, accelerator.num_processes) if accelerator else (0, 1)
     own = range(loader.batches.total)[rank::world]
     if loader.batches.total < world:
         raise UserError(f"{world} processes cannot share {loader.batches.total} validation batches")
@@ -82,16 +85,16 @@ def validate(
     try:
         for number, batch in zip(own, loader):
             moved = to_device(batch, device)
-            for name, value in _figures(actor, moved, refinement, seeded_generator(seed, 0, number, device)).items():
+            for name, value in _metrics(actor, moved, refinement, seeded_generator(seed, 0, number, device)).items():
                 sums[name] = sums.get(name, 0.0) + float(value)
     finally:
         for module, mode in modes.items():
             module.training = mode
-    totals = sum_of(processes, sums, device) if processes else sums
+    totals = sum_of(accelerator, sums, device) if accelerator else sums
     return {name: total / loader.batches.total for name, total in totals.items()}
 
 
-def _figures(actor: Actor, batch: Batch, refinement: Refinement, generator: torch.Generator) -> dict[str, Tensor]:
+def _metrics(actor: Actor, batch: Batch, refinement: Refinement, generator: torch.Generator) -> dict[str, Tensor]:
     values = dict(actor(batch, generator).statistics)
     energy = actor.energy_of(batch)
     boxes = batch["test_boxes"].flatten(0, 1)
@@ -99,3 +102,40 @@ def _figures(actor: Actor, batch: Batch, refinement: Refinement, generator: torc
     values["iou/start"] = iou(start, boxes.unsqueeze(1)).mean()
     values["iou/refined"] = iou(refine(energy, start, refinement), boxes).mean()
     return values
+
+
+def find_tracking(recipe: Recipe, prepare: PrepareTracking | None) -> Track | None:
+    """How to track for validation; None where the recipe does not ask for it.
+
+    Args:
+        prepare: checks a recipe's `TrackingValidation` and returns how to track, such as
+            `pytracking.evaluation.training_validation.prepare`; `ltr` itself cannot track.
+
+    Raises:
+        ValueError: the recipe asks for tracking and `prepare` is None, it names a tracker, data set or sequence that
+            there is not, or it keeps the best network by a tracking metric but never tracks.
+    """
+    settings = recipe.tracking
+    if not settings.interval:
+        if recipe.best_metric.startswith("tracking/"):
+            raise UserError(f"best_metric={recipe.best_metric} needs tracking.interval, which is 0")
+        return None
+    if prepare is None:
+        raise UserError(
+            f"tracking.interval={settings.interval} needs a way to track: pass prepare_tracking to train(), such as "
+            "pytracking.evaluation.training_validation.prepare"
+        )
+    return prepare(dataclasses.replace(settings, parameter=settings.parameter or recipe.name))
+
+
+def tracked(training: Training) -> dict[str, float]:
+    """Metrics of the tracked sequences. A tracker that fails is reported, and training goes on."""
+    assert training.track is not None
+    network = training.folder / "tracking" / "network.safetensors"
+    save_network(network, training.judged.net, training.recipe.network)
+    try:
+        metrics = training.track(network, network.parent)
+    except (ValueError, RuntimeError, OSError) as error:
+        print(f"tracking for validation failed, training goes on: {error}", file=sys.stderr)
+        return {}
+    return {f"tracking/{name}": value for name, value in metrics.items()}

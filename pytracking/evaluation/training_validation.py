@@ -1,15 +1,16 @@
-"""Tracking for training: figures of a half-trained network on a few sequences.
+"""Tracking for training: metrics of a half-trained network on a few sequences.
 
-Registered under the entry point group `ebm_tracking.tracking_validation`, by which `ltr.trainers` finds `prepare`.
+`prepare` is what `ltr.trainers.loop.train` takes as its `prepare_tracking`.
 """
 
 from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 from ltr.errors import UserError
+from ltr.train_settings.recipe import TrackingValidation
+from ltr.trainers.run import Track
 from pytracking.analysis.extract import extract_scores
 from pytracking.evaluation.data import Sequence
 from pytracking.evaluation.datasets import get_dataset
@@ -18,34 +19,7 @@ from pytracking.evaluation.tracker import TrackerRun
 from pytracking.registry import load_parameters
 
 
-class Settings(Protocol):
-    """What a recipe says of its tracking validation (`ltr.train_settings.recipe.TrackingValidation`)."""
-
-    @property
-    def tracker(self) -> str:
-        """Name of the tracker."""
-
-    @property
-    def parameter(self) -> str:
-        """Name of its parameters."""
-
-    @property
-    def dataset(self) -> str:
-        """An evaluation data set."""
-
-    @property
-    def sequences(self) -> tuple[str, ...]:
-        """Names of its sequences; all of them where empty."""
-
-
-class Track(Protocol):
-    """Figures of a network, `track` without its settings."""
-
-    def __call__(self, network_file: Path, folder: Path) -> dict[str, float]:
-        """See `track`."""
-
-
-def prepare(settings: Settings) -> Track:
+def prepare(settings: TrackingValidation) -> Track:
     """`track` for these settings, which are checked now, before hours of training.
 
     Raises:
@@ -59,7 +33,7 @@ def prepare(settings: Settings) -> Track:
     return partial(track, settings=settings)
 
 
-def track(network_file: Path, folder: Path, settings: Settings) -> dict[str, float]:
+def track(network_file: Path, folder: Path, settings: TrackingValidation) -> dict[str, float]:
     """Track the sequences with a network, and evaluate the boxes under the protocol `pytracking`.
 
     Args:
@@ -83,16 +57,16 @@ def track(network_file: Path, folder: Path, settings: Settings) -> dict[str, flo
         scores = extract_scores([run], sequences, results)
     except UserError as error:
         raise ValueError(str(error)) from error
-    figures = {
+    metrics = {
         "auc": scores.auc,
         "op50": scores.overlap_precision(0.5),
         "precision": scores.precision_figure,
         "norm_precision": scores.norm_precision_figure,
     }
-    return {**{name: float(scores.mean(value)[0]) for name, value in figures.items()}, "fps": float(scores.fps[0])}
+    return {**{name: float(scores.mean(value)[0]) for name, value in metrics.items()}, "fps": float(scores.fps[0])}
 
 
-def _sequences(settings: Settings) -> list[Sequence]:
+def _sequences(settings: TrackingValidation) -> list[Sequence]:
     sequences = get_dataset(settings.dataset, sequences=list(settings.sequences) or None)
     for sequence in sequences:
         if not sequence.has_ground_truth:

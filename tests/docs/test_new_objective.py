@@ -12,7 +12,7 @@ from tiny_tracking import tiny_atomnet
 from tiny_training import BrightSquares, tiny_recipe
 
 from ltr import run_training
-from ltr.actors.atom import AtomActor
+from ltr.actors.tracking import Actor
 from ltr.data.loader import make_loader
 from ltr.data.processing import CropProcessing, CropSettings
 from ltr.data.sampler import TrackingSampler
@@ -50,7 +50,7 @@ def test_it_teaches_a_box_head_to_rank(example):
         num_train_frames=1,
         num_test_frames=1,
     )
-    actor = AtomActor(tiny_atomnet().train(), BoxSettings("ranking", {"slope": 2.0, "num_samples": 32}, weight=1.0))
+    actor = Actor(tiny_atomnet().train(), BoxSettings("ranking", {"slope": 2.0, "num_samples": 32}, weight=1.0))
     optimiser = torch.optim.Adam(actor.net.bb_regressor.parameters(), 1e-2)
     generator = torch.Generator().manual_seed(0)
     misranked = []

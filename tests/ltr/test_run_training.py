@@ -65,7 +65,7 @@ def test_drawn_proposals_are_those_of_the_objective(monkeypatch):
 
 
 def test_the_status_says_what_stopped_a_run(command, monkeypatch, capsys):
-    monkeypatch.setattr(loop, "forward_backward", loop.forward_backward)
+    monkeypatch.setattr(loop, "set_up", loop.set_up)
     poison(2)
     assert command("--set", "epochs=1") == 3
     assert capsys.readouterr().err.startswith("error: the loss is not finite at step 2")

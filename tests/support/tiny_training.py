@@ -11,12 +11,13 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from ltr.actors.tracking import StepOutput
 from ltr.admin.model_constructor import NetworkConstructor
 from ltr.dataset.base import SequenceInfo
 from ltr.errors import ImageError
@@ -32,7 +33,7 @@ from ltr.train_settings.recipe import (
     with_changes,
 )
 from ltr.trainers import loop
-from ltr.trainers.settings import RunSettings
+from ltr.trainers.run import RunSettings, Training
 
 
 class BrightSquares:
@@ -146,15 +147,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def poison(step: int) -> None:
     """From now on, the losses of a step (counted from 1) are not a number."""
-    original = loop.forward_backward
 
-    def poisoned(training, micro_batch, batch):
-        output = original(training, micro_batch, batch)
-        if training.state.step + 1 == step:
-            output = output._replace(loss=output.loss * float("nan"))
-        return output
+    def poisoned(training, output):
+        return output._replace(loss=output.loss * float("nan")) if training.step + 1 == step else output
 
-    loop.forward_backward = poisoned
+    at_every_loss(poisoned)
+
+
+def at_every_loss(change: Callable[[Training, StepOutput], StepOutput]) -> None:
+    """From now on, what a training's actor answers in a step goes through `change`."""
+    original = loop.set_up
+
+    def set_up(*arguments):
+        training = original(*arguments)
+        training.actor.register_forward_hook(
+            lambda actor, _, output: change(training, output) if actor.training else output
+        )
+        return training
+
+    loop.set_up = set_up
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ from dataclasses import replace
 from ltr.admin.model_constructor import NetworkConstructor
 from ltr.train_settings.dimp import dimp50
 from ltr.train_settings.recipe import BoxSettings, OptimiserSettings, Recipe
-from ltr.trainers.loop import RunSettings, train
 
 
 def recipe() -> Recipe:
@@ -27,8 +26,3 @@ def recipe() -> Recipe:
         optimiser=OptimiserSettings({"bb_regressor": 1e-3}),
         batch_size=64,
     )
-
-
-def run(settings: RunSettings) -> None:
-    """Train it."""
-    train(recipe(), settings)

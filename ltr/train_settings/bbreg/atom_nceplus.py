@@ -6,14 +6,8 @@ from dataclasses import replace
 
 from ltr.train_settings.bbreg import atom
 from ltr.train_settings.recipe import BoxSettings, Recipe, Refinement
-from ltr.trainers.loop import RunSettings, train
 
 
 def recipe() -> Recipe:
     """The recipe."""
     return replace(atom.recipe(), name="atom_nceplus", box=BoxSettings("nceplus", weight=1.0), refinement=Refinement())
-
-
-def run(settings: RunSettings) -> None:
-    """Train it."""
-    train(recipe(), settings)

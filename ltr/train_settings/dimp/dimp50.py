@@ -16,7 +16,6 @@ from ltr.train_settings.recipe import (
     Recipe,
     Refinement,
 )
-from ltr.trainers.loop import RunSettings, train
 
 FEATURE_SIZE = 18
 SEARCH_AREA = 5.0
@@ -70,8 +69,3 @@ def recipe() -> Recipe:
         validation_interval=5,
         refinement=Refinement(steps=5, step_length=1.0, space="absolute"),
     )
-
-
-def run(settings: RunSettings) -> None:
-    """Train it."""
-    train(recipe(), settings)

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from ltr.train_settings.dimp import dimp_nceplus_lite
 from ltr.train_settings.recipe import BoxSettings, Recipe, Refinement
-from ltr.trainers.loop import RunSettings, train
 
 
 def recipe() -> Recipe:
@@ -18,8 +17,3 @@ def recipe() -> Recipe:
         # DiMP-50's, not chosen for this network.
         refinement=Refinement(steps=5, step_length=1.0, space="absolute"),
     )
-
-
-def run(settings: RunSettings) -> None:
-    """Train it."""
-    train(recipe(), settings)

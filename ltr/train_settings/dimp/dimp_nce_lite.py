@@ -6,14 +6,8 @@ from dataclasses import replace
 
 from ltr.train_settings.dimp import dimp_nceplus_lite
 from ltr.train_settings.recipe import BoxSettings, Recipe
-from ltr.trainers.loop import RunSettings, train
 
 
 def recipe() -> Recipe:
     """The recipe."""
     return replace(dimp_nceplus_lite.recipe(), name="dimp_nce_lite", box=BoxSettings("nce", weight=1.0))
-
-
-def run(settings: RunSettings) -> None:
-    """Train it."""
-    train(recipe(), settings)

@@ -16,7 +16,6 @@ from ltr.train_settings.recipe import (
     Recipe,
     Refinement,
 )
-from ltr.trainers.loop import RunSettings, train
 
 FEATURE_SIZE = 16
 SEARCH_AREA = 5.0
@@ -71,8 +70,3 @@ def recipe() -> Recipe:
         # Chosen by experiments.refinement_choice.
         refinement=Refinement(step_length=(5e-4, 2e-3)),
     )
-
-
-def run(settings: RunSettings) -> None:
-    """Train it."""
-    train(recipe(), settings)

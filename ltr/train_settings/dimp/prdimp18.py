@@ -7,7 +7,6 @@ from dataclasses import replace
 from ltr.admin.model_constructor import NetworkConstructor
 from ltr.train_settings.dimp import prdimp50
 from ltr.train_settings.recipe import Recipe
-from ltr.trainers.loop import RunSettings, train
 
 
 def recipe() -> Recipe:
@@ -15,8 +14,3 @@ def recipe() -> Recipe:
     base = prdimp50.recipe()
     arguments = {**base.network.arguments, "out_feature_dim": 256}
     return replace(base, name="prdimp18", network=NetworkConstructor("klcedimpnet18", arguments), batch_size=26)
-
-
-def run(settings: RunSettings) -> None:
-    """Train it."""
-    train(recipe(), settings)

@@ -10,7 +10,6 @@ from dataclasses import replace
 from ltr.admin.model_constructor import NetworkConstructor
 from ltr.train_settings.dimp import dimp50
 from ltr.train_settings.recipe import BoxSettings, ClassifierSettings, OptimiserSettings, Recipe, Refinement
-from ltr.trainers.loop import RunSettings, train
 
 
 def recipe() -> Recipe:
@@ -36,8 +35,3 @@ def recipe() -> Recipe:
         optimiser=OptimiserSettings({"classifier": 1e-3, "bb_regressor": 1e-3, "feature_extractor": 2e-5}),
         refinement=Refinement(),
     )
-
-
-def run(settings: RunSettings) -> None:
-    """Train it."""
-    train(recipe(), settings)

@@ -10,7 +10,6 @@ from dataclasses import replace
 from ltr.admin.model_constructor import NetworkConstructor
 from ltr.train_settings.dimp import dimp50
 from ltr.train_settings.recipe import BoxSettings, ClassifierSettings, OptimiserSettings, Recipe, Refinement
-from ltr.trainers.loop import RunSettings, train
 
 FEATURE_SIZE = 22
 SEARCH_AREA = 6.0
@@ -47,8 +46,3 @@ def recipe() -> Recipe:
         batch_size=20,
         refinement=Refinement(),
     )
-
-
-def run(settings: RunSettings) -> None:
-    """Train it."""
-    train(recipe(), settings)

@@ -12,10 +12,7 @@ from tiny_tracking import tiny_atomnet, tiny_dimpnet
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from ltr.actors.atom import AtomActor
-from ltr.actors.base import Actor, StepOutput
-from ltr.actors.dimp import DiMPActor
-from ltr.actors.factory import make_actor
+from ltr.actors.tracking import Actor, DiMPActor, StepOutput, make_actor
 from ltr.ebm.objectives import kl_grid
 from ltr.ops.labels import gaussian_label_density
 from ltr.run_training import load_recipe
@@ -52,7 +49,7 @@ def generator() -> torch.Generator:
 @pytest.mark.parametrize("kind", ["dimp", "atom"])
 def test_a_step_of_every_objective_has_a_loss_its_parts_and_gradients_in_the_box_head(kind, objective):
     settings = box(objective, weight=0.5)
-    actor: Actor = AtomActor(tiny_atomnet(), settings)
+    actor: Actor = Actor(tiny_atomnet(), settings)
     if kind == "dimp":
         actor = DiMPActor(tiny_dimpnet(), settings, CLASSIFIER)
     output = actor(batch(), generator())
@@ -81,7 +78,7 @@ def test_a_step_of_every_objective_has_a_loss_its_parts_and_gradients_in_the_box
 
 
 def test_the_generator_decides_the_box_samples():
-    actor = AtomActor(tiny_atomnet(), box("nceplus"))
+    actor = Actor(tiny_atomnet(), box("nceplus"))
     first, second = (float(actor(batch(), generator()).loss.detach()) for _ in range(2))
     assert first == second
     assert first != float(actor(batch(), torch.Generator().manual_seed(1)).loss.detach())
@@ -133,16 +130,16 @@ def test_wrong_settings_are_refused():
     with pytest.raises(ValueError, match="'hinge' or 'kl', not 'mse'"):
         DiMPActor(tiny_dimpnet(), box("nce"), ClassifierSettings(0.05, loss="mse"))
     with pytest.raises(ValueError, match="unknown precision 'fp8'; did you mean"):
-        AtomActor(tiny_atomnet(), box("nce"), precision="fp8")
+        Actor(tiny_atomnet(), box("nce"), precision="fp8")
     with pytest.raises(ValueError, match="did you mean 'nceplus'"):
-        AtomActor(tiny_atomnet(), BoxSettings("ncepluss"))
+        Actor(tiny_atomnet(), BoxSettings("ncepluss"))
 
 
 def test_the_actor_follows_from_the_recipe_and_its_network():
     dimp, atom = load_recipe(["dimp50"]), load_recipe(["atom"])
     assert isinstance(make_actor(dimp, tiny_dimpnet()), DiMPActor)
     made = make_actor(with_changes(atom, ["precision=bf16"]), tiny_atomnet())
-    assert isinstance(made, AtomActor) and made.precision == "bf16"
+    assert isinstance(made, Actor) and made.precision == "bf16"
     with pytest.raises(ValueError, match="'atom' has no classifier settings"):
         make_actor(atom, tiny_dimpnet())
     with pytest.raises(ValueError, match="'dimp50' has classifier settings"):
@@ -154,7 +151,7 @@ def test_the_actor_follows_from_the_recipe_and_its_network():
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_half_precision_stays_close(precision):
     net = tiny_atomnet()
-    full, half = (AtomActor(net, box("iou"), chosen)(batch(), generator()).loss for chosen in ("fp32", precision))
+    full, half = (Actor(net, box("iou"), chosen)(batch(), generator()).loss for chosen in ("fp32", precision))
     assert half.dtype == torch.float32
     torch.testing.assert_close(half, full, rtol=0.02, atol=0.01)
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from tiny_tracking import tiny_atomnet
 
-from ltr.actors.apart import boxes_apart
-from ltr.actors.atom import AtomActor
+from ltr.actors.energy import independent_boxes
+from ltr.actors.tracking import Actor
 from ltr.ebm.methods import METHODS
 from ltr.train_settings.recipe import BoxSettings
 
@@ -21,21 +21,21 @@ def batch() -> dict[str, torch.Tensor]:
     return found
 
 
-def actor_of(objective: str) -> AtomActor:
+def actor_of(objective: str) -> Actor:
     few = {"sm": {}, "mlmcmc": {"num_samples": 4, "steps": 1}}.get(objective, {"num_samples": 4})
-    actor = AtomActor(tiny_atomnet(), BoxSettings(objective, few))
+    actor = Actor(tiny_atomnet(), BoxSettings(objective, few))
     actor.net.bb_regressor.train()
     return actor
 
 
-def scored_alone(actor: AtomActor, apart: bool) -> bool:
+def scored_alone(actor: Actor, apart: bool) -> bool:
     energy = actor.energy_of(batch())
     generator = torch.Generator().manual_seed(0)
     points = energy.annotation[:, None] + 0.3 * torch.randn(len(energy.annotation), 6, 4, generator=generator)
     if not apart:
         few, many = energy(points[:, :3]), energy(points)[:, :3]
     else:
-        with boxes_apart(actor.net.bb_regressor, energy, generator):
+        with independent_boxes(actor.net.bb_regressor, energy, generator):
             few, many = energy(points[:, :3]), energy(points)[:, :3]
     return torch.allclose(few, many, atol=1e-7 + 1e-4 * float(many.abs().max().detach()))
 

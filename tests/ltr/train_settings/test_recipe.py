@@ -99,7 +99,7 @@ def test_weights_that_cannot_be_fetched_are_one_line(capsys, monkeypatch, tmp_pa
 
     monkeypatch.setattr("torch.hub.download_url_to_file", offline)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setattr("ltr.trainers.loop.make_sampler", lambda *arguments: range(40))
+    monkeypatch.setattr("ltr.trainers.loop.make_samplers", lambda recipe: (range(40), range(40)))
     assert main(["dimp_nceplus", "--workspace", str(tmp_path), "--device", "cpu"]) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: cannot download the ImageNet weights of resnet50")

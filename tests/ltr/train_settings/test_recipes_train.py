@@ -13,15 +13,16 @@ import torch
 from mini_training_sets import make_all, set_environment
 from tiny_networks import make_networks_narrow
 
-from ltr.actors.factory import make_actor
+from ltr.actors.tracking import make_actor
 from ltr.admin.checkpoint import load_network
 from ltr.data.loader import make_loader
 from ltr.run_training import load_recipe, recipes
 from ltr.train_settings.recipe import Recipe, with_changes
-from ltr.train_settings.sources import open_sources
+from ltr.train_settings.sources import open_groups
 from ltr.trainers.checkpoints import checkpoints
-from ltr.trainers.loop import RunSettings, make_sampler, train
+from ltr.trainers.loop import RunSettings, train
 from ltr.trainers.optimisation import make_optimiser
+from ltr.trainers.run import make_samplers
 
 SMALL = [
     "network.arguments.backbone_pretrained=False",
@@ -42,7 +43,7 @@ SHORT = [
 
 @pytest.fixture(scope="module")
 def copies(tmp_path_factory):
-    return make_all(tmp_path_factory.mktemp("data")), functools.cache(open_sources)
+    return make_all(tmp_path_factory.mktemp("data")), functools.cache(open_groups)
 
 
 @pytest.fixture
@@ -50,7 +51,7 @@ def data(copies, monkeypatch):
     """Miniature data sets, each opened once for all recipes; no pictures of curves, which would take the most time."""
     variables, open_once = copies
     set_environment(monkeypatch, variables)
-    monkeypatch.setattr("ltr.trainers.training.open_sources", open_once)
+    monkeypatch.setattr("ltr.trainers.run.open_groups", open_once)
     monkeypatch.setattr("ltr.trainers.loop.draw_curves", lambda *arguments: None)
 
 
@@ -111,7 +112,7 @@ def test_the_real_network_takes_a_step_in_which_every_trained_parameter_has_a_gr
     net = recipe.network.build()
     actor = make_actor(recipe, net)
     make_optimiser(net, recipe.optimiser)
-    sampler = make_sampler(recipe, recipe.data.train, 2, recipe.seed)
+    sampler, _ = make_samplers(with_changes(recipe, ["data.samples_per_epoch=2"]))
     (batch,) = make_loader(sampler, 2, 0)
     output = actor.train()(batch, torch.Generator().manual_seed(0))
     assert output.loss.isfinite()

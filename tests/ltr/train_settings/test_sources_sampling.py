@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from tiny_training import tiny_recipe
 
-from ltr.trainers.training import make_sampler
+from ltr.trainers.run import make_sampler
 
 
 def test_the_sampling_mode_reaches_the_sampler(monkeypatch):

@@ -7,15 +7,15 @@ import signal
 
 import pytest
 import torch
-from tiny_training import launch, tiny_recipe
+from tiny_training import at_every_loss, launch, tiny_recipe
 
 from ltr.admin.checkpoint import load_network, load_training_state
 from ltr.run_training import exit_status
 from ltr.train_settings.recipe import with_changes
 from ltr.trainers import loop
 from ltr.trainers.checkpoints import checkpoints
+from ltr.trainers.log import read_log
 from ltr.trainers.loop import RunSettings, train
-from ltr.trainers.run_log import read_log
 
 CHANGES = ("micro_batches=2", "optimiser.learning_rates.feature_extractor=1e-4", "optimiser.ema_decay=0.9")
 SETS = [word for change in CHANGES for word in ("--set", change)]
@@ -76,7 +76,8 @@ def test_a_run_that_was_stopped_is_the_run_without_a_stop_bit_for_bit(how, ended
         assert ended[how][0] == -signal.SIGKILL, ended[how]
     else:
         with monkeypatch.context() as patch:
-            patch.setattr(loop, "forward_backward", signalling(getattr(signal, how), step=5))
+            patch.setattr(loop, "set_up", loop.set_up)
+            at_every_loss(signalling(getattr(signal, how), step=5))
             assert exit_status(lambda: finish(how)) == {"SIGTERM": 75, "SIGINT": 130}[how]
         assert f"stopped by {how} after step 5, which is saved" in capsys.readouterr().err
     done = load_training_state(checkpoints(whole.parents[2] / how / "tiny")[-1])["step"]
@@ -89,19 +90,18 @@ def test_a_run_that_was_stopped_is_the_run_without_a_stop_bit_for_bit(how, ended
     assert len(logged(resumed)) == 12
     last = [load_training_state(checkpoints(path.parent)[-1]) for path in (whole, resumed)]
     assert last[0]["best"] == last[1]["best"]
-    averages = [state["average"]["average"] for state in last]
-    assert averages[0]
+    averages = [state["average"] for state in last]
+    assert int(averages[0]["n_averaged"]) == 9
     assert all(torch.equal(averages[0][key], averages[1][key]) for key in averages[0])
 
 
 def signalling(number, step):
-    """`forward_backward` that sends this process a signal in the middle of a step."""
-    original = loop.forward_backward
+    """Sends this process a signal in the middle of a step."""
 
-    def sending(training, micro_batch, batch):
-        if training.state.step + 1 == step and micro_batch == 0:
+    def sending(training, output):
+        if training.step + 1 == step:
             os.kill(os.getpid(), number)
-        return original(training, micro_batch, batch)
+        return output
 
     return sending
 

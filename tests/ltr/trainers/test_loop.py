@@ -9,14 +9,14 @@ import pytest
 import torch
 from tiny_training import poison, tiny_recipe
 
-from ltr.actors.factory import make_actor
+from ltr.actors.tracking import make_actor
 from ltr.admin.checkpoint import CheckpointError, load_network, load_training_state
 from ltr.errors import SampleError
 from ltr.train_settings.recipe import TrackingValidation, with_changes
 from ltr.trainers import loop
 from ltr.trainers.checkpoints import checkpoints
+from ltr.trainers.log import read_log
 from ltr.trainers.loop import NonFiniteLossError, RunSettings, train
-from ltr.trainers.run_log import read_log
 
 ONE_EPOCH = {"epochs": 1, "optimiser.schedule": "step"}
 
@@ -119,7 +119,7 @@ def test_a_full_disk_is_one_error_and_leaves_older_checkpoints_whole(recipe, tmp
 
 
 def test_a_non_finite_loss_stops_and_keeps_batch_and_state(recipe, tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "forward_backward", loop.forward_backward)
+    monkeypatch.setattr(loop, "set_up", loop.set_up)
     poison(5)
     changed = replace(recipe, micro_batches=2)
     with pytest.raises(NonFiniteLossError, match=r"loss is not finite at step 5, epoch 2: .*squares:square"):
@@ -134,7 +134,7 @@ def test_a_non_finite_loss_stops_and_keeps_batch_and_state(recipe, tmp_path, mon
 
 def test_a_gradient_that_is_not_finite_stops_too(recipe, tmp_path, monkeypatch):
     def infinite(optimiser, limit):
-        return torch.tensor(float("inf"))
+        return {"gradient_norm": torch.tensor(float("inf"))}
 
     monkeypatch.setattr(loop, "clip_gradients", infinite)
     with pytest.raises(NonFiniteLossError, match=r"gradient \(all losses are finite\)"):
@@ -161,20 +161,20 @@ def test_sequences_are_tracked_with_the_averaged_weights(recipe, tmp_path):
 
         return track
 
-    changed = with_changes(recipe, ["tracking.interval=2", "optimiser.ema_decay=0.5", "best_figure=tracking/auc"])
+    changed = with_changes(recipe, ["tracking.interval=2", "optimiser.ema_decay=0.5", "best_metric=tracking/auc"])
     result = train(changed, settings(tmp_path), prepare)
     found = [line.get("tracking/auc") for line in read_log(result.parent) if line["kind"] == "validation"]
     assert found == [None, 61.5, None]
-    average = load_training_state(checkpoints(result.parent)[-1])["average"]["average"]
-    assert all(torch.equal(seen[1][name], value) for name, value in average.items() if name in seen[1])
+    average = load_training_state(checkpoints(result.parent)[-1])["average"]
+    assert all(torch.equal(value, average[f"module.{name}"]) for name, value in seen[1].items())
     assert same(seen[1], weights(result))
     assert same(seen[0], weights(result.parent / "best_network.safetensors"))
 
 
 def test_settings_that_do_not_fit_are_refused_before_training(recipe, tmp_path):
     for change, message in (
-        ("best_figure=iou/refind", "did you mean 'iou/refined'"),
-        ("best_figure=tracking/auc", "needs tracking.interval"),
+        ("best_metric=iou/refind", "did you mean 'iou/refined'"),
+        ("best_metric=tracking/auc", "needs tracking.interval"),
         ("batch_norm=sync", None),
         ("data.samples_per_epoch=3", "fewer than the batch size"),
     ):
@@ -202,7 +202,7 @@ def test_scaled_gradients_train_the_same_and_the_scale_is_resumed(recipe, tmp_pa
     assert load_training_state(last)["scaler"] == state["scaler"]
 
     def overflowing(optimiser, limit):
-        return torch.tensor(float("inf"))
+        return {"gradient_norm": torch.tensor(float("inf"))}
 
     monkeypatch.setattr(loop, "clip_gradients", overflowing)
     assert train(replace(changed, name="overflow"), run).exists()

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from tiny_training import tiny_recipe
 
 from ltr.trainers.loop import RunSettings, train
-from ltr.trainers.only_run import only_run
+from ltr.trainers.processes import only_run
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from ltr.trainers.only_run import only_run
+from ltr.trainers.processes import only_run
 with only_run(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(600)
@@ -35,4 +36,13 @@ def test_a_second_training_in_a_folder_is_refused_until_the_first_has_died(tmp_p
         finally:
             holder.kill()
     with only_run(tmp_path / "tiny"):
-        pass
+        assert (tmp_path / "tiny.lock").exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_lock_stays_behind_a_run_that_cannot_start(tmp_path, monkeypatch):
+    recipe = tiny_recipe(monkeypatch)
+    wrong = replace(recipe, batch_norm="sync", data=replace(recipe.data, samples_per_epoch=1))
+    with pytest.raises(ValueError, match="fewer than the batch size"):
+        train(wrong, RunSettings(workspace=tmp_path, device="cpu", num_workers=0))
+    assert list(tmp_path.iterdir()) == []

@@ -10,9 +10,8 @@ from torch import nn
 from ltr.train_settings.recipe import OptimiserSettings
 from ltr.trainers.batch_norm import StepStatistics, set_train_mode, synchronise
 from ltr.trainers.optimisation import (
-    WeightAverage,
+    average_weights,
     clip_gradients,
-    gradient_norms,
     make_optimiser,
     rate_factor,
     set_rates,
@@ -64,45 +63,37 @@ def test_gradients_are_measured_a_group_and_clipped_together():
     optimiser = make_optimiser(net, OptimiserSettings({"a": 1.0, "b": 1.0}))
     net["a"].weight.grad = torch.tensor([[12.0]])
     net["b"].weight.grad = torch.tensor([[3.0, 4.0]])
-    assert {name: float(value) for name, value in gradient_norms(optimiser).items()} == {"a": 12.0, "b": 5.0}
-    assert float(clip_gradients(optimiser, 0)) == pytest.approx(13)
-    assert float(net["a"].weight.grad) == 12
-    assert float(clip_gradients(optimiser, 1.3)) == pytest.approx(13)
-    assert float(net["a"].weight.grad) == pytest.approx(1.2, rel=1e-5)
+    norms = {"gradient_norm": 13.0, "gradient_norm/a": 12.0, "gradient_norm/b": 5.0}
+    for limit, left in ((0, 12.0), (20.0, 12.0), (1.3, 1.2)):
+        assert {name: float(value) for name, value in clip_gradients(optimiser, limit).items()} == pytest.approx(norms)
+        assert float(net["a"].weight.grad) == pytest.approx(left, rel=1e-5)
 
 
 def test_averaged_weights_have_their_closed_form():
-    net = nn.Linear(1, 1, bias=False)
-    net.weight.data.fill_(5.0)
-    average = WeightAverage(net, 0.6)
-    wanted, seen = 5.0, [2.0, -1.0, 7.0, 3.0] * 6
+    net = nn.Sequential(nn.Linear(1, 1, bias=False), nn.BatchNorm1d(1))
+    average = average_weights(net, 0.6)
+    wanted, seen = 0.0, [2.0, -1.0, 7.0, 3.0] * 6
     for n, value in enumerate(seen, 1):
-        net.weight.data.fill_(value)
-        average.update()
-        decay = min(0.6, n / (n + 9))
+        net[0].weight.data.fill_(value)
+        net[1].running_mean.fill_(value)
+        net[1].num_batches_tracked.fill_(n)
+        average.update_parameters(net)
+        decay = min(0.6, n / (n + 9)) if n > 1 else 0.0
         wanted = decay * wanted + (1 - decay) * value
     assert decay == 0.6
-    with average.applied():
-        assert net.weight.item() == pytest.approx(wanted, rel=1e-5)
-    assert net.weight.item() == seen[-1]
+    assert average.module[0].weight.item() == pytest.approx(wanted, rel=1e-5)
+    assert average.module[1].running_mean.item() == pytest.approx(wanted, rel=1e-5)
+    assert int(average.module[1].num_batches_tracked) == len(seen)
+    assert net[0].weight.item() == seen[-1]
 
-    again = WeightAverage(net, 0.6)
+    again = average_weights(net, 0.6)
     again.load_state_dict(average.state_dict())
-    average.update()
-    again.update()
-    assert torch.equal(again.average["weight"], average.average["weight"])
+    for each in (average, again):
+        each.update_parameters(net)
+    assert torch.equal(again.module[0].weight, average.module[0].weight)
+    assert average_weights(net, 0.0) is None
     with pytest.raises(ValueError, match="ema_decay"):
-        WeightAverage(net, 1.0)
-
-
-def test_without_a_decay_no_average_is_kept():
-    net = nn.Linear(1, 1)
-    average = WeightAverage(net, 0.0)
-    average.update()
-    assert average.average == {}
-    before = net.weight.clone()
-    with average.applied():
-        assert torch.equal(net.weight, before)
+        average_weights(net, 1.0)
 
 
 def test_running_statistics_of_a_step_are_the_mean_over_its_micro_batches():
@@ -122,7 +113,7 @@ def test_running_statistics_of_a_step_are_the_mean_over_its_micro_batches():
     before = {name: value.clone() for name, value in net.state_dict().items()}
     statistics.begin()
     net(parts[0])
-    statistics.restore()
+    statistics.add()
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
 
 

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-from types import SimpleNamespace
 
 import pytest
 from tiny_training import squares_recipe
 
 from ltr.admin.checkpoint import save_training_state
 from ltr.train_settings.recipe import with_changes
-from ltr.trainers import tracking_validation
 from ltr.trainers.checkpoints import checkpoint_file, checkpoints, delete_old, load_newest, set_aside
-from ltr.trainers.run_log import RunLog, read_log
-from ltr.trainers.state import micro_batch_seed
-from ltr.trainers.tracking_validation import find_tracking
+from ltr.trainers.log import RunLog, read_log
+from ltr.trainers.run import micro_batch_seed
+from ltr.trainers.validation import find_tracking
 
 
 def test_lines_after_the_resumed_step_and_a_half_written_one_are_dropped(tmp_path):
@@ -59,18 +57,11 @@ def test_seeds_of_micro_batches_are_written_down_and_differ():
     assert micro_batch_seed(0, 1, 2) == 1535930435702422785
 
 
-def test_a_registered_package_tracks_under_the_recipes_name(monkeypatch, capsys):
+def test_tracking_is_asked_for_under_the_recipes_name():
     recipe = with_changes(squares_recipe(), ["tracking.interval=1"])
     asked = []
-    entry = SimpleNamespace(
-        name="pytracking", load=lambda: lambda settings: asked.append(settings.parameter) or "track"
-    )
-    monkeypatch.setattr(tracking_validation, "entry_points", lambda group: [entry])
-    assert find_tracking(recipe) == "track"
+    assert find_tracking(recipe, lambda settings: asked.append(settings.parameter) or "track") == "track"
     assert asked == ["tiny"]
-
-    monkeypatch.setattr(tracking_validation, "entry_points", lambda group: [])
-    assert find_tracking(recipe) is None
-    assert "goes on without tracking" in capsys.readouterr().out
-    with pytest.raises(ValueError, match="no installed package registers"):
-        find_tracking(with_changes(recipe, ["best_figure=tracking/auc"]))
+    assert find_tracking(squares_recipe(), None) is None
+    with pytest.raises(ValueError, match=r"tracking\.interval=1 needs a way to track: pass prepare_tracking"):
+        find_tracking(recipe, None)

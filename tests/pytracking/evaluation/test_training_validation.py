@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points
+import pkgutil
 
 import pytest
 import torch
@@ -11,8 +11,8 @@ from tiny_tracking import square_video
 
 from ltr.admin.checkpoint import save_network
 from ltr.admin.model_constructor import NetworkConstructor
+from ltr.run_training import parser
 from ltr.train_settings.recipe import TrackingValidation
-from ltr.trainers.tracking_validation import GROUP
 from pytracking.evaluation.training_validation import prepare
 
 
@@ -70,6 +70,6 @@ def test_names_are_checked_before_training(videos, changes, message):
         prepare(chosen(**changes))
 
 
-def test_training_finds_it_by_its_entry_point():
-    (registered,) = {entry.value: entry for entry in entry_points(group=GROUP)}.values()
-    assert registered.load() is prepare
+def test_the_training_command_takes_it_unless_told_otherwise():
+    options = parser().parse_args(["dimp_nceplus_lite"])
+    assert pkgutil.resolve_name(options.track_with) is prepare
