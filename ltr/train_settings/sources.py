@@ -40,20 +40,8 @@ def folder_split(root: Path, split: str) -> list[str]:
     return [name for name in sequence_names(root) if split == "all" or in_split(name, split)]
 
 
-def _lasot(source: DataSource, seed: int) -> list[Weighted]:
-    return [(Lasot(dataset_path("lasot"), source.split), source.weight)]
-
-
-def _trackingnet(source: DataSource, seed: int) -> list[Weighted]:
-    return [(TrackingNet(dataset_path("trackingnet"), source.split), source.weight)]
-
-
-def _got10k(source: DataSource, seed: int) -> list[Weighted]:
-    return [(Got10k(dataset_path("got10k"), source.split), source.weight)]
-
-
-def _coco(source: DataSource, seed: int) -> list[Weighted]:
-    return [(Coco(dataset_path("coco"), source.split), source.weight)]
+def _official(reader: Callable[[Path, str], TrainingDataset]) -> Callable[[DataSource, int], list[Weighted]]:
+    return lambda source, seed: [(reader(dataset_path(source.name), source.split), source.weight)]
 
 
 def _coco_format(source: DataSource, seed: int) -> list[Weighted]:
@@ -82,10 +70,10 @@ def _lite(source: DataSource, seed: int) -> list[Weighted]:
 
 
 SOURCES: dict[str, Callable[[DataSource, int], list[Weighted]]] = {
-    "lasot": _lasot,
-    "trackingnet": _trackingnet,
-    "got10k": _got10k,
-    "coco": _coco,
+    "lasot": _official(Lasot),
+    "trackingnet": _official(TrackingNet),
+    "got10k": _official(Got10k),
+    "coco": _official(Coco),
     "coco_format": _coco_format,
     "composited": _composited,
     "folder": _folder,
