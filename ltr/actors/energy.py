@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ltr.ebm.noise import GaussianMixture
 from ltr.models.bbreg.box_head import BoxHead, Modulation
+from ltr.models.bbreg.closed_form import ClosedFormHead
 from ltr.ops.boxes import from_relative, to_relative
 
 # What the backbone and the box head may compute in.
@@ -57,6 +59,10 @@ class BoxEnergy:
         """Scores [N, M] of boxes [N, M, 4] (x, y, w, h) in crop pixels."""
         with half_precision(boxes.device, self.precision):
             return self.head.score(self.features, boxes).float()
+
+    def ascend(self, boxes: Tensor, **options: Any) -> tuple[Tensor, Tensor]:
+        """`gradient_ascent` of boxes [N, M, 4] (x, y, w, h) in crop pixels; the head in eval mode, in float32."""
+        return ClosedFormHead(self.head).ascend(self.features, boxes, **options)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -11,10 +12,19 @@ from ltr.errors import UserError
 from ltr.ops.boxes import from_relative, to_relative
 
 BoxEnergy = Callable[[Tensor], Tensor]
+ScoreAndGradient = Callable[[Tensor], tuple[Tensor, Tensor]]
+
+
+@runtime_checkable
+class EnergyWithGradient(Protocol):
+    """An energy that brings its gradient and needs no autograd."""
+
+    def score_and_gradient(self, boxes: Tensor) -> tuple[Tensor, Tensor]:
+        """Scores [B, M] of boxes [B, M, 4] (x, y, w, h), and the gradient [B, M, 4] of each in its box."""
 
 
 def gradient_ascent(
-    energy: BoxEnergy,
+    energy: BoxEnergy | EnergyWithGradient,
     boxes: Tensor,
     *,
     space: str = "relative",
@@ -31,7 +41,8 @@ def gradient_ascent(
     applied.
 
     Args:
-        energy: scores [B, M] of boxes [B, M, 4] (x, y, w, h) in crop pixels, differentiable in the boxes.
+        energy: scores [B, M] of boxes [B, M, 4] (x, y, w, h) in crop pixels, differentiable in the boxes, or an energy
+            that brings its gradient.
         boxes: [B, M, 4] the starts.
         space: 'relative': y <- y + step x gradient with y = [cx/sw, cy/sh, log w, log h];
             'absolute': y <- y + step x gradient x (w, h, w, h) with y = (x, y, w, h).
@@ -56,30 +67,43 @@ def gradient_ascent(
         raise UserError(f"steps must not be negative, is {steps}")
     if boxes.dim() != 3 or boxes.shape[2] != 4:
         raise UserError(f"boxes must have shape [B, M, 4], not {list(boxes.shape)}")
+    value_and_gradient = energy.score_and_gradient if isinstance(energy, EnergyWithGradient) else _by_autograd(energy)
+    control = step_factor if per_box_step_control else None
     boxes = boxes.detach()
     centre, size = step_length if isinstance(step_length, tuple) else (step_length, step_length)
-    step = boxes.new_tensor([centre, centre, size, size])
-    if space == "absolute":
-        return _climb(energy, boxes, _by_size, steps, step, decay, step_factor if per_box_step_control else None)
+    lengths = boxes.new_tensor([centre, centre, size, size])
+    with torch.no_grad():
+        if space == "absolute":
+            return _climb(value_and_gradient, boxes, _absolute_direction, steps, lengths, decay, control)
 
-    unit = boxes[:, :1, 2:] if normalise_size is None else normalise_size.detach()
+        unit = boxes[:, :1, 2:] if normalise_size is None else normalise_size.detach()
 
-    def relative_energy(points: Tensor) -> Tensor:
-        return energy(from_relative(points, unit))
+        def relative(points: Tensor) -> tuple[Tensor, Tensor]:
+            scores, gradient = value_and_gradient(from_relative(points, unit))
+            return scores, relative_gradient(gradient, points, unit)
 
-    points, scores = _climb(
-        relative_energy,
-        to_relative(boxes, unit),
-        _as_is,
-        steps,
-        step,
-        decay,
-        step_factor if per_box_step_control else None,
-    )
-    return from_relative(points, unit), scores
+        points, scores = _climb(relative, to_relative(boxes, unit), _as_is, steps, lengths, decay, control)
+        return from_relative(points, unit), scores
 
 
-def _by_size(gradient: Tensor, boxes: Tensor) -> Tensor:
+def relative_gradient(gradient: Tensor, points: Tensor, unit: Tensor) -> Tensor:
+    """The gradient [..., 4] in relative points [..., 4] of what has `gradient` [..., 4] in their boxes (x, y, w, h)."""
+    of_corner, of_size = gradient.split(2, dim=-1)
+    return torch.cat((of_corner * unit, torch.sub(of_size, of_corner, alpha=0.5) * points[..., 2:].exp()), dim=-1)
+
+
+def _by_autograd(energy: BoxEnergy) -> ScoreAndGradient:
+    def score_and_gradient(boxes: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.enable_grad():
+            leaf = boxes.detach().requires_grad_()
+            scores = energy(leaf)
+            (gradient,) = torch.autograd.grad(scores.sum(), leaf)
+        return scores.detach(), gradient
+
+    return score_and_gradient
+
+
+def _absolute_direction(gradient: Tensor, boxes: Tensor) -> Tensor:
     return gradient * boxes[..., 2:].repeat(1, 1, 2)
 
 
@@ -88,7 +112,7 @@ def _as_is(gradient: Tensor, _: Tensor) -> Tensor:
 
 
 def _climb(
-    energy: BoxEnergy,
+    score_and_gradient: ScoreAndGradient,
     points: Tensor,
     direction: Callable[[Tensor, Tensor], Tensor],
     steps: int,
@@ -98,21 +122,20 @@ def _climb(
 ) -> tuple[Tensor, Tensor]:
     """Ascent of points [B, M, 4] along `direction(gradient, points)`; without `step_factor`, every step is taken."""
     if steps == 0:
-        with torch.no_grad():
-            return points, energy(points).detach()
+        return points, score_and_gradient(points)[0]
     if step_factor is None:
         scores = points.new_empty(points.shape[:2])
         for _ in range(steps):
-            scores, gradient = _score_and_gradient(energy, points)
-            points = points + step * direction(gradient, points)
-            step = step * decay
+            scores, gradient = score_and_gradient(points)
+            points = torch.addcmul(points, step, direction(gradient, points))
+            step = step * decay if decay != 1 else step
         return points, scores
 
     step = step.expand_as(points)
-    scores, gradient = _score_and_gradient(energy, points)
+    scores, gradient = score_and_gradient(points)
     for _ in range(steps):
         trial = points + step * direction(gradient, points)
-        trial_scores, trial_gradient = _score_and_gradient(energy, trial)
+        trial_scores, trial_gradient = score_and_gradient(trial)
         # A NaN does not compare as greater, so a box never moves to one.
         better = (trial_scores > scores).to(points.device).unsqueeze(-1)
         scores = torch.where(trial_scores > scores, trial_scores, scores)
@@ -120,11 +143,3 @@ def _climb(
         gradient = torch.where(better, trial_gradient, gradient)
         step = torch.where(better, step, step * step_factor) * decay
     return points, scores
-
-
-def _score_and_gradient(energy: BoxEnergy, points: Tensor) -> tuple[Tensor, Tensor]:
-    with torch.enable_grad():
-        points = points.detach().requires_grad_()
-        scores = energy(points)
-        (gradient,) = torch.autograd.grad(scores.sum(), points)
-    return scores.detach(), gradient

@@ -13,7 +13,6 @@ from ltr.actors.energy import BoxEnergy
 from ltr.actors.tracking import Actor, Batch
 from ltr.admin.checkpoint import save_network
 from ltr.data.loader import EpochLoader, to_device
-from ltr.ebm.ascent import gradient_ascent
 from ltr.errors import UserError
 from ltr.ops.boxes import iou
 from ltr.train_settings.recipe import Recipe, Refinement
@@ -40,8 +39,7 @@ def jittered_boxes(boxes: Tensor, refinement: Refinement, generator: torch.Gener
 
 def refine(energy: BoxEnergy, starts: Tensor, refinement: Refinement) -> Tensor:
     """Boxes that the energy's ascent reaches, the mean of the best `top_k`. starts: [N, M, 4] -> [N, 4]."""
-    refined, scores = gradient_ascent(
-        energy.score_boxes,
+    refined, scores = energy.ascend(
         starts,
         space=refinement.space,
         steps=refinement.steps,

@@ -11,6 +11,7 @@ from tiny_study import tiny_study
 from experiments import landscapes
 from experiments.training_methods.heads import Unit, new_actor, save_unit
 from experiments.training_methods.heads import box_settings as box_of
+from ltr.ebm.ascent import gradient_ascent
 from ltr.errors import UserError
 from ltr.ops.boxes import from_relative, to_relative
 
@@ -32,6 +33,9 @@ class Gaussian:
 
     def score_boxes(self, boxes):
         return self(to_relative(boxes, self.size[:, None]))
+
+    def ascend(self, boxes, **options):
+        return gradient_ascent(self.score_boxes, boxes, **options)
 
 
 def test_axes_and_widths_of_a_known_energy(scene, monkeypatch):

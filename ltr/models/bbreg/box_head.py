@@ -7,6 +7,7 @@ energy f(x, y) of the paper. The module is one and the same. Source: Danelljan e
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +38,15 @@ class LinearBlock(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         return torch.relu(self.bn(self.linear(features.flatten(1))))
+
+
+class Level(NamedTuple):
+    """One layer that boxes are pooled from: its stride in pixels, bins a side, test convolutions and linear block."""
+
+    stride: int
+    bins: int
+    convolutions: tuple[nn.Sequential, ...]
+    block: LinearBlock
 
 
 class BoxHead(nn.Module):
@@ -71,6 +81,14 @@ class BoxHead(nn.Module):
         self.iou_predictor = nn.Linear(sum(pred_inter_dim), 1)
         self._initialise()
 
+    @property
+    def levels(self) -> tuple[Level, ...]:
+        """What the test branch computes, level by level."""
+        return (
+            Level(_STRIDES[0], _TEST_BINS[0], (self.conv3_1t, self.conv3_2t), self.fc3_rt),
+            Level(_STRIDES[1], _TEST_BINS[1], (self.conv4_1t, self.conv4_2t), self.fc4_rt),
+        )
+
     def _initialise(self) -> None:
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
@@ -99,7 +117,7 @@ class BoxHead(nn.Module):
         """Features that boxes are pooled from: (layer2, layer3) of the test images, [N, C, H, W] each."""
         return self.conv3_2t(self.conv3_1t(features[0])), self.conv4_2t(self.conv4_1t(features[1]))
 
-    def predict_iou(self, modulation: Modulation, features: Sequence[Tensor], boxes: Tensor) -> Tensor:
+    def predict_iou(self, modulation: Sequence[Tensor], features: Sequence[Tensor], boxes: Tensor) -> Tensor:
         """Score boxes: the energy f (or the predicted IoU in [-1, 1], where IoU regression trained the head).
 
         Args:
@@ -113,11 +131,11 @@ class BoxHead(nn.Module):
         return self.score(self.modulate(modulation, features), boxes)
 
     @staticmethod
-    def modulate(modulation: Modulation, features: Sequence[Tensor]) -> Modulation:
+    def modulate(modulation: Sequence[Tensor], features: Sequence[Tensor]) -> Modulation:
         """Features [N, C, H, W] weighed by channel for the target; once an image, however often boxes are scored."""
         return features[0] * modulation[0][..., None, None], features[1] * modulation[1][..., None, None]
 
-    def score(self, modulated: Modulation, boxes: Tensor) -> Tensor:
+    def score(self, modulated: Sequence[Tensor], boxes: Tensor) -> Tensor:
         """Scores [N, M] of boxes [N, M, 4] (x, y, w, h) in crop pixels, on features from `modulate`."""
         corners = xywh_to_xyxy(boxes)
         hidden = [

@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import replace
+from functools import partial
 from typing import Generic, TypeVar, cast
 
 import numpy as np
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from ltr.errors import UserError
 from ltr.models.bbreg.box_head import BoxHead
+from ltr.models.bbreg.closed_form import ClosedFormHead
 from ltr.models.tracking.tracking_net import BOX_LAYERS, TrackingNet
 from pytracking.features.augmentation import (
     NO_AUGMENTATION,
@@ -75,6 +77,7 @@ class OnlineTracker(ABC, Generic[Network, Parameters]):
         self._net = deepcopy(network).requires_grad_(False)
         self._net.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._net.feature_extractor.to(getattr(torch, params.feature_dtype))
+        self._refiner = ClosedFormHead(self._box_head)
         self._filter_size = filter_size
         self._target: TargetState | None = None
 
@@ -228,10 +231,8 @@ class OnlineTracker(ABC, Generic[Network, Parameters]):
 
     def _refined(self, target: TargetState, frame: SampleFrame, layers: list[Tensor]) -> TargetState:
         """The target with the box that the box head prefers; unchanged if no refined box is fair."""
-        head = self._box_head
-        features = head.modulate(self._modulation, head.get_iou_feat(layers))
-        starts = propose(frame.box_of(target), self.params, self._generator).to(self._device)
-        box = refine(lambda boxes: head.score(features, boxes), starts, self.params)
+        starts = propose(frame.box_of(target), self.params, self._generator)
+        box = refine(partial(self._refiner.refine, self._modulation, layers), starts, self.params)
         return target if box is None else frame.state_of(box, self._base_size)
 
     def _learn(self, features: Tensor, box: Tensor, hard_negative: bool) -> None:

@@ -8,9 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ltr.ebm.ascent import gradient_ascent
-
-Energy = Callable[[Tensor], Tensor]
+Ascend = Callable[..., tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -63,19 +61,18 @@ def propose(box: Tensor, parameters: RefinementParameters, generator: torch.Gene
     return torch.cat([box[None], torch.cat([centre - size / 2, size], dim=1)])
 
 
-def refine(energy: Energy, starts: Tensor, parameters: RefinementParameters) -> Tensor | None:
+def refine(ascend: Ascend, starts: Tensor, parameters: RefinementParameters) -> Tensor | None:
     """Climb the energy from `starts` and average the best boxes.
 
     Args:
-        energy: scores [1, M] of boxes [1, M, 4] (x, y, w, h) in sample pixels.
-        starts: [M, 4]; in relative space the first one's size is the unit of the centre.
+        ascend: `gradient_ascent` of boxes [1, M, 4] (x, y, w, h) in sample pixels on an energy.
+        starts: [M, 4], on the CPU; in relative space the first one's size is the unit of the centre.
 
     Returns:
         [4], the mean of the top boxes by the score before the last step, on the CPU; None if all were dropped for
         their aspect ratio.
     """
-    boxes, scores = gradient_ascent(
-        energy,
+    boxes, scores = ascend(
         starts[None],
         space=parameters.box_refinement_space,
         steps=parameters.box_refinement_iter,

@@ -9,6 +9,7 @@ import torch
 
 from experiments.training_methods import evaluation
 from experiments.training_methods.features import CachedCrops
+from ltr.ebm.ascent import gradient_ascent
 from ltr.ops.boxes import to_relative
 
 CPU = torch.device("cpu")
@@ -26,6 +27,9 @@ class Gaussian:
 
     def score_boxes(self, boxes):
         return self(to_relative(boxes, self.size[:, None]))
+
+    def ascend(self, boxes, **options):
+        return gradient_ascent(self.score_boxes, boxes, **options)
 
 
 @pytest.fixture

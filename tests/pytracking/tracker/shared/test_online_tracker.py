@@ -9,6 +9,7 @@ import pytest
 import torch
 from tiny_tracking import square_video, tiny_atomnet, tiny_dimpnet
 
+from ltr.ebm.ascent import gradient_ascent
 from ltr.errors import UserError
 from pytracking.tracker.atom import ATOM, ATOMParameters
 from pytracking.tracker.dimp import DiMP, DiMPParameters
@@ -215,7 +216,11 @@ def test_box_refinement_does_not_shrink_a_side_below_a_sample_pixel(make, monkey
     tracker = make(
         use_iou_net=True, box_refinement_space="absolute", box_refinement_iter=1, box_refinement_step_length=10.0
     )
-    monkeypatch.setattr(tracker._net.bb_regressor, "score", lambda features, boxes: -boxes[..., 2:].sum(-1))
+
+    def shrink(modulation, layers, boxes, **options):
+        return gradient_ascent(lambda points: -points[..., 2:].sum(-1), boxes, **options)
+
+    monkeypatch.setattr(tracker._refiner, "refine", shrink)
     frames = square_video(MOVING)
     tracker.initialize(frames[0], SQUARE)
     _, frame = tracker._search_sample(frames[1], tracker._target)

@@ -1,24 +1,27 @@
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ltr.ebm.ascent import gradient_ascent
 from pytracking.tracker.shared.refinement import RefinementParameters, best_mean, propose, refine
 
 BOX = torch.tensor([100.0, 80.0, 40.0, 90.0])
 
 
 def pull_to(target: torch.Tensor, sharpness: float = 1.0):
-    """An energy that peaks at `target`, in units of its size."""
+    """The ascent of an energy that peaks at `target`, in units of its size."""
 
     def energy(boxes: torch.Tensor) -> torch.Tensor:
         centre = (boxes[..., :2] + boxes[..., 2:] / 2 - target[:2] - target[2:] / 2) / target[2:]
         size = torch.log(boxes[..., 2:] / target[2:])
         return -sharpness * (centre.square().sum(-1) + size.square().sum(-1))
 
-    return energy
+    return partial(gradient_ascent, energy)
 
 
 def test_the_first_start_is_the_box_itself():
@@ -76,7 +79,7 @@ def test_one_absolute_step_is_step_times_gradient_times_size():
     parameters = RefinementParameters(
         box_refinement_space="absolute", box_refinement_iter=1, box_refinement_step_length=0.5, num_init_random_boxes=0
     )
-    refined = refine(lambda boxes: (boxes * weights).sum(-1), BOX[None], parameters)
+    refined = refine(partial(gradient_ascent, lambda boxes: (boxes * weights).sum(-1)), BOX[None], parameters)
     expected = BOX + 0.5 * weights * torch.tensor([40.0, 90.0, 40.0, 90.0])
     torch.testing.assert_close(refined, expected)
 

@@ -1,0 +1,341 @@
+"""The ascent of boxes on the box head's energy with its gradient in closed form: batch norm folded, no autograd.
+
+Pooling is linear in the features and so is the first layer: both are contracted once an image, over the few cells that
+each bin can reach. A step then costs two small matrix products a level. `gradient_ascent` on `BoxHead.score` is the
+readable reference, and what is fallen back on where boxes leave those cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from ltr.ebm.ascent import BoxEnergy, gradient_ascent
+from ltr.models.bbreg.box_head import BoxHead, LinearBlock
+
+# How far, over the geometric mean of a box's sides, the ascent may move a bin; with more, it starts again with more
+# room. Real clips stay within 0.15 in nine frames of ten, and within 0.27 in all.
+_ROOM = (0.15, 0.4)
+# Cells along an axis of a bin's window; beyond, pooling each box anew is quicker.
+_MOST_CELLS = 16
+# Parts of a layer are a multiple of so many cells wide: a convolution is prepared anew for every new size.
+_GRANULE = 4
+
+
+class _Windows(NamedTuple):
+    """The cells that bins may reach, the R bins of all levels of a head: of each level first along x, then along y.
+
+    first: [N, R] the first cell.
+    cells: number of cells, one for all.
+    low, high: [N, R] what a bin's start and end must stay within, in cells; infinite where the map ends.
+    """
+
+    first: Tensor
+    cells: int
+    low: Tensor
+    high: Tensor
+
+
+class _Part(NamedTuple):
+    """A part of a level's map, [N, C, h, w], and its first column and row [N] in the whole map."""
+
+    feature: Tensor
+    left: Tensor
+    top: Tensor
+
+
+_Parts = Callable[[_Windows, Tensor | None], list[_Part]]
+
+
+class ClosedFormHead:
+    """The energy of a `BoxHead` in eval mode, prepared for the ascent.
+
+    The weights are copies: prepare a head again after it has changed.
+
+    Args:
+        head: whose energy.
+
+    Raises:
+        ValueError: the head is in training mode, where batch norm is no fixed function.
+    """
+
+    def __init__(self, head: BoxHead) -> None:
+        if head.training:
+            raise ValueError("the box head is in training mode; call its eval() first")
+        self.head = head
+        self.levels = head.levels
+        self.convolutions = [nn.Sequential(*map(_folded_block, level.convolutions)) for level in self.levels]
+        self.weights, self.biases = zip(*(_folded_linear(level.block, level.bins) for level in self.levels))
+        self.output = head.iou_predictor.weight.detach().t().contiguous()
+        self.offset = head.iou_predictor.bias.detach()
+        # Start and length of every bin in cells are linear in the box, [4, 2R]. What a step finds at each level, by
+        # weight, shift and stretch along y times those along x, gives the gradient in the box by [9 a level, 4].
+        self.rows: list[int] = []
+        starts: list[list[float]] = []
+        lengths: list[list[float]] = []
+        numbers, back = [], []
+        for level in self.levels:
+            self.rows.append(len(starts))
+            shift, stretch = 1 / level.stride, 1 / (level.stride * level.bins)
+            for axis in (0, 1):
+                for number in range(level.bins):
+                    starts.append([shift * (k == axis) + number * stretch * (k == axis + 2) for k in range(4)])
+                    lengths.append([stretch * (k == axis + 2) for k in range(4)])
+                    numbers.append([number])
+            entries = {1: (0, shift), 2: (2, stretch), 3: (1, shift), 6: (3, stretch)}
+            for column, value in (entries.get(pair, (0, 0.0)) for pair in range(9)):
+                back.append([value * (k == column) for k in range(4)])
+        self.spread = self.output.new_tensor(starts + lengths).t().contiguous()
+        self.numbers = self.output.new_tensor(numbers)
+        self.back = self.output.new_tensor(back)
+
+    def ascend(self, features: Sequence[Tensor], boxes: Tensor, **options: Any) -> tuple[Tensor, Tensor]:
+        """What `gradient_ascent` finds on `BoxHead.score`, to rounding.
+
+        Args:
+            features: from `BoxHead.modulate`, [N, C, H, W] a level.
+            boxes: [N, M, 4] the starts, (x, y, w, h) in crop pixels. Where the head's device computes at its own
+                pace, keep them on the CPU: nothing waits then before the results come.
+            options: as for `gradient_ascent`.
+
+        Returns:
+            (boxes [N, M, 4], scores [N, M]) where the starts are.
+        """
+
+        def parts(windows: _Windows, images: Tensor | None) -> list[_Part]:
+            origin = torch.zeros_like(windows.first[:, 0])
+            return [_Part(_of(feature, images), origin, origin) for feature in features]
+
+        def reference(images: Tensor) -> BoxEnergy:
+            chosen = [feature[images] for feature in features]
+            return lambda points: self.head.score(chosen, points)
+
+        return self._ascend([feature.shape[-2:] for feature in features], parts, reference, boxes, **options)
+
+    def refine(
+        self, modulation: Sequence[Tensor], layers: Sequence[Tensor], boxes: Tensor, **options: Any
+    ) -> tuple[Tensor, Tensor]:
+        """`ascend` from the backbone's layers, of which only what the boxes can reach is made into features.
+
+        Args:
+            modulation: from `BoxHead.get_modulation`, [N, C] a level.
+            layers: as for `BoxHead.get_iou_feat`, [N, C, H, W] a level.
+            boxes, options: as for `ascend`.
+        """
+
+        def parts(windows: _Windows, images: Tensor | None) -> list[_Part]:
+            found = []
+            for level, (layer, weights) in enumerate(zip(layers, modulation)):
+                part = self._part_of_layer(level, _of(layer, images), windows)
+                features = self.convolutions[level](part.feature) * _of(weights, images)[..., None, None]
+                found.append(part._replace(feature=features))
+            return found
+
+        def reference(images: Tensor) -> BoxEnergy:
+            made = self.head.get_iou_feat([layer[images] for layer in layers])
+            chosen = self.head.modulate([weights[images] for weights in modulation], made)
+            return lambda points: self.head.score(chosen, points)
+
+        return self._ascend([layer.shape[-2:] for layer in layers], parts, reference, boxes, **options)
+
+    def _ascend(
+        self,
+        maps: Sequence[Sequence[int]],
+        parts: _Parts,
+        reference: Callable[[Tensor], BoxEnergy],
+        starts: Tensor,
+        *,
+        normalise_size: Tensor | None = None,
+        **options: Any,
+    ) -> tuple[Tensor, Tensor]:
+        """The ascent of the images whose boxes keep to windows, with more and more room, then of the others.
+
+        Args:
+            maps: (height, width) of each level.
+            parts: what covers the windows of all images, or of those given.
+            reference: the energy of the given images by autograd.
+        """
+        home, device = starts.device, self.output.device
+        starts = starts.detach()
+        unit = starts[:, :1, 2:] if normalise_size is None else normalise_size.detach().expand(len(starts), -1, 2)
+        images: Tensor | None = None
+        visited = starts.unsqueeze(0)
+        boxes, scores = starts.clone(), starts.new_zeros(starts.shape[:2])
+        for room in _ROOM:
+            windows = self._windows(visited, room, maps)
+            if windows is None:
+                break
+            energy = _Energy(self, parts(windows, images), windows)
+            found = gradient_ascent(
+                energy, _of(starts, images).to(device), normalise_size=_of(unit, images).to(device), **options
+            )
+            moved, reached, visited = (each.to(home) for each in (*found, torch.stack(energy.visited)))
+            kept = self._within(visited, windows)
+            if images is None:
+                if kept.all():
+                    return moved, reached
+                images = torch.arange(len(starts), device=home)
+            boxes[images[kept]], scores[images[kept]] = moved[kept], reached[kept]
+            images, visited = images[~kept], visited[:, ~kept]
+            if len(images) == 0:
+                return boxes, scores
+        images = torch.arange(len(starts), device=home) if images is None else images
+        moved, reached = gradient_ascent(
+            reference(images.to(device)), starts[images].to(device), normalise_size=unit[images].to(device), **options
+        )
+        boxes[images], scores[images] = moved.to(home), reached.to(home)
+        return boxes, scores
+
+    def _bins(self, boxes: Tensor) -> tuple[Tensor, Tensor]:
+        """Start and end [..., R] of every bin of boxes [..., 4], in cells."""
+        start, length = (boxes @ self.spread.to(boxes)).chunk(2, dim=-1)
+        return start, start + length
+
+    def _windows(self, boxes: Tensor, room: float, maps: Sequence[Sequence[int]]) -> _Windows | None:
+        """Windows for boxes [T, N, M, 4] that may move; None where they would be too large to pay."""
+        start, end = self._bins(boxes)
+        strides: list[float] = []
+        cells: list[int] = []
+        for level, (height, width) in zip(self.levels, maps):
+            strides += [level.stride] * (2 * level.bins)
+            cells += [width] * level.bins + [height] * level.bins
+        side = boxes[..., 2:].clamp(min=0).prod(-1).sqrt().amax((0, 2))
+        slack = room * side[:, None] / side.new_tensor(strides)
+        low, high = start.amin((0, 2)) - slack, end.amax((0, 2)) + slack
+        span = float((high.ceil() - low.floor()).max()) + 1
+        # A NaN is no span, and not below anything.
+        if not span <= min(_MOST_CELLS, *cells):
+            return None
+        count = int(span)
+        last = torch.tensor(cells, device=boxes.device) - count
+        first = ((low + high - (count - 1)) / 2).round().long().clamp(min=0).minimum(last)
+        return _Windows(
+            first,
+            count,
+            first.to(low).masked_fill(first == 0, -torch.inf),
+            (first + count - 1).to(low).masked_fill(first == last, torch.inf),
+        )
+
+    def _within(self, boxes: Tensor, windows: _Windows) -> Tensor:
+        """Whether [N] all bins of boxes [T, N, M, 4] kept to their windows; a box that is not finite did not."""
+        start, end = self._bins(boxes)
+        return ((start >= windows.low[:, None]) & (end <= windows.high[:, None])).all(-1).all(-1).all(0)
+
+    def _part_of_layer(self, level: int, layer: Tensor, windows: _Windows) -> _Part:
+        """What the test convolutions need of a layer [N, C, H, W] to make the features in a level's windows.
+
+        Beyond the windows that is as many cells as the convolutions reach; or it ends where the layer does.
+        """
+        reach = sum(c.kernel_size[0] // 2 for c in self.convolutions[level].modules() if isinstance(c, nn.Conv2d))
+        row, bins = self.rows[level], self.levels[level].bins
+        origins, sizes = [], []
+        for first, cells in zip(windows.first[:, row : row + 2 * bins].split(bins, dim=1), layer.shape[:1:-1]):
+            begin = first.amin(1)
+            size = int((first.amax(1) - begin).max()) + windows.cells + 2 * reach
+            size = min(-(-size // _GRANULE) * _GRANULE, cells)
+            origins.append((begin - reach).clamp(0, cells - size))
+            sizes.append(size)
+        (left, top), (width, height) = origins, sizes
+        corners = zip(left.tolist(), top.tolist())
+        parts = [layer[n : n + 1, :, y : y + height, x : x + width] for n, (x, y) in enumerate(corners)]
+        return _Part(parts[0] if len(parts) == 1 else torch.cat(parts), left, top)
+
+
+def _of(values: Tensor, images: Tensor | None) -> Tensor:
+    return values if images is None else values[images.to(values.device)]
+
+
+class _Energy:
+    """The energy over boxes whose bins stay in their windows, and its gradient; see `gradient_ascent`."""
+
+    def __init__(self, closed: ClosedFormHead, parts: Sequence[_Part], windows: _Windows) -> None:
+        self.visited: list[Tensor] = []
+        self._closed = closed
+        device, dtype = closed.output.device, closed.output.dtype
+        count, images = windows.cells, len(windows.first)
+        within, numbers = torch.arange(count, device=windows.first.device), torch.arange(images)
+        numbers = numbers.to(within.device)
+        self._contracted = []
+        for part, weights, row, level in zip(parts, closed.weights, closed.rows, closed.levels):
+            channels, height, width = part.feature.shape[1:]
+            first = windows.first[:, row : row + 2 * level.bins].cpu()
+            columns, lines = windows.first[:, row : row + 2 * level.bins].split(level.bins, dim=1)
+            along_x = (columns - part.left[:, None])[..., None] + within
+            along_y = (lines - part.top[:, None])[..., None] + within + (numbers * height)[:, None, None]
+            # Places [N, bins y, bins x, cells y, cells x] in the flattened maps of all images.
+            at = along_y[:, :, None, :, None] * width + along_x[:, None, :, None, :]
+            at = at.permute(1, 2, 0, 3, 4).flatten().to(device)
+            cells = part.feature.permute(0, 2, 3, 1).reshape(-1, channels).to(dtype).index_select(0, at)
+            contracted = torch.bmm(cells.view(level.bins**2, -1, channels), weights)
+            contracted = contracted.view(level.bins, level.bins, images, count, count, -1).permute(2, 0, 3, 1, 4, 5)
+            self._contracted.append(contracted.reshape(images, (level.bins * count) ** 2, -1))
+        first = windows.first.to(device, dtype)
+        self._shift = torch.cat((-first, torch.zeros_like(first)), dim=1).unsqueeze(1)
+        self._spread = closed.spread.expand(images, -1, -1)
+        self._cells = torch.stack([within + place for place in (-1, 0, 1)]).unsqueeze(1).to(device, dtype)
+        self._mix = closed.spread.new_tensor([[-1, 0, 1], [-1, 2, -1]])
+        self._mix_of_squares = closed.spread.new_tensor([[-0.5, 1, -0.5]])
+
+    def __call__(self, boxes: Tensor) -> Tensor:
+        """Scores [N, M] of boxes [N, M, 4] (x, y, w, h) in crop pixels."""
+        return self.score_and_gradient(boxes)[0]
+
+    def score_and_gradient(self, boxes: Tensor) -> tuple[Tensor, Tensor]:
+        """Scores [N, M] of boxes [N, M, 4], and the gradient [N, M, 4] of each in its box."""
+        self.visited.append(boxes)
+        closed = self._closed
+        images, count = boxes.shape[:2]
+        weights = self._weights(boxes)
+        pairs, hidden = [], []
+        for contracted, bias, row, level in zip(self._contracted, closed.biases, closed.rows, closed.levels):
+            along_x = weights[:, :, row : row + level.bins].flatten(2)
+            along_y = weights[:, :, row + level.bins : row + 2 * level.bins].flatten(2)
+            pairs.append((along_y, along_x))
+            outer = along_y[:, 0, :, None] * along_x[:, 0, None, :]
+            hidden.append(torch.baddbmm(bias, outer.view(images, count, -1), contracted))
+        active = torch.cat(hidden, dim=2).relu_()
+        scores = torch.addmm(closed.offset, active.flatten(0, 1), closed.output).view(images, count)
+        of_hidden = (active > 0) * closed.output[:, 0]
+        found = []
+        for contracted, of_own, (along_y, along_x) in zip(
+            self._contracted, of_hidden.split([each.shape[2] for each in hidden], dim=2), pairs
+        ):
+            of_outer = torch.bmm(of_own, contracted.transpose(1, 2)).view(len(along_y), along_y.shape[2], -1)
+            found.append(torch.bmm(along_y, torch.bmm(of_outer, along_x.transpose(1, 2))).flatten(1))
+        return scores, (torch.cat(found, dim=1) @ closed.back).view(images, count, 4)
+
+    def _weights(self, boxes: Tensor) -> Tensor:
+        """[N * M, 3, R, cells]: the mean of each cell's hat over each bin, and its change by shift and stretch."""
+        rows = torch.baddbmm(self._shift, boxes, self._spread).view(-1, 2, len(self._closed.numbers), 1)
+        start, length = rows.unbind(1)
+        # An empty bin has no weights: the inverse of its length is made zero. NaN stays, and shows.
+        inverse = F.threshold(length, torch.finfo(length.dtype).tiny ** 0.5, torch.inf).reciprocal()
+        ahead = self._cells - start.unsqueeze(1)
+        # Where in the bin, from 0 to 1, the hat of each cell starts to rise, peaks and ends (ltr/ops/prroi_pool.py).
+        at = (ahead * inverse.unsqueeze(1)).clamp_(0, 1).flatten(2)
+        inside, slope = torch.matmul(self._mix, at).unflatten(2, ahead.shape[2:]).unbind(1)
+        lever = torch.matmul(self._mix_of_squares, at * at).view_as(slope)
+        weights = torch.addcmul(inside, length, lever).addcmul_(ahead[:, 1], slope, value=-1)
+        return torch.stack((weights, slope, torch.addcmul(lever, self._closed.numbers, slope)), dim=1)
+
+
+def _folded_block(block: nn.Sequential) -> nn.Module:
+    """Convolution and ReLU of a convolution, batch norm and ReLU."""
+    convolution, norm = block[0], block[1]
+    assert isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
+    return nn.Sequential(fuse_conv_bn_eval(convolution, norm), nn.ReLU(inplace=True))
+
+
+def _folded_linear(block: LinearBlock, bins: int) -> tuple[Tensor, Tensor]:
+    """Weights [bins y * bins x, C, outputs] and bias [1, 1, outputs] of a linear layer and its batch norm."""
+    norm = block.bn
+    assert norm.running_var is not None and norm.running_mean is not None
+    scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+    weights = (block.linear.weight * scale[:, None]).unflatten(1, (-1, bins, bins)).permute(2, 3, 1, 0)
+    bias = (block.linear.bias - norm.running_mean) * scale + norm.bias
+    return weights.detach().flatten(0, 1).contiguous(), bias.detach()[None, None]

@@ -1,0 +1,145 @@
+"""The ascent in closed form against `gradient_ascent` by autograd, in float64, and where it falls back on it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from ltr.ebm.ascent import gradient_ascent
+from ltr.models.bbreg import closed_form
+from ltr.models.bbreg.box_head import BoxHead
+from ltr.models.bbreg.closed_form import ClosedFormHead
+
+CHANNELS = (5, 7)
+STEPS = {"relative": (0.02, 0.05), "absolute": 0.2}
+
+
+@pytest.fixture(scope="module")
+def head() -> BoxHead:
+    torch.manual_seed(0)
+    made = BoxHead(CHANNELS, (8, 12), (6, 10)).double().requires_grad_(False)
+    for module in made.modules():
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.2)
+            module.running_var.uniform_(0.3, 2)
+            module.weight.uniform_(0.5, 1.5)
+            module.bias.normal_(0, 0.3)
+    nn.init.normal_(made.iou_predictor.weight)
+    return made.eval()
+
+
+def scene(head: BoxHead, images: int, size: int = 192) -> tuple[list[Tensor], list[Tensor], Tensor]:
+    """Modulation, layers and starts of boxes at other places in each image."""
+    generator = torch.Generator().manual_seed(images)
+    shape = {"generator": generator, "dtype": torch.float64}
+    layers = [
+        torch.randn(images, channels, size // stride, size // stride, **shape)
+        for channels, stride in zip(CHANNELS, (8, 16))
+    ]
+    place = 40 * torch.arange(images, dtype=torch.float64)[:, None, None] * torch.tensor([1.0, 0.5, 0, 0])
+    starts = torch.tensor([30.0, 60, 52, 38]) + place + 4 * torch.randn(images, 6, 4, **shape)
+    return list(head.get_modulation(layers, starts[:, 0])), layers, starts
+
+
+def by_autograd(head: BoxHead, modulation: list[Tensor], layers: list[Tensor], starts: Tensor, **options):
+    features = head.modulate(modulation, head.get_iou_feat(layers))
+    return gradient_ascent(lambda boxes: head.score(features, boxes), starts, **options), features
+
+
+@pytest.mark.parametrize("space", ["relative", "absolute"])
+@pytest.mark.parametrize("control", [False, True])
+@pytest.mark.parametrize("images", [1, 3])
+def test_equals_autograd(head: BoxHead, space: str, control: bool, images: int) -> None:
+    modulation, layers, starts = scene(head, images)
+    options = {"space": space, "steps": 10, "step_length": STEPS[space], "decay": 0.9, "per_box_step_control": control}
+    expected, features = by_autograd(head, modulation, layers, starts, **options)
+    assert (expected[0] - starts).abs().max() > 2
+    closed = ClosedFormHead(head)
+    for found in (closed.ascend(features, starts, **options), closed.refine(modulation, layers, starts, **options)):
+        torch.testing.assert_close(found[0], expected[0], atol=1e-10, rtol=0)
+        torch.testing.assert_close(found[1], expected[1], atol=1e-10, rtol=0)
+
+
+def test_a_unit_of_the_centre_is_heeded(head: BoxHead) -> None:
+    modulation, layers, starts = scene(head, 2)
+    options = {"steps": 3, "step_length": 0.01, "normalise_size": torch.tensor([[70.0, 20.0]], dtype=torch.float64)}
+    expected, _ = by_autograd(head, modulation, layers, starts, **options)
+    found = ClosedFormHead(head).refine(modulation, layers, starts, **options)
+    torch.testing.assert_close(found, expected, atol=1e-10, rtol=0)
+
+
+def test_scores_without_a_step(head: BoxHead) -> None:
+    modulation, layers, starts = scene(head, 2)
+    expected, _ = by_autograd(head, modulation, layers, starts, steps=0, step_length=1.0)
+    found = ClosedFormHead(head).refine(modulation, layers, starts, steps=0, step_length=1.0)
+    torch.testing.assert_close(found, expected, atol=1e-10, rtol=0)
+
+
+def test_boxes_at_the_edge_of_the_map_and_beyond(head: BoxHead) -> None:
+    modulation, layers, _ = scene(head, 1)
+    starts = torch.tensor([[[-20.0, -10, 50, 40], [-70, -60, 40, 40], [160, 170, 60, 50], [300, 10, 30, 30]]])
+    for box in starts.double().split(1, dim=1):
+        expected, _ = by_autograd(head, modulation, layers, box, steps=5, step_length=0.02)
+        found = ClosedFormHead(head).refine(modulation, layers, box, steps=5, step_length=0.02)
+        torch.testing.assert_close(found, expected, atol=1e-10, rtol=0)
+
+
+def test_an_empty_box_scores_as_nothing_and_stays(head: BoxHead) -> None:
+    modulation, layers, starts = scene(head, 1)
+    starts[0, 1, 2] = -3
+    starts[0, 2, 3] = 0
+    options = {"space": "absolute", "steps": 3, "step_length": 0.05}
+    expected, _ = by_autograd(head, modulation, layers, starts, **options)
+    found = ClosedFormHead(head).refine(modulation, layers, starts, **options)
+    torch.testing.assert_close(found, expected, atol=1e-10, rtol=0)
+    torch.testing.assert_close(found[0][0, 1:3], starts[0, 1:3])
+
+
+@pytest.mark.parametrize("step", [0.4, 50.0])
+def test_boxes_that_run_away_are_followed(head: BoxHead, step: float) -> None:
+    modulation, layers, starts = scene(head, 3)
+    options = {"steps": 6, "step_length": step}
+    # One image stays where it is; so the images part ways.
+    modulation = [each * torch.tensor([1.0, 0, 1])[:, None] for each in modulation]
+    expected, _ = by_autograd(head, modulation, layers, starts, **options)
+    found = ClosedFormHead(head).refine(modulation, layers, starts, **options)
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-6, equal_nan=True)
+
+
+def test_a_box_that_is_not_finite_shows(head: BoxHead) -> None:
+    modulation, layers, starts = scene(head, 2)
+    starts[1, 2, 0] = torch.nan
+    boxes, scores = ClosedFormHead(head).refine(modulation, layers, starts, steps=2, step_length=0.01)
+    assert boxes[0].isfinite().all()
+    assert scores[1].isnan().tolist() == [False, False, True, False, False, False]
+
+
+def test_common_boxes_need_no_autograd(head: BoxHead, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("the reference was asked")
+
+    modulation, layers, starts = scene(head, 3)
+    monkeypatch.setattr(head, "score", refuse)
+    ClosedFormHead(head).refine(modulation, layers, starts, steps=10, step_length=0.002)
+
+
+def test_only_the_reached_part_of_a_layer_is_computed(head: BoxHead, monkeypatch: pytest.MonkeyPatch) -> None:
+    modulation, layers, starts = scene(head, 1, size=320)
+    sizes = []
+    part_of = ClosedFormHead._part_of_layer
+
+    def noted(*arguments):
+        part = part_of(*arguments)
+        sizes.append(tuple(part.feature.shape[2:]))
+        return part
+
+    monkeypatch.setattr(closed_form.ClosedFormHead, "_part_of_layer", noted)
+    ClosedFormHead(head).refine(modulation, layers, starts, steps=10, step_length=0.002)
+    assert len(sizes) == 2
+    assert max(sizes[0]) <= 24 < layers[0].shape[3]
+
+
+def test_a_head_in_training_mode_is_refused() -> None:
+    with pytest.raises(ValueError, match="training mode"):
+        ClosedFormHead(BoxHead(CHANNELS, (4, 4), (4, 4)))
