@@ -10,13 +10,12 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from experiments.detection.pooling import FeaturePyramid, pool
 from experiments.detection.settings import HeadSettings
-from ltr.admin.checkpoint import check_weights
+from ltr.admin.checkpoint import check_weights, read_safetensors
 from ltr.admin.files import whole_file
 from ltr.errors import CheckpointError
 
@@ -120,18 +119,12 @@ def load_head(path: Path) -> tuple[EnergyHead, dict[str, Any]]:
     Raises:
         CheckpointError: missing, cut off, or no head of this study.
     """
-    if not path.is_file():
-        raise CheckpointError(f"there is no energy head at {path}")
+    header, tensors = read_safetensors(path, _FORMAT)
     try:
-        with safe_open(path, framework="pt", device="cpu") as stored:
-            metadata = stored.metadata() or {}
-            if metadata.get("format") != _FORMAT:
-                raise CheckpointError(f"{path} is no energy head of the detection study")
-            described, card = json.loads(metadata["head"]), json.loads(metadata["card"])
-            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+        described, card = header["head"], header["card"]
         head = EnergyHead(described["channels"], described["categories"], HeadSettings(**described["settings"]))
         check_weights(head, tensors)
-    except (SafetensorError, json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path} is no energy head of the detection study, or it is cut off: {error}") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path} is no energy head of the detection study: {error}") from error
     head.load_state_dict(tensors)
     return head.requires_grad_(False).eval(), card

@@ -16,13 +16,15 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ltr.admin.files import whole_file, write_json
-from ltr.admin.model_constructor import NetworkConstructor
+from ltr.admin.model_constructor import NetworkConstructor, plain_argument
 from ltr.admin.public_checkpoint import load_public_checkpoint
+from ltr.admin.torch_file import check_torch_file, is_torch_file, is_torch_zip, load_checked
 from ltr.errors import CheckpointError, UserError
 from ltr.models.tracking.tracking_net import TrackingNet
-from ltr.torchfile.reader import is_torch_file, is_torch_zip
 
 FORMAT = "ebm-tracking-1"
+# That of a network of 1000 tensors has 100 kB.
+_MAX_HEADER_BYTES = 4 * 2**20
 
 
 def card_path(path: str | Path) -> Path:
@@ -68,24 +70,70 @@ def input_normalisation(net: nn.Module) -> dict[str, Any] | None:
     return {"channels": "RGB", "scale": 255, "mean": list(extractor.input_mean), "std": list(extractor.input_std)}
 
 
-def _read_safetensors(path: Path) -> tuple[NetworkConstructor, dict[str, Tensor], dict[str, Any] | None]:
+def read_safetensors(path: str | Path, format_name: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The header of a safetensors file of ours, each entry parsed from its JSON, and the tensors.
+
+    Args:
+        format_name: what the header must state as its format.
+
+    Raises:
+        CheckpointError: no such file, cut off, another format, or a header that is too large or too deep.
+    """
+    if not Path(path).is_file():
+        raise CheckpointError(f"there is no checkpoint at {path}")
     try:
+        with open(path, "rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+        if length > _MAX_HEADER_BYTES:
+            raise CheckpointError(f"{path} is no checkpoint: its header would have {length} bytes")
         with safe_open(path, framework="pt", device="cpu") as stored:
             metadata = stored.metadata() or {}
-            if metadata.get("format") != FORMAT:
+            if metadata.get("format") != format_name:
                 raise CheckpointError(
                     f"{path} is a safetensors file but not a checkpoint of this project: its header has format "
-                    f"{metadata.get('format')!r}, wanted {FORMAT!r}"
+                    f"{str(metadata.get('format'))[:40]!a}, wanted {format_name!r}"
                 )
-            description = json.loads(metadata["constructor"])
-            constructor = NetworkConstructor(str(description["name"]), dict(description["arguments"]))
-            normalisation = json.loads(metadata.get("input", "null"))
-            return constructor, {name: stored.get_tensor(name) for name in stored.keys()}, normalisation  # noqa: SIM118
-    except (SafetensorError, json.JSONDecodeError, KeyError, TypeError) as error:
+            header = {key: json.loads(text) for key, text in metadata.items() if key != "format"}
+            return header, {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+    except CheckpointError:
+        raise
+    except (SafetensorError, ValueError, RecursionError, OSError) as error:
         raise CheckpointError(
-            f"{path} is not a checkpoint of this project (safetensors with a '{FORMAT}' header), or it is cut off: "
-            f"{error}"
+            f"{path} is not a checkpoint of this project (safetensors with a '{format_name}' header), or it is cut "
+            f"off: {type(error).__name__}: {ascii(str(error))[1:-1][:200]}"
         ) from error
+
+
+def read_card(path: str | Path) -> dict[str, Any]:
+    """The card beside a checkpoint, `{}` where there is none.
+
+    Raises:
+        CheckpointError: it is no JSON object, or larger or deeper than a card is.
+    """
+    card = card_path(path)
+    if not card.is_file():
+        return {}
+    try:
+        if card.stat().st_size > _MAX_HEADER_BYTES:
+            raise CheckpointError(f"the card {card} has {card.stat().st_size} bytes, more than {_MAX_HEADER_BYTES}")
+        content = json.loads(card.read_text(encoding="utf-8"))
+    except CheckpointError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"the card {card} is not JSON: {ascii(str(error))[1:-1][:200]}") from error
+    if type(content) is not dict:
+        raise CheckpointError(f"the card {card} is not a JSON object")
+    return content
+
+
+def _constructor(description: Any) -> NetworkConstructor:
+    """A constructor as a header states it. Raises UserError where it is not made of plain values."""
+    if type(description) is not dict or set(description) != {"name", "arguments"}:
+        raise UserError("its header states no constructor")
+    name, arguments = description["name"], description["arguments"]
+    if type(name) is not str or type(arguments) is not dict:
+        raise UserError("the constructor in its header is not a name and a dict of arguments")
+    return NetworkConstructor(name, {key: plain_argument(key, value) for key, value in arguments.items()})
 
 
 def read_checkpoint(path: str | Path) -> tuple[NetworkConstructor, nn.Module]:
@@ -107,11 +155,16 @@ def read_checkpoint(path: str | Path) -> tuple[NetworkConstructor, nn.Module]:
     if of_torch:
         public = load_public_checkpoint(path)
         return public.constructor, build_network(path, public.constructor, public.state_dict)
-    constructor, tensors, normalisation = _read_safetensors(path)
+    header, tensors = read_safetensors(path, FORMAT)
+    try:
+        constructor = _constructor(header.get("constructor"))
+    except UserError as error:
+        raise CheckpointError(f"{path} is not a checkpoint of this project: {error}") from error
     net = build_network(path, constructor, tensors)
-    if normalisation not in (None, input_normalisation(net)):
+    if header.get("input") is not None and header["input"] != input_normalisation(net):
         raise CheckpointError(
-            f"{path} wants its images normalised by {normalisation}, '{constructor.name}' by {input_normalisation(net)}"
+            f"{path} wants its images normalised in another way than '{constructor.name}' does: "
+            f"{input_normalisation(net)}"
         )
     return constructor, net
 
@@ -175,16 +228,15 @@ def load_training_state(path: str | Path) -> dict[str, Any]:
     """
     if not Path(path).is_file():
         raise CheckpointError(f"there is no training checkpoint at {path}")
+    # torch up to 2.5 can be made to execute the older formats although weights_only is set (CVE-2025-32434).
     if not is_torch_zip(path):
-        # torch up to 2.5 can be made to execute the older formats although weights_only is set (CVE-2025-32434).
         raise CheckpointError(f"{path} is not a training checkpoint of this project, or it is cut off")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise CheckpointError(
-            f"{path} is not a training checkpoint of this project, or it is cut off: {error}"
-        ) from error
-    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        check_torch_file(path)
+        state = load_checked(path)
+    except CheckpointError as error:
+        raise CheckpointError(f"this is not a training checkpoint of this project: {error}") from error
+    if type(state) is not dict or type(state.get("format")) is not str or state["format"] != FORMAT:
         raise CheckpointError(f"{path} is not a training checkpoint of this project")
     return state
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,11 +19,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from ltr.admin.checkpoint import build_network, card_path, read_checkpoint, save_network
+from ltr.admin.checkpoint import build_network, card_path, read_card, read_checkpoint, save_network
 from ltr.admin.model_constructor import NetworkConstructor
 from ltr.admin.public_checkpoint import PublicCheckpoint, load_public_checkpoint, save_public_checkpoint
+from ltr.admin.torch_file import is_torch_file
 from ltr.errors import CheckpointError
-from ltr.torchfile.reader import is_torch_file
 
 PUBLIC_SUFFIXES = (".pth", ".pth.tar", ".pt")
 _SUFFIX = ".safetensors"
@@ -99,18 +98,16 @@ def _origin(source: Path, checkpoint: PublicCheckpoint) -> dict[str, Any]:
 
 def _origin_on_card(source: Path, constructor: NetworkConstructor) -> dict[str, Any]:
     """The origin on the card beside a network, where there is one and it speaks of this network."""
-    path = card_path(source)
-    if not path.is_file():
+    card = read_card(source)
+    if not card:
         return {}
-    try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"the card {path} is not JSON: {error}") from error
-    named = card.get("constructor") if isinstance(card, dict) else None
-    if not isinstance(named, dict) or named.get("name") != constructor.name:
-        raise CheckpointError(f"the card {path} does not describe {source}, whose network is '{constructor.name}'")
+    named = card.get("constructor")
+    if type(named) is not dict or named.get("name") != constructor.name:
+        raise CheckpointError(
+            f"the card {card_path(source)} does not describe {source}, whose network is '{constructor.name}'"
+        )
     origin = card.get("origin")
-    return origin if isinstance(origin, dict) else {}
+    return origin if type(origin) is dict else {}
 
 
 def _value(origin: dict[str, Any], key: str, kind: type) -> Any:

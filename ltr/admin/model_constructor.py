@@ -58,6 +58,22 @@ class NetworkConstructor:
             raise UserError(f"network '{self.name}' cannot be built: {error}") from error
 
 
+def plain_argument(key: str, value: Any) -> Any:
+    """An argument of a constructor as a file gives it: a number, a string, None, or a list of strings.
+
+    Raises:
+        UserError: anything else, named by its type alone, since the text of a forged value may have no end.
+    """
+    if type(value) in (list, tuple) and len(value) <= 64 and all(type(item) is str for item in value):
+        return list(value)
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    raise UserError(
+        f"its constructor's argument {ascii(key)[1:-1][:100]} is a {type(value).__name__}, not a number, a string or a "
+        "list of strings"
+    )
+
+
 @dataclass
 class NetConstructor:
     """How PyTracking's checkpoints say which network to build; pickled there by reference to this module and name.

@@ -19,9 +19,8 @@ from torch import Tensor
 from ltr.admin.files import whole_file
 from ltr.admin.model_constructor import NetworkConstructor
 from ltr.admin.public_constructor import from_public, to_public
+from ltr.admin.torch_file import Record, load_torch_file, tensors_of
 from ltr.errors import CheckpointError
-from ltr.torchfile.reader import MAX_TENSOR_BYTES, TorchFile, read_torch_file
-from ltr.torchfile.records import Record, StoredTensor, TorchFileError
 
 _CONSTRUCTOR_CLASS = "ltr.admin.model_constructor.NetConstructor"
 # The names that the public framework gives the classes of its networks, and of the actors that train them.
@@ -38,8 +37,7 @@ class PublicCheckpoint:
         state_dict: its weights on the CPU, in the dtype they were saved in.
         net_type, actor_type: class names in the public framework.
         epoch: epochs trained.
-        settings, stats: attributes of the public framework's objects as plain data; nested objects are dicts too, and
-            a tensor is a `StoredTensor` (not read).
+        settings, stats: attributes of the public framework's objects as plain data; nested objects are dicts too.
     """
 
     constructor: NetworkConstructor
@@ -51,26 +49,29 @@ class PublicCheckpoint:
     stats: dict[str, Any] = field(default_factory=dict)
 
 
-def load_public_checkpoint(path: str | Path, limit_bytes: int = MAX_TENSOR_BYTES) -> PublicCheckpoint:
+def load_public_checkpoint(path: str | Path) -> PublicCheckpoint:
     """Read a checkpoint of the public framework, of torch's zip format or the one before it.
 
     Args:
         path: any file name.
-        limit_bytes: what the weights may take in memory; the optimiser's tensors are never read.
 
     Raises:
-        CheckpointError: no such file, cut off, not a public checkpoint, or something in it that is not data. Nothing
-            in it is executed; the message says what was refused.
+        CheckpointError: no such file, cut off, not a public checkpoint, something in it that is not data, or torch
+            before 2.10. Nothing in it is executed; the message says what was refused.
     """
     path = Path(path)
     if not path.is_file():
         raise CheckpointError(f"there is no checkpoint at {path}")
     try:
-        file = read_torch_file(path)
-        root = _checked_root(file)
-        constructor = from_public(root["constructor"])
-        state_dict = file.tensors(_network(root["net"]), limit_bytes)
-    except (ValueError, OSError) as error:
+        root = load_torch_file(path)
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
+    try:
+        constructor = from_public(_constructor(root))
+        state_dict = tensors_of(root["net"])
+        if state_dict is None:
+            raise CheckpointError("'net' is not a state dict of tensors")
+    except ValueError as error:
         raise CheckpointError(f"{path} cannot be read as a PyTracking checkpoint: {error}") from error
     return PublicCheckpoint(
         constructor=constructor,
@@ -124,29 +125,24 @@ def save_public_checkpoint(
         torch.save(content, temporary)
 
 
-def _checked_root(file: TorchFile) -> dict[str, Any]:
-    root = file.root
+def _constructor(root: Any) -> Record:
+    """The object that says which network it is."""
     if type(root) is not dict or "net" not in root:
-        raise TorchFileError("it holds no network under 'net'")
-    if str(root.get("format")).startswith("ebm-tracking"):
-        raise TorchFileError(
+        raise CheckpointError("it holds no network under 'net'")
+    stated = root.get("format")
+    if type(stated) is str and stated.startswith("ebm-tracking"):
+        raise CheckpointError(
             "it is a training checkpoint of this project, for resuming; give the network.safetensors beside it"
         )
     constructor = root.get("constructor")
     if not isinstance(constructor, Record) or constructor.class_name != _CONSTRUCTOR_CLASS:
-        raise TorchFileError(f"it does not say how to build its network: 'constructor' is no {_CONSTRUCTOR_CLASS}")
-    return root
-
-
-def _network(net: Any) -> dict[str, StoredTensor]:
-    if type(net) is not dict or not all(type(key) is str and isinstance(net[key], StoredTensor) for key in net):
-        raise TorchFileError("'net' is not a state dict of tensors")
-    return net
+        raise CheckpointError(f"it does not say how to build its network: 'constructor' is no {_CONSTRUCTOR_CLASS}")
+    return constructor
 
 
 def _text(root: dict[str, Any], key: str) -> str:
     value = root.get(key)
-    return value if isinstance(value, str) else ""
+    return value[:100] if type(value) is str else ""
 
 
 def _mapping(root: dict[str, Any], key: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from ltr.admin.model_constructor import NetConstructor, NetworkConstructor
+from ltr.admin.model_constructor import NetConstructor, NetworkConstructor, plain_argument
 from ltr.errors import UserError, unknown_name
 
 _DIMP_MODULE = "ltr.models.tracking.dimpnet"
@@ -104,7 +104,7 @@ def from_public(fields: Mapping[str, Any]) -> NetworkConstructor:
         if key in _FIXED and key not in ARGUMENTS[name]:
             _check_fixed(name, key, value)
         elif key in ARGUMENTS[name]:
-            arguments[key] = _plain(key, value)
+            arguments[key] = plain_argument(key, value)
         else:
             raise unknown_name(f"argument of {name}", ascii(key)[1:-1][:100], ARGUMENTS[name])
     return NetworkConstructor(name, arguments)
@@ -140,15 +140,9 @@ def _named(name: str, positional: list[Any] | tuple[Any, ...]) -> dict[str, Any]
 
 def _check_fixed(name: str, key: str, value: Any) -> None:
     wanted = _FIXED[key]
-    given = tuple(value) if isinstance(value, list) else value
+    # By type first: comparing or printing a forged value may never end.
+    numbers = type(value) in (list, tuple) and len(value) <= 8 and all(type(item) in (int, float) for item in value)
+    given = tuple(value) if numbers else value if value is None or type(value) in (bool, int, float, str) else ...
     if given != wanted:
-        raise UserError(f"its constructor asks {name} for {key}={value!r:.100}; only {wanted!r} is built here")
-
-
-def _plain(key: str, value: Any) -> Any:
-    """JSON values only: numbers, strings, and lists of strings."""
-    if isinstance(value, (list, tuple)) and len(value) <= 64 and all(isinstance(item, str) for item in value):
-        return list(value)
-    if isinstance(value, (bool, int, float, str)):
-        return value
-    raise UserError(f"its constructor's argument {key} is a {type(value).__name__}, not a number, a string or a list")
+        stated = f"a {type(value).__name__}" if given is ... else f"{given!a:.100}"
+        raise UserError(f"its constructor asks {name} for {key}={stated}; only {wanted!r} is built here")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
+from ltr.admin.checkpoint import read_card
+from ltr.errors import CheckpointError
 from pytracking.networks import NETWORKS_VARIABLE, network_folders
 from pytracking.registry import list_trackers, load_parameters
 
@@ -39,7 +40,7 @@ def _wanted() -> set[str]:
 
 
 def _describe(file: Path) -> str:
-    card = _card(file.with_suffix(".json"))
+    card = _card(file)
     return f"{file.stem:20s} {_weights(file):>8s} {file.stat().st_size / 1e6:6.1f} MB  {card}  {file}"
 
 
@@ -54,16 +55,14 @@ def _weights(file: Path) -> str:
     return f"{count / 1e6:.2f} M"
 
 
-def _card(path: Path) -> str:
-    """Recipe and measured figures of a card, or what is wrong with it."""
-    if not path.is_file():
-        return "no card beside it"
+def _card(network: Path) -> str:
+    """Recipe and measured figures of the card beside a network, or what is wrong with it."""
     try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        return f"{path.name} is not JSON"
-    if not isinstance(card, dict):
-        return f"{path.name} is not a JSON object"
+        card = read_card(network)
+    except CheckpointError as error:
+        return str(error)
+    if not card:
+        return "no card beside it"
     measured: dict[str, Any] = card.get("measured", {})
     figures = [f"AUC {figure['auc']:.1f} on {name} ({figure['sequences']})" for name, figure in measured.items()]
     return ", ".join([f"recipe {card.get('recipe_name', 'unknown')}", *figures])

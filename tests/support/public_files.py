@@ -21,6 +21,13 @@ CLASSES = {
     "ltr.admin.stats": ("AverageMeter", "StatValue"),
     "ltr.admin.local": ("EnvironmentSettings",),
     "ltr.admin.environment": ("EnvironmentSettings",),
+    # OSTrack keeps the same classes elsewhere; the packages above them must be there too.
+    "lib": (),
+    "lib.train": (),
+    "lib.train.admin": (),
+    "lib.train.admin.settings": ("Settings",),
+    "lib.train.admin.stats": ("AverageMeter", "StatValue"),
+    "lib.train.admin.local": ("EnvironmentSettings",),
 }
 FORMATS = ("zip", "legacy")
 

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import torch
 
-from ltr.errors import PretrainedWeightsError
+from ltr.admin.torch_file import load_torch_file, tensors_of
+from ltr.errors import CheckpointError, PretrainedWeightsError
 from ltr.models.backbone.resnet import ResNet
-from ltr.torchfile.reader import read_torch_file
-from ltr.torchfile.records import StoredTensor, TorchFileError
 
 # By torchvision's convention the end of a name is the beginning of the file's sha256.
 IMAGENET_URLS = {
@@ -39,12 +38,11 @@ def load_imagenet(backbone: ResNet, name: str) -> None:
         _download(name, path)
     _check(name, path)
     try:
-        file = read_torch_file(path)
-        if type(file.root) is not dict or not all(isinstance(value, StoredTensor) for value in file.root.values()):
-            raise TorchFileError("it is not a state dict")
-        weights = file.tensors(file.root)
-    except TorchFileError as error:
-        raise PretrainedWeightsError(f"{path} cannot be read as ImageNet weights: {error}") from error
+        weights = tensors_of(load_torch_file(path))
+    except CheckpointError as error:
+        raise PretrainedWeightsError(f"these are no ImageNet weights: {error}") from error
+    if weights is None:
+        raise PretrainedWeightsError(f"{path} holds no state dict")
     backbone.load_state_dict(weights, strict=True)
 
 

@@ -54,7 +54,7 @@ def test_another_normalisation_than_the_network_does_is_refused(saved):
         metadata = {**stored.metadata(), "input": json.dumps({"scale": 1})}
         tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
     save_file(tensors, path, metadata=metadata)
-    with pytest.raises(CheckpointError, match="wants its images normalised by"):
+    with pytest.raises(CheckpointError, match="wants its images normalised in another way"):
         load_network(path)
     del metadata["input"]
     save_file(tensors, path, metadata=metadata)
@@ -119,7 +119,7 @@ def test_a_malicious_pickle_is_refused_and_does_not_run(tmp_path, loader):
     plain.write_bytes(pickle.dumps({"net": Malicious(witness)}))
     torch.save({"format": "ebm-tracking-1", "net": Malicious(witness)}, torch_zip)
     for path in (plain, torch_zip):
-        with pytest.raises(CheckpointError, match="not a"):
+        with pytest.raises(CheckpointError, match=r"not a training checkpoint|nothing in it was|protocol 4"):
             loader(path)
     assert not witness.exists()
 
