@@ -11,16 +11,19 @@ import itertools
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from ltr.data.video import VideoFrame
 from ltr.errors import UserError, exit_status
 
 _WINDOW = "Tracking: q ends"
-_DEFAULT_RATE = 30.0
+_DEFAULT_RATE = Fraction(30)
+_MOST_DIGITS = 4
 _ERRORS_ONLY = 2
 
 
@@ -29,7 +32,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="run_webcam.py",
         description="Track a target in a camera's picture, in a window where OpenCV can open one (q ends), and keep "
-        "<output>/webcam_<parameters>.mp4 and .txt. Ctrl-C ends and keeps what was tracked.",
+        "<output>/webcam_<parameters>.mp4, .txt, .csv and .json. Frames that come while the tracker is busy are "
+        "skipped. Ctrl-C ends and keeps what was tracked.",
     )
     parser.add_argument("tracker_name", help="tracker, such as dimp or opencv")
     parser.add_argument("tracker_param", help="its parameters, such as dimp_nceplus_lite or kcf")
@@ -44,11 +48,12 @@ def build_parser() -> argparse.ArgumentParser:
 
 def open_camera(source: str) -> cv2.VideoCapture:
     """A camera by number, or a stream by address. Raises `UserError` where none opens."""
+    numbered = source.isascii() and source.isdigit() and len(source) <= _MOST_DIGITS
     # OpenCV's own warnings would bury the one line that helps. 5.x moved its log level into a module.
     set_log_level = cv2.setLogLevel if hasattr(cv2, "setLogLevel") else cv2.utils.logging.setLogLevel
     level = set_log_level(_ERRORS_ONLY)
     try:
-        capture = cv2.VideoCapture(int(source) if source.isdigit() else source)
+        capture = cv2.VideoCapture(int(source) if numbered else source)
     finally:
         set_log_level(level)
     if not capture.isOpened():
@@ -56,46 +61,75 @@ def open_camera(source: str) -> cv2.VideoCapture:
     return capture
 
 
-def camera_frames(capture: cv2.VideoCapture, seconds: float | None) -> Iterator[np.ndarray]:
-    """RGB frames [H, W, 3] until `seconds` have passed or the camera stops delivering."""
-    end = None if seconds is None else time.perf_counter() + seconds
-    while end is None or time.perf_counter() < end:
+def camera_frames(
+    capture: cv2.VideoCapture, seconds: float | None, rate: Fraction | None = None, first: int = 1
+) -> Iterator[VideoFrame]:
+    """Frames until `seconds` have passed or the camera stops delivering.
+
+    Args:
+        capture: from `open_camera`.
+        seconds: time limit, None for none.
+        rate: frames a second of a recording; None for a camera, whose frames have the time when they were read.
+        first: number of the first frame.
+    """
+    start = time.perf_counter()
+    for number in itertools.count(first):
+        if seconds is not None and time.perf_counter() - start >= seconds:
+            return
         delivered, image = capture.read()
         if not delivered:
             return
-        yield cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+        seen = time.perf_counter() - start if rate is None else float((number - 1) / rate)
+        duration = 1 / (rate or _DEFAULT_RATE)
+        yield VideoFrame(number, cv2.cvtColor(image, cv2.COLOR_BGR2RGB), seen, float(duration))
+
+
+def camera_rate(capture: cv2.VideoCapture) -> Fraction:
+    """Frames a second that a camera says it delivers, 30 where it says nothing credible."""
+    said = capture.get(cv2.CAP_PROP_FPS)
+    return Fraction(said).limit_denominator(1001) if 1 <= said <= 240 else _DEFAULT_RATE
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line. Returns 0; raises `UserError` where the input ended it."""
     args = build_parser().parse_args(argv)
+    from pytracking.frames import read_ahead
     from pytracking.registry import find_tracker, load_tracker
     from pytracking.select_box import opencv_has_windows, parse_box, select_box
-    from pytracking.stream import finish, track_stream
+    from pytracking.stream import choose_stem, finish, track_stream
     from pytracking.tracker.base import check_first_box
 
     tracker_name, parameter = find_tracker(args.tracker_param, args.tracker_name)
     box = None if args.box is None else parse_box(args.box)
     tracker = load_tracker(parameter, tracker_name)
+    recorded = Path(args.camera).is_file()
     capture = open_camera(args.camera)
+    rate = camera_rate(capture)
+    described = {"source": args.camera, "tracker": tracker_name, "parameter": parameter}
     try:
         first = next(camera_frames(capture, None), None)
         if first is None:
             raise UserError(f"camera '{args.camera}' delivers no picture")
         try:
-            box = check_first_box(select_box(first) if box is None else box, first)
+            box = check_first_box(select_box(first.image) if box is None else box, first.image)
         except ValueError as error:
             raise UserError(str(error)) from None
+        first = replace(first, time=0.0)
         started = time.perf_counter()
-        tracked = track_stream(
-            itertools.chain([first], camera_frames(capture, args.seconds)),
-            tracker,
-            box,
-            args.output / f"webcam_{parameter}",
-            label=parameter,
-            rate=Fraction(capture.get(cv2.CAP_PROP_FPS) or _DEFAULT_RATE).limit_denominator(1000),
-            show=_window() if opencv_has_windows() else None,
-        )
+        stem = choose_stem(args.output, f"webcam_{parameter}", None)
+        frames = camera_frames(capture, args.seconds, rate if recorded else None, first=2)
+        with read_ahead(frames, live=not recorded) as rest:
+            tracked = track_stream(
+                itertools.chain([first], rest),
+                tracker,
+                box,
+                stem,
+                label=parameter,
+                rate=rate,
+                show=_window() if opencv_has_windows() else None,
+                described={**described, "first_boxes": {1: box}, "size": first.image.shape[1::-1]},
+                announce=True,
+            )
     finally:
         capture.release()
     finish(tracked, started)

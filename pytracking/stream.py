@@ -1,17 +1,24 @@
-"""Tracking one target in a stream of frames, keeping an annotated video and its boxes whatever ends the stream."""
+"""Tracking in a stream of frames, keeping an annotated video and the boxes whatever ends the stream."""
 
 from __future__ import annotations
 
+import csv
+import io
+import itertools
+import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+from tqdm import tqdm
 
-from ltr.admin.files import write_text
+from ltr.admin.files import write_json, write_text
+from ltr.data.video import VideoFrame
 from ltr.dataset.boxfile import format_boxes
 from ltr.errors import UserError, disk_full, is_disk_full
 from pytracking.progress import progress_bar
@@ -20,6 +27,8 @@ from pytracking.video import video_writer
 from pytracking.visualise import COLOURS, add_title, draw_box
 
 _LOST_COLOUR = "#999999"
+_SUFFIXES = (".mp4", ".txt", ".csv", ".json")
+_COLUMNS = ("frame", "seconds", "id", "x", "y", "w", "h", "score", "flag", "time")
 
 
 @dataclass(frozen=True)
@@ -28,10 +37,11 @@ class Tracked:
 
     Attributes:
         frames: number of frames, the first included.
-        seconds: that the tracker took, reading, drawing and writing excluded.
+        seconds: time that the tracker took, reading, drawing and writing excluded.
         video: the annotated video, None where it could not be written.
         boxes: the text file with a box a frame, None where no frame was tracked.
         stopped_by: what ended the stream early; None at its end.
+        skipped: number of frames that were left out because the tracker was busy.
     """
 
     frames: int
@@ -39,6 +49,7 @@ class Tracked:
     video: Path | None
     boxes: Path | None
     stopped_by: BaseException | None
+    skipped: int = 0
 
     @property
     def kept(self) -> str:
@@ -46,11 +57,59 @@ class Tracked:
         files = [str(path) for path in (self.video, self.boxes) if path is not None]
         if not files:
             return "nothing was tracked"
-        return f"{self.frames} frame{'' if self.frames == 1 else 's'} kept in {' and '.join(files)}"
+        skipped = f" ({self.skipped} skipped)" if self.skipped else ""
+        return f"{self.frames} frame{'' if self.frames == 1 else 's'}{skipped} kept in {' and '.join(files)}"
+
+
+@dataclass(frozen=True)
+class _Step:
+    """A tracked frame: its number, its time in seconds, and the answer for each target."""
+
+    number: int
+    seconds: float
+    results: Mapping[int, TrackResult]
+
+
+def choose_stem(folder: Path, name: str, source: str | None) -> Path:
+    """The path without suffix for the files of a run, which no other input's files have; `<stem>.json` claims it.
+
+    The name is `name`, or `name_2`, `name_3`, ... where that belongs to another input, as with two videos of the same
+    name from different folders. The files of an earlier run on the same input are written again.
+
+    Args:
+        folder: where the files go.
+        name: the name wanted.
+        source: the input, such as the full path of a video; None for one that never comes again, such as a camera.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in itertools.count(1):
+        stem = folder / (name if number == 1 else f"{name}_{number}")
+        manifest = stem.with_name(f"{stem.name}.json")
+        if source is not None and _manifest(manifest).get("source") == source:
+            return stem
+        if any(stem.with_name(stem.name + suffix).exists() for suffix in _SUFFIXES):
+            continue
+        try:
+            # Only one of two runs that start at once makes the file.
+            with open(manifest, "x", encoding="utf-8") as file:
+                json.dump({"source": source}, file)
+        except FileExistsError:
+            continue
+        return stem
+    raise AssertionError("numbers do not end")
+
+
+def _manifest(path: Path) -> dict[str, Any]:
+    """What stands in a manifest, {} where there is none or it is broken; the claim of a run has its source alone."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def track_stream(
-    frames: Iterable[np.ndarray],
+    frames: Iterable[VideoFrame | np.ndarray],
     tracker: Tracker,
     box: Box,
     stem: Path,
@@ -59,11 +118,16 @@ def track_stream(
     rate: Fraction,
     total: int | None = None,
     show: Callable[[np.ndarray], bool] | None = None,
+    described: Mapping[str, Any] | None = None,
+    announce: bool = False,
 ) -> Tracked:
-    """Track until the frames end, an error or Ctrl-C, and write `<stem>.mp4` and `<stem>.txt`.
+    """Track until the frames end, an error or Ctrl-C, and write `<stem>.mp4`, `.txt`, `.csv` and, last, `.json`.
+
+    `.txt` has a box a line; `.csv` also the number and the second of each frame, score, flag and the tracker's time;
+    `.json` what was run. Where the disk is full, the boxes alone are kept.
 
     Args:
-        frames: uint8 RGB images [H, W, 3]; the first one is what `box` belongs to.
+        frames: frames, or uint8 RGB images [H, W, 3] at `rate`; the first one is what `box` belongs to.
         tracker: initialised here.
         box: (x, y, w, h) in pixels of the first frame.
         stem: path of the files without their suffix.
@@ -71,6 +135,8 @@ def track_stream(
         rate: frames a second of the video.
         total: number of frames, if known.
         show: called with every annotated frame; answers whether to go on.
+        described: what was run, for `.json`; no such file where it is left out.
+        announce: say on stderr when the target is lost and found again.
 
     Returns:
         What was kept. What ended the stream early is not raised but stands in `stopped_by`, after all was written.
@@ -79,17 +145,22 @@ def track_stream(
         UserError: no space is left even for the boxes.
         OSError: the video or the boxes cannot be written for another reason than space.
     """
-    results: list[TrackResult] = []
-    video_file, box_file = stem.with_name(f"{stem.name}.mp4"), stem.with_name(f"{stem.name}.txt")
+    steps: list[_Step] = []
+    video_file = stem.with_name(f"{stem.name}.mp4")
     video_lost: BaseException | None = None
     stopped: BaseException | None = None
+    skipped = 0
     try:
         with video_writer(video_file, rate) as add, progress_bar(total, label) as bar:
             try:
-                for image in frames:
-                    results.append(tracker.track(image) if results else tracker.initialize(image, box))
-                    drawn = annotate(image, results[-1], label, len(results))
-                    add(drawn)
+                for frame in _timed(frames, rate):
+                    result = tracker.track(frame.image) if steps else tracker.initialize(frame.image, box)
+                    before = steps[-1].results if steps else {}
+                    steps.append(_Step(frame.number, frame.time, {1: result}))
+                    drawn = annotate(frame.image, steps[-1].results, label, frame.number)
+                    add(drawn, frame.time, frame.duration)
+                    if announce:
+                        _announce(before, steps[-1])
                     bar.update()
                     if show is not None and not show(drawn):
                         break
@@ -101,11 +172,12 @@ def track_stream(
             raise
         stopped = video_lost = disk_full(video_file, "the video is given up")
     finally:
-        if results:
-            _write_boxes(box_file, results)
-    seconds = sum(result.time for result in results)
-    video = video_file if results and video_lost is None else None
-    return Tracked(len(results), seconds, video, box_file if results else None, stopped)
+        skipped = steps[-1].number - steps[0].number + 1 - len(steps) if steps else 0
+        facts = {"frames": len(steps), "skipped": skipped, "rate": float(rate)}
+        boxes = _write(stem, steps, video_lost is not None, None if described is None else {**described, **facts})
+    seconds = sum(result.time for step in steps for result in step.results.values())
+    video = video_file if steps and video_lost is None else None
+    return Tracked(len(steps), seconds, video, boxes, stopped, skipped)
 
 
 def finish(tracked: Tracked, started: float) -> None:
@@ -130,21 +202,75 @@ def finish(tracked: Tracked, started: float) -> None:
     print(f"{tracked.frames} frames in {elapsed:.1f} s; the tracker alone: {speed:.1f} frames a second")
 
 
-def annotate(image: np.ndarray, result: TrackResult, label: str, number: int) -> np.ndarray:
-    """A copy of the frame with the tracker's box, its score, and the frame's number (from 1)."""
+def annotate(
+    image: np.ndarray, results: TrackResult | Mapping[int, TrackResult], label: str, number: int
+) -> np.ndarray:
+    """A copy of the frame with the boxes of its targets, their scores, and the frame's number (from 1).
+
+    A target keeps its colour; that of one that is lost is grey.
+
+    Args:
+        image: [H, W, 3] uint8 RGB.
+        results: the answer for one target, or for each.
+        label: the tracker's name.
+        number: of the frame.
+    """
     drawn = image.copy()
-    if result.flag == "not_found":
-        draw_box(drawn, result.box, _LOST_COLOUR, 1, f"{label}: not found")
-    else:
-        draw_box(drawn, result.box, COLOURS[0], 3, f"{label} {result.score:.2f}")
+    answers = {1: results} if isinstance(results, TrackResult) else results
+    for target, result in answers.items():
+        name = label if len(answers) == 1 else f"{target}"
+        if result.flag == "not_found":
+            draw_box(drawn, result.box, _LOST_COLOUR, 1, f"{name}: lost")
+        else:
+            draw_box(drawn, result.box, COLOURS[(target - 1) % len(COLOURS)], 3, f"{name} {result.score:.2f}")
     add_title(drawn, f"{number}")
     return drawn
 
 
-def _write_boxes(path: Path, results: list[TrackResult]) -> None:
+def _timed(frames: Iterable[VideoFrame | np.ndarray], rate: Fraction) -> Iterator[VideoFrame]:
+    for number, frame in enumerate(frames, 1):
+        if isinstance(frame, VideoFrame):
+            yield frame
+        else:
+            yield VideoFrame(number, frame, float((number - 1) / rate), float(1 / rate))
+
+
+def _announce(before: Mapping[int, TrackResult], step: _Step) -> None:
+    for target, result in step.results.items():
+        lost = result.flag == "not_found"
+        if target in before and lost != (before[target].flag == "not_found"):
+            which = "the target" if len(step.results) == 1 else f"target {target}"
+            tqdm.write(f"{step.seconds:.1f} s: {which} is {'lost' if lost else 'found again'}")
+
+
+def _write(stem: Path, steps: list[_Step], boxes_alone: bool, described: Mapping[str, Any] | None) -> Path | None:
+    """Write the boxes, and table and description unless the disk is full; the file of the boxes."""
+    path = stem.with_name(f"{stem.name}.txt")
     try:
-        write_text(path, format_boxes(np.array([result.box for result in results])))
+        if steps:
+            write_text(path, format_boxes(np.array([step.results[1].box for step in steps])))
+        if steps and not boxes_alone:
+            write_text(stem.with_name(f"{stem.name}.csv"), _table(steps))
+            if described is not None:
+                write_json(stem.with_name(f"{stem.name}.json"), described)
     except OSError as error:
         if is_disk_full(error):
             raise disk_full(path, "nothing could be kept; make room and run it again") from error
         raise
+    finally:
+        manifest = stem.with_name(f"{stem.name}.json")
+        if list(_manifest(manifest)) == ["source"]:
+            manifest.unlink()
+    return path if steps else None
+
+
+def _table(steps: list[_Step]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    for step in steps:
+        for target, result in step.results.items():
+            box = [f"{value:.4f}" for value in result.box]
+            score, took = f"{result.score:.6g}", f"{result.time:.6f}"
+            writer.writerow([step.number, f"{step.seconds:.6f}", target, *box, score, result.flag, took])
+    return text.getvalue()

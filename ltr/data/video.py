@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
 from itertools import islice
@@ -56,11 +56,13 @@ class VideoFrame:
     """A frame and when it is seen.
 
     Attributes:
+        number: counted from 1.
         image: [H, W, 3] uint8 RGB, of the size of the video's first frame.
         time: seconds since the first frame.
         duration: seconds that the container shows it for.
     """
 
+    number: int
     image: np.ndarray
     time: float
     duration: float
@@ -70,8 +72,7 @@ def probe_video(path: str | os.PathLike[str]) -> VideoInfo:
     """Frame rate and announced length of a video file. Raises `UserError` as `read_video` does."""
     with _open(path) as container:
         stream = container.streams.video[0]
-        possible = 0 < stream.frames <= os.path.getsize(path)
-        return VideoInfo(_rate(container, stream), stream.frames if possible else None)
+        return VideoInfo(_rate(container, stream), _announced(path, stream))
 
 
 def read_video(path: str | os.PathLike[str]) -> Iterator[np.ndarray]:
@@ -90,11 +91,26 @@ def read_timed(path: str | os.PathLike[str]) -> Iterator[VideoFrame]:
         UserError: the file is missing, is not a video, a frame cannot be decoded or is larger than `MAX_PIXELS`, or the
             file is cut short; the frames before that were yielded.
     """
-    rate = probe_video(path).rate
+    held: VideoFrame | None = None
+    try:
+        for frame in _timed(path, probe_video(path).rate):
+            if held is not None:
+                yield held
+            held = frame
+    except UserError:
+        if held is not None:
+            yield held
+        raise
+    if held is not None:
+        yield replace(held, duration=max(held.duration, _announced_end(path) - held.time))
+
+
+def _timed(path: str | os.PathLike[str], rate: Fraction) -> Iterator[VideoFrame]:
+    """`read_timed` without the time that an AVI file holds its last frame for."""
     levels: tuple[float, float] | None = None
     size: tuple[int, int] | None = None
     start = last = None
-    for frame in _decode(path):
+    for number, frame in enumerate(_decode(path), 1):
         if _is_deep(frame):
             image, levels = _deep_image(frame, levels)
         else:
@@ -108,7 +124,7 @@ def read_timed(path: str | os.PathLike[str]) -> Iterator[VideoFrame]:
             time = last + float(1 / rate)
         last = time or 0.0
         start = last if start is None else start
-        yield VideoFrame(image, last - start, _duration(frame, rate))
+        yield VideoFrame(number, image, last - start, _duration(frame, rate))
 
 
 def count_frames(path: str | os.PathLike[str]) -> int:
@@ -257,6 +273,19 @@ def _rate(container: Any, stream: Any) -> Fraction:
         measured = Fraction(len(times) - 1) / (max(times) - min(times))
         return min(max(measured, Fraction(1, 10)), Fraction(_RATES[1])).limit_denominator(1001)
     return DEFAULT_RATE
+
+
+def _announced(path: str | os.PathLike[str], stream: Any) -> int | None:
+    """The number of frames that the header tells, where the bytes of the file have room for as many."""
+    return stream.frames if 0 < stream.frames <= os.path.getsize(path) // 8 else None
+
+
+def _announced_end(path: str | os.PathLike[str]) -> float:
+    """Seconds of an AVI file, which holds a frame by empty ones behind it; 0 for others, which say so otherwise."""
+    with _open(path) as container:
+        stream = container.streams.video[0]
+        frames = _announced(path, stream) if container.format.name == "avi" else None
+        return float(frames / stream.average_rate) if frames and stream.average_rate else 0.0
 
 
 def _duration(frame: Any, rate: Fraction) -> float:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ltr.data.image import read_image
+from ltr.data.image import levels_of, read_image
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,9 +61,14 @@ class Sequence:
         """
         return read_image(self.frames[number], self.frames[0])
 
+    def levels(self) -> dict[str, tuple[float, float]]:
+        """{"levels": the values that became black and white}, {} for frames of 8 bits, for the manifest of a result."""
+        levels = levels_of(self.frames[0])
+        return {} if levels is None else {"levels": levels}
+
     @cached_property
     def image_size(self) -> tuple[int, int]:
-        """(width, height) in pixels, from the first frame."""
+        """(width, height) in pixels of the first frame, to which GOT-10k's protocol clips the boxes of all frames."""
         height, width = self.image(0).shape[:2]
         return width, height
 

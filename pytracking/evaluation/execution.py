@@ -74,7 +74,7 @@ class Frames:
 
 @dataclass(frozen=True)
 class Tracked:
-    """A unit is tracked; `where` says on which machine and with how many torch threads."""
+    """A unit is tracked; `where` says on which machine, with how many torch threads, and how 8 bits came about."""
 
     number: int
     result: RawResult
@@ -210,7 +210,7 @@ class Worker:
             self._spec = self._tracker = None
             message = f"{type(error).__name__}: {error}"
             return Failed(unit.number, message, traceback.format_exc(), _cuda_in_use())
-        return Tracked(unit.number, result, _where())
+        return Tracked(unit.number, result, {**_where(), **unit.sequence.levels()})
 
     def _tracker_of(self, spec: TrackerSpec) -> Tracker:
         if self._tracker is None or self._spec != spec:

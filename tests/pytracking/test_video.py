@@ -10,7 +10,7 @@ import av
 import numpy as np
 import pytest
 
-from ltr.data.video import probe_video, read_video
+from ltr.data.video import probe_video, read_timed, read_video
 from ltr.errors import UserError
 from pytracking.video import video_writer
 
@@ -49,17 +49,40 @@ def test_h264_in_mp4_knows_its_length(tmp_path: Path) -> None:
         assert container.streams.video[0].codec_context.name == "h264"
 
 
-def test_odd_sizes_are_cropped_and_changing_ones_refused(tmp_path: Path) -> None:
+def test_odd_sizes_are_cropped_and_changing_ones_scaled(tmp_path: Path) -> None:
     with video_writer(tmp_path / "odd.mp4", Fraction(25)) as add:
         add(noise(0)[:95, :127])
     assert next(read_video(tmp_path / "odd.mp4")).shape == (94, 126, 3)
-    with (
-        pytest.raises(UserError, match="change size, from 128 x 96 to 64 x 96"),
-        video_writer(tmp_path / "changing.mp4", Fraction(25)) as add,
-    ):
+    with video_writer(tmp_path / "changing.mp4", Fraction(25)) as add:
         add(noise(0))
-        add(noise(1)[:, :64])
-    assert not (tmp_path / "changing.mp4").exists()
+        add(noise(0)[::2, ::2])
+        add(noise(0)[:, :64])
+    frames = list(read_video(tmp_path / "changing.mp4"))
+    assert [frame.shape for frame in frames] == [(96, 128, 3)] * 3
+    assert np.abs(frames[1].astype(float) - frames[0]).mean() < 25, "the same picture"
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "mov", "avi"])
+def test_frames_are_written_at_their_times(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"clip.{suffix}"
+    times = [0.0, 0.04, 0.08, 0.4, 0.44]
+    with video_writer(path, Fraction(25)) as add:
+        for number, time in enumerate(times):
+            add(noise(number), time, 1.2)
+    frames = list(read_timed(path))
+    assert frames[-1].time + frames[-1].duration == pytest.approx(1.64, abs=0.002)
+    if suffix != "avi":
+        assert [frame.time for frame in frames] == pytest.approx(times, abs=0.001)
+    assert probe_video(path).rate == 25 or suffix in ("mp4", "mov")
+
+
+@pytest.mark.parametrize("rate", [Fraction(24000, 1001), Fraction(30000, 1001), Fraction(60), Fraction(19000, 763)])
+def test_any_rate_keeps_its_duration(tmp_path: Path, rate: Fraction) -> None:
+    with video_writer(tmp_path / "clip.mp4", rate) as add:
+        for number in range(12):
+            add(noise(number))
+    frames = list(read_timed(tmp_path / "clip.mp4"))
+    assert frames[-1].time + frames[-1].duration == pytest.approx(float(12 / rate), abs=0.001)
 
 
 def test_nothing_added_writes_nothing(tmp_path: Path) -> None:
