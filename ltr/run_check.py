@@ -22,7 +22,7 @@ Without --path the folder is that of EBM_TRACKING_<DATASET> or paths.toml, as fo
 everything is whole, 1 where something is wrong, 2 where nothing could be checked."""
 
 
-def parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     result = argparse.ArgumentParser(
         prog="python -m ltr check",
@@ -43,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Check, print, and return the exit status."""
-    options = parser().parse_args(arguments)
+    options = build_parser().parse_args(arguments)
     return exit_status(lambda: _check(options))
 
 

@@ -74,7 +74,7 @@ def _recipe_of_file(path: Path) -> Recipe:
     return made
 
 
-def parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     default = RunSettings()
     result = argparse.ArgumentParser(
@@ -121,7 +121,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status (see EXAMPLES)."""
-    return exit_status(lambda: run_command(parser().parse_args(arguments)), resumes=True)
+    return exit_status(lambda: run_command(build_parser().parse_args(arguments)), resumes=True)
 
 
 def run_command(options: argparse.Namespace) -> int:

@@ -18,17 +18,28 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pytracking.evaluation.datasets import get_dataset
     from pytracking.evaluation.tracker import trackerlist
+    from pytracking.interop import cv2_tracker, to_detections
     from pytracking.registry import list_trackers, load_tracker
     from pytracking.tracker.base import TrackResult
 
-__all__ = ["TrackResult", "get_dataset", "list_trackers", "load_tracker", "trackerlist"]
+__all__ = [
+    "TrackResult",
+    "cv2_tracker",
+    "get_dataset",
+    "list_trackers",
+    "load_tracker",
+    "to_detections",
+    "trackerlist",
+]
 
 # Imported on first use, so that `import pytracking` loads neither torch nor OpenCV.
 _HOME = {
     "TrackResult": "pytracking.tracker.base",
+    "cv2_tracker": "pytracking.interop",
     "get_dataset": "pytracking.evaluation.datasets",
     "list_trackers": "pytracking.registry",
     "load_tracker": "pytracking.registry",
+    "to_detections": "pytracking.interop",
     "trackerlist": "pytracking.evaluation.tracker",
 }
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 
-from ltr.errors import EXIT_USER_ERROR, UserError, exit_status, unknown_name
+from ltr import console
+from ltr.errors import UserError, exit_status
 
 _SCRIPTS = {
     "run": ("pytracking.run_tracker", "run a tracker on a data set and keep its raw results"),
@@ -20,55 +20,23 @@ _SCRIPTS = {
     "import-results": ("pytracking.evaluation.foreign_import", "import raw results of another program"),
     "demo": ("pytracking.run_demo", "track the demo clips with several trackers and compare them"),
 }
-_LISTS = {
-    "trackers": "trackers and their parameters, with what each is",
-    "models": "trained networks at hand",
-    "datasets": "evaluation data sets and whether they are found",
-}
-_USAGE = """usage: python -m pytracking <command> [option ...]
-
-Lists
-{lists}
-
-Scripts (each also as python pytracking/run_<...>.py; --help tells its options)
-{scripts}
-
-Examples
-  python -m pytracking demo
+_EXAMPLES = """  python -m pytracking demo
   python -m pytracking run dimp dimp_nceplus_lite --dataset_name demo
   python -m pytracking report dimp/dimp_nceplus_lite opencv/kcf --dataset_name demo
-  python -m pytracking video dimp dimp_nceplus_lite clip.mp4 --box 120,80,60,90"""
+  python -m pytracking video dimp dimp_nceplus_lite clip.mp4 --box 120,80,60,90
 
-
-def usage() -> str:
-    """What the commands are, each in one line."""
-    lists = "\n".join(f"  {name:14s} {text}" for name, text in _LISTS.items())
-    scripts = "\n".join(f"  {name:14s} {text}" for name, (_, text) in _SCRIPTS.items())
-    return _USAGE.format(lists=lists, scripts=scripts)
+`ebm-tracking` is the same command where the package is installed. Tab completion in bash and zsh:
+  eval "$(register-python-argcomplete ebm-tracking)\""""
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run a command. Returns its exit status; 2 without a command."""
-    arguments = sys.argv[1:] if argv is None else argv
-    if not arguments:
-        print(usage(), file=sys.stderr)
-        return EXIT_USER_ERROR
-    command, *rest = arguments
-    if command in ("-h", "--help"):
-        print(usage())
-        return 0
-    if command in _SCRIPTS:
-        status: int = importlib.import_module(_SCRIPTS[command][0]).main(rest)
-        return status
-    if command not in _LISTS:
-        raise unknown_name("command", command, [*_LISTS, *_SCRIPTS])
-    if rest in (["-h"], ["--help"]):
-        print(f"usage: python -m pytracking {command}\n\nLists {_LISTS[command]}.")
-        return 0
-    if rest:
-        raise UserError(f"'{command}' takes no arguments, got {' '.join(rest)}")
-    print({"trackers": trackers_text, "models": models_text, "datasets": datasets_text}[command]())
-    return 0
+    """Run a command. Returns its exit status; 2 without a command. Raises `UserError` for an unknown one."""
+    return console.run("python -m pytracking", _SCRIPTS, _EXAMPLES, _LISTS, argv)
+
+
+def script() -> int:
+    """The console command `ebm-tracking`; returns its exit status."""
+    return exit_status(main)
 
 
 def trackers_text() -> str:
@@ -102,5 +70,12 @@ def datasets_text() -> str:
     return "\n".join(lines)
 
 
+_LISTS = {
+    "trackers": (trackers_text, "trackers and their parameters, with what each is"),
+    "models": (models_text, "trained networks on this machine"),
+    "datasets": (datasets_text, "evaluation data sets and whether they are found"),
+}
+
+
 if __name__ == "__main__":
-    sys.exit(exit_status(main))
+    sys.exit(script())
