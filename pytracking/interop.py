@@ -59,7 +59,7 @@ def cv2_tracker(parameter: str, tracker: str | None = None, **overrides: Any) ->
     >>> tracker = cv2_tracker("kcf")
     >>> tracker.init(np.zeros((120, 160, 3), np.uint8), (40, 30, 50, 40))
     >>> tracker.update(np.zeros((120, 160, 3), np.uint8))
-    (False, (40.0, 30.0, 50.0, 40.0))
+    (True, (40.0, 30.0, 50.0, 40.0))
     """
     return CV2Tracker(load_tracker(parameter, tracker, **overrides))
 

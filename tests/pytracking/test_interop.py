@@ -18,7 +18,7 @@ from pytracking.tracker.base import TrackResult
 def test_the_cv2_interface_gives_the_same_boxes_from_bgr_images() -> None:
     sequence = get_dataset("demo", sequences=["mug"])[0]
     frames = [cv2.imread(str(path)) for path in sequence.frames[:4]]
-    box = tuple(float(value) for value in sequence.ground_truth[0])
+    box = tuple(float(value) for value in sequence.ground_truth_rect[0])
     ours, theirs = pytracking.load_tracker("kcf"), pytracking.cv2_tracker("kcf")
     ours.initialize(cv2.cvtColor(frames[0], cv2.COLOR_BGR2RGB), box)
     assert theirs.init(frames[0], box) is None
@@ -32,8 +32,12 @@ def test_the_cv2_interface_gives_the_same_boxes_from_bgr_images() -> None:
 def test_a_lost_target_is_false_with_the_last_box() -> None:
     tracker = pytracking.cv2_tracker("kcf")
     rng = np.random.default_rng(0)
-    tracker.init(rng.integers(0, 255, (120, 160, 3), dtype=np.uint8), (30, 40, 40, 40))
-    assert tracker.update(np.full((120, 160, 3), 128, np.uint8)) == (False, (30, 40, 40, 40))
+    image = rng.integers(0, 60, (120, 160, 3), dtype=np.uint8)
+    image[40:80, 30:70] = cv2.resize(rng.integers(0, 255, (8, 8, 3), dtype=np.uint8), (40, 40))
+    tracker.init(image, (30, 40, 40, 40))
+    found, last = tracker.update(image)
+    assert found
+    assert tracker.update(np.full((120, 160, 3), 128, np.uint8)) == (False, last)
 
 
 def test_results_become_detections_with_their_ids() -> None:
