@@ -15,6 +15,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from ltr import moved
+
 if TYPE_CHECKING:
     from pytracking.evaluation.datasets import get_dataset
     from pytracking.evaluation.tracker import trackerlist
@@ -42,6 +44,8 @@ _HOME = {
     "to_detections": "pytracking.interop",
     "trackerlist": "pytracking.evaluation.tracker",
 }
+
+moved.install()
 
 
 def __getattr__(name: str) -> Any:

@@ -49,6 +49,13 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         metavar="LEVEL",
         help="1: print box, score, flag and time of every frame, and stop at the first failure with its traceback",
     )
+    parser.add_argument(
+        "--use_visdom",
+        type=int,
+        default=0,
+        metavar="0|1",
+        help="accepted for PyTracking's command lines; there is no Visdom here: --debug 2 writes pictures",
+    )
 
 
 def numbered_runs(runid: int | None, runs: int | None) -> list[int | None]:

@@ -37,6 +37,10 @@ class TrackerRun:
         return results_root / self.name / f"{self.parameter_name}{run}"
 
 
+# PyTracking's name.
+Tracker = TrackerRun
+
+
 def trackerlist(
     name: str, parameter_name: str, run_ids: int | Iterable[int] | None = None, display_name: str | None = None
 ) -> list[TrackerRun]:
