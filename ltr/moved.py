@@ -53,4 +53,4 @@ class _Signpost:
 def install() -> None:
     """Let imports of `MOVED` names say what to use; once, however often it is called."""
     if _Signpost not in sys.meta_path:
-        sys.meta_path.append(_Signpost)  # type: ignore[arg-type]
+        sys.meta_path.append(_Signpost)
