@@ -9,7 +9,7 @@ from types import ModuleType
 
 # A module, or a name that is imported from a package, -> what to use. A test compares it with docs/from_pytracking.md.
 MOVED = {
-    "ltr.actors.BBActor": "the box head's loss is part of every actor: ltr.actors.base.Actor",
+    "ltr.actors.BBActor": "the box head's loss is part of every actor: ltr.actors.tracking.Actor",
     "ltr.admin.environment": "data sets are found by environment variables or paths.toml: see docs/data.md",
     "ltr.admin.loading": "ltr.admin.checkpoint.load_network",
     "ltr.admin.local": "data sets are found by environment variables or paths.toml; `python -m pytracking setup "

@@ -13,6 +13,7 @@ import inspect
 import pkgutil
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 
 _FOLDER = "pytracking.experiments"
 _EXAMPLES = """An experiment is a function without arguments that returns (trackers, sequences), in a module of
-pytracking/experiments or any other that can be imported (my_package.my_module). Without a function, those of the
-module are listed.
+pytracking/experiments, a file (myexperiments.py) or any module that can be imported (my_package.my_module). Without a
+function, those of the module are listed.
 
 examples:
   run_experiment.py examples                                          what there is
@@ -44,7 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("experiment_module", nargs="?", help="module of experiments, such as examples")
+    parser.add_argument("experiment_module", nargs="?", help="module or file of experiments, such as examples")
     parser.add_argument("experiment_name", nargs="?", help="its function, such as demo")
     product = parser.add_argument_group("cross product, instead of an experiment by name")
     product.add_argument("--trackers", nargs="+", metavar="TRACKER/PARAMETERS", help="such as dimp/dimp_nceplus_lite")
@@ -104,6 +105,13 @@ def _module(name: str) -> ModuleType:
     own = [module.name for module in pkgutil.iter_modules(importlib.import_module(_FOLDER).__path__)]
     if name in own:
         return importlib.import_module(f"{_FOLDER}.{name}")
+    file = Path(name if name.endswith(".py") else f"{name}.py")
+    if file.is_file():
+        specification = importlib.util.spec_from_file_location(file.stem, file)
+        assert specification is not None and specification.loader is not None
+        module = importlib.util.module_from_spec(specification)
+        specification.loader.exec_module(module)
+        return module
     try:
         found = importlib.util.find_spec(name) is not None
     except (ModuleNotFoundError, ValueError):
