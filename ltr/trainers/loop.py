@@ -90,8 +90,11 @@ def train(recipe: Recipe, run: RunSettings, prepare_tracking: PrepareTracking | 
                 finish_epoch(training, epoch, time.perf_counter() - began)
                 if epoch + 1 < recipe.epochs:
                     stop_if_asked(training, stop)
-        except torch.cuda.OutOfMemoryError as error:
-            raise UserError(out_of_memory(training, error)) from error
+        except RuntimeError as error:
+            # A full GPU has an error of its own, a full main memory has only this text.
+            if not isinstance(error, torch.cuda.OutOfMemoryError) and "can't allocate memory" not in str(error):
+                raise
+            raise UserError(out_of_memory(training)) from error
         finally:
             if training.log is not None:
                 training.log.close()
@@ -298,14 +301,14 @@ def set_up(recipe: Recipe, run: RunSettings, prepare_tracking: PrepareTracking |
     return training
 
 
-def out_of_memory(training: Training, error: Exception) -> str:
+def out_of_memory(training: Training) -> str:
     """One line for a device whose memory is full: where, and which settings take less."""
     recipe = training.recipe
-    more = next((n for n in range(recipe.micro_batches + 1, recipe.batch_size + 1) if recipe.batch_size % n == 0), None)
-    halves = [f"--set micro_batches={more} (the same batch in smaller parts)"] if more else []
-    half = [] if recipe.precision != "fp32" else ["--set precision=bf16"]
-    advice = ", or ".join([*halves, *half, "a smaller --set batch_size"])
+    finer = (n for n in range(recipe.micro_batches + 1, recipe.batch_size + 1) if recipe.batch_size % n == 0)
+    smaller = [f"--set micro_batches={n} (the same batch in smaller parts)" for n in finer]
+    half = ["--set precision=bf16"] if recipe.precision == "fp32" else []
+    advice = ", or ".join([*smaller[:1], *half, "a smaller --set batch_size"])
     return (
-        f"{training.device} ran out of memory at step {training.step + 1} ({str(error).partition('.')[0]}): try "
-        f"{advice}; a checkpoint made with other settings needs --fresh"
+        f"{training.device} is out of memory at step {training.step + 1}: give it {advice}; a checkpoint of other "
+        "settings needs --fresh"
     )

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 
 import cv2
 import pytest
 import torch
-from tiny_training import poison, squares_recipe, tiny_recipe
+from tiny_training import BrightSquares, at_every_loss, poison, squares_recipe, tiny_recipe
 
 from ltr import run_training
 from ltr.run_training import main
+from ltr.train_settings import sources
+from ltr.train_settings.recipe import DataSource
 from ltr.trainers import loop
 from ltr.trainers.dry_run import drawn_proposals, parameter_table
 from ltr.trainers.optimisation import make_optimiser
@@ -82,6 +85,54 @@ def test_the_status_says_what_stopped_a_run(command, monkeypatch, capsys):
 
     monkeypatch.setattr(run_training, "train", interrupted)
     assert command() == 130
+
+
+@pytest.mark.parametrize(
+    "full",
+    [
+        torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
+        RuntimeError("x: can't allocate memory: 9"),
+    ],
+)
+def test_a_full_memory_is_one_line_with_what_to_do(command, monkeypatch, capsys, full):
+    def fail(training, output):
+        raise full
+
+    monkeypatch.setattr(loop, "set_up", loop.set_up)
+    at_every_loss(fail)
+    assert command("--set", "epochs=1") == 2
+    error = capsys.readouterr().err
+    assert "cpu is out of memory at step 1: give it --set micro_batches=2 (the same batch in smaller parts)" in error
+    assert error.startswith("error: ") and error.count("\n") == 1
+
+
+def test_all_missing_data_sets_are_named_and_a_dry_run_shows_the_recipe_first(monkeypatch, tmp_path, capsys):
+    names = ("LASOT", "GOT10K", "TRACKINGNET", "COCO")
+    monkeypatch.setenv("EBM_TRACKING_PATHS", str(tmp_path / "none.toml"))
+    for name in names:
+        monkeypatch.delenv(f"EBM_TRACKING_{name}", raising=False)
+    for option in ((), ("--dry-run",)):
+        assert main(["dimp_nceplus", "--workspace", str(tmp_path / "runs"), "--device", "cpu", *option]) == 2
+        printed = capsys.readouterr()
+        # GOT-10k is both trained on and validated on.
+        assert [printed.err.count(f"Set EBM_TRACKING_{name}=") for name in names] == [1, 1, 1, 1]
+        assert printed.err.count("\n") == 1
+    assert '"name": "dimp_nceplus"' in printed.out and "feature_extractor.layer3" in printed.out
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("option", [(), ("--dry-run",)])
+@pytest.mark.parametrize("which", ["train", "validation"])
+def test_an_empty_split_is_named_before_training(command, monkeypatch, tmp_path, capsys, which, option):
+    empty = type("Empty", (BrightSquares,), {"__len__": lambda self: 0})()
+    monkeypatch.setitem(sources.SOURCES, "folder", lambda source, seed: [(empty, 1.0)])
+    recipe = squares_recipe()
+    none = (DataSource("folder", "val"),)
+    changed = replace(recipe, data=replace(recipe.data, **{which: (*recipe.data.train, *none)}))
+    monkeypatch.setattr(run_training, "load_recipe", lambda names: changed)
+    assert command(*option) == 2
+    assert "data set 'folder' has no sequence in its split 'val'" in capsys.readouterr().err
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 def test_a_missing_accelerate_is_one_line(command, monkeypatch, capsys):
