@@ -11,10 +11,12 @@ import os
 import struct
 import sys
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -47,6 +49,20 @@ _TURNS = {
     8: (True, True, False),
 }
 _damaged: set[Path] = set()
+
+
+class Frame(NamedTuple):
+    """An image, perhaps decoded at a part of its size.
+
+    Attributes:
+        image: [ceil(H / shrink), ceil(W / shrink), 3] uint8 RGB; a pixel stands for shrink x shrink pixels of the file.
+        size: (H, W) of the whole image.
+        shrink: 1, 2, 4 or 8.
+    """
+
+    image: np.ndarray
+    size: tuple[int, int]
+    shrink: int = 1
 
 
 @dataclass(frozen=True)
@@ -103,6 +119,29 @@ def read_image(path: str | os.PathLike[str], first: str | os.PathLike[str] | Non
     if image.dtype == np.uint8:
         return image
     return to_8_bits(image, levels_of(path if first is None else first) or find_levels(image))
+
+
+def read_shrunk(
+    path: str | os.PathLike[str], first: str | os.PathLike[str] | None, choose: Callable[[tuple[int, int]], int]
+) -> Frame:
+    """`read_image`, with a JPEG decoded at a half, a quarter or an eighth of its size, which takes less time.
+
+    Args:
+        path, first: as for `read_image`, with the same errors.
+        choose: the size (H, W) of the image -> 1, 2, 4 or 8, what to divide it by. Images in other formats, and JPEGs
+            that are to be turned, are read whole.
+    """
+    path = Path(path)
+    content = b"" if _is_video_frame(path) else _read(path)
+    if content.startswith(_JPEG):
+        header = _header(path, content)
+        size = (header.stored[1], header.stored[0])
+        shrink = choose(size) if header.orientation == 1 else 1
+        image = _decode_jpeg(path, content, strict=False, shrink=shrink) if shrink > 1 else None
+        if image is not None:
+            return Frame(image, size, shrink)
+    image = read_image(path, first)
+    return Frame(image, (image.shape[0], image.shape[1]))
 
 
 def verify_image(path: str | os.PathLike[str]) -> ImageHeader:
@@ -220,7 +259,8 @@ def _jpeg_header(path: Path, content: bytes) -> ImageHeader | None:
         return None
     try:
         height, width, *_ = simplejpeg.decode_jpeg_header(content, strict=False)
-    except ValueError:
+    # KeyError stands for a colour subsampling that simplejpeg does not know.
+    except (ValueError, KeyError):
         return None
     return ImageHeader(_limited(path, (width, height)))
 
@@ -268,21 +308,25 @@ def _upright(image: np.ndarray, content: bytes, header: ImageHeader) -> np.ndarr
     return image if content.startswith(_TIFF) else np.ascontiguousarray(_turn(image, header.orientation))
 
 
-def _decode_jpeg(path: Path, content: bytes, strict: bool) -> np.ndarray | None:
+def _decode_jpeg(path: Path, content: bytes, strict: bool, shrink: int = 1) -> np.ndarray | None:
     """A JPEG as RGB, not turned; None where its colours are left to OpenCV."""
     try:
-        plain = simplejpeg.decode_jpeg_header(content, strict=False)[2] in ("YCbCr", "Gray", "RGB")
-    except ValueError:
+        height, width, colours, *_ = simplejpeg.decode_jpeg_header(content, strict=False)
+    except (ValueError, KeyError):
         return None
-    colours = "RGB" if plain else "CMYK"
+    plain = colours in ("YCbCr", "Gray", "RGB")
+    wanted: dict[str, Any] = {"colorspace": "RGB" if plain else "CMYK"}
+    if shrink > 1:
+        # The smallest scale that gives at least these sides is 1 / shrink.
+        wanted |= {"min_height": -(-height // shrink), "min_width": -(-width // shrink)}
     try:
-        image = simplejpeg.decode_jpeg(content, colorspace=colours)
+        image = simplejpeg.decode_jpeg(content, **wanted)
     except ValueError as error:
         _report_damage(path, str(error), strict)
         if not plain:
             return None
         try:
-            image = simplejpeg.decode_jpeg(content, colorspace=colours, strict=False)
+            image = simplejpeg.decode_jpeg(content, **wanted, strict=False)
         except ValueError:
             raise ImageError(f"{_undecodable(path, content)}: {error}") from error
     return np.asarray(image) if plain else None

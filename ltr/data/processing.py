@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
@@ -12,7 +13,11 @@ import torch
 from torch import Tensor
 
 from ltr.data import augmentation
+from ltr.data.image import Frame
 from ltr.errors import UserError
+
+# A frame of a sample: its pixels, or what reads them at the size that suits its crop (`ltr.data.image.read_shrunk`).
+OpenFrame = Callable[[Callable[[tuple[int, int]], int]], Frame]
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,8 @@ class CropSettings:
         scale_jitter_train, scale_jitter_test: the size is multiplied by exp(N(0, this)).
         border: 'replicate' (repeat the border), or 'inside_major' (shift, and shrink by at most `max_scale_change`, so
             that the region leaves the image along one axis at most).
+        shrink_decoding: decode a JPEG at a half, a quarter or an eighth of its size where the crop has no more pixels.
+            Boxes are the same; pixels differ by a few levels, since a JPEG is scaled in its frequencies.
         grayscale_probability: of a sample, all its frames together.
         brightness_jitter: every frame is multiplied by uniform(1 +- this).
         joint_brightness_jitter: all frames of a sample are multiplied by one uniform(1 +- this) besides.
@@ -44,6 +51,7 @@ class CropSettings:
     scale_jitter_test: float = 0.5
     border: str = "replicate"
     max_scale_change: float = 1.5
+    shrink_decoding: bool = True
     grayscale_probability: float = 0.05
     brightness_jitter: float = 0.2
     joint_brightness_jitter: float = 0.0
@@ -135,15 +143,15 @@ class CropProcessing:
 
     def __call__(
         self,
-        train: tuple[Sequence[np.ndarray], np.ndarray],
-        test: tuple[Sequence[np.ndarray], np.ndarray],
+        train: tuple[Sequence[np.ndarray | OpenFrame], np.ndarray],
+        test: tuple[Sequence[np.ndarray | OpenFrame], np.ndarray],
         rng: np.random.Generator,
     ) -> dict[str, Tensor]:
         """Crops of a sample.
 
         Args:
-            train, test: frames (uint8 RGB [H, W, 3]) and boxes [n, 4] (x, y, w, h) in frame pixels.
-            rng: all randomness.
+            train, test: frames (uint8 RGB [H, W, 3], or what opens them) and boxes [n, 4] (x, y, w, h) in frame pixels.
+            rng: draws everything that is random.
 
         Returns:
             `train_images`, `test_images` uint8 [n, 3, S, S], `train_boxes`, `test_boxes` float32 [n, 4] in crop pixels.
@@ -159,8 +167,15 @@ class CropProcessing:
         ):
             images, moved = [], []
             for frame, box in zip(frames, np.asarray(boxes, dtype=float)):
-                region = search_region(jitter_box(box, *jitter, rng), frame.shape[:2], settings)
-                image, where = crop(frame, box, region, settings.output_size)
+                around = jitter_box(box, *jitter, rng)
+                if isinstance(frame, np.ndarray):
+                    opened = Frame(frame, (frame.shape[0], frame.shape[1]))
+                else:
+                    opened = frame(partial(self._shrink, around))
+                left, top, side = search_region(around, opened.size, settings)
+                small = opened.shrink
+                region = (left / small, top / small, side / small)
+                image, where = crop(opened.image, box / small, region, settings.output_size)
                 image = augmentation.apply_colour_map(image, self._colour_map(gain, gray, rng))
                 if name == "test":
                     image = self._spoil(image, where, rng)
@@ -173,6 +188,11 @@ class CropProcessing:
             sample[f"{name}_images"] = torch.from_numpy(np.ascontiguousarray(np.stack(images).transpose(0, 3, 1, 2)))
             sample[f"{name}_boxes"] = torch.from_numpy(np.stack(moved).astype(np.float32))
         return sample
+
+    def _shrink(self, around: np.ndarray, image_size: tuple[int, int]) -> int:
+        """What an image of (height, width) may be divided by before its region around a box is cut out."""
+        ratio = search_region(around, image_size, self.settings)[2] / self.settings.output_size
+        return next((step for step in (8, 4, 2) if self.settings.shrink_decoding and step <= ratio), 1)
 
     def _colour_map(self, gain: float, gray: bool, rng: np.random.Generator) -> np.ndarray:
         """One frame's colours [3, 4]: `gain` and `gray` are the sample's."""

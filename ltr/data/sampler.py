@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 from torch.utils.data import Dataset
 
-from ltr.data.processing import CropProcessing
+from ltr.data.image import read_shrunk
+from ltr.data.processing import CropProcessing, OpenFrame
 from ltr.dataset.base import SequenceInfo, TrainingDataset
 from ltr.errors import SampleError, UserError
 
@@ -77,14 +79,14 @@ class TrackingSampler(Dataset[dict[str, Any]]):
         sequence, info = self._sequence(dataset, rng)
         train_ids, test_ids = self._frame_ids(dataset, info, rng)
         source = f"{dataset.name}:{dataset.sequence_name(sequence)}"
+        split = len(train_ids)
         try:
-            frames = dataset.frames(sequence, [*train_ids, *test_ids])
+            frames = open_frames(dataset, sequence, [*train_ids, *test_ids])
+            sample: dict[str, Any] = dict(
+                self.processing((frames[:split], info.boxes[train_ids]), (frames[split:], info.boxes[test_ids]), rng)
+            )
         except (OSError, ValueError) as error:
             raise SampleError(f"{source}: {error}") from error
-        split = len(train_ids)
-        sample: dict[str, Any] = dict(
-            self.processing((frames[:split], info.boxes[train_ids]), (frames[split:], info.boxes[test_ids]), rng)
-        )
         sample["source"] = source
         return sample
 
@@ -108,6 +110,14 @@ class TrackingSampler(Dataset[dict[str, Any]]):
             frame = int(rng.choice(visible))
             return [frame] * self.num_train_frames, [frame] * self.num_test_frames
         return self.choose(visible, self.max_gap, self.num_train_frames, self.num_test_frames, rng)
+
+
+def open_frames(dataset: TrainingDataset, sequence: int, frame_ids: Sequence[int]) -> Sequence[np.ndarray | OpenFrame]:
+    """Frames of a sequence; where the data set names their files, they are opened once their crops are known."""
+    if not hasattr(dataset, "frame_files"):
+        return dataset.frames(sequence, frame_ids)
+    files, first = dataset.frame_files(sequence, frame_ids)
+    return [partial(read_shrunk, file, first) for file in files]
 
 
 def _draw(candidates: np.ndarray, count: int, rng: np.random.Generator) -> list[int]:

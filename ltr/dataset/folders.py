@@ -54,13 +54,22 @@ class FolderSequences(IndexedSequences):
             lambda: read_index(chosen, lambda k: _read_sequence(root / chosen[k], smallest), name),
         )
 
-    def frames(self, index: int, frame_ids: Sequence[int]) -> list[np.ndarray]:
-        """Frames, uint8 RGB [H, W, 3]. Raises AnnotationError where frames came or went since the index was made."""
+    def frame_files(self, index: int, frame_ids: Sequence[int]) -> tuple[list[Path], Path]:
+        """The files of frames, and that of the sequence's first.
+
+        Raises:
+            AnnotationError: frames came or went since the index was made.
+        """
         folder = self.root / self.index.name(index)
         images, count = list_frames(folder), len(self.index.info(index).boxes)
         if len(images) != count:
             raise AnnotationError(f"{folder}: {len(images)} images but {count} boxes")
-        return [read_image(images[frame], images[0]) for frame in frame_ids]
+        return [images[frame] for frame in frame_ids], images[0]
+
+    def frames(self, index: int, frame_ids: Sequence[int]) -> list[np.ndarray]:
+        """Frames, uint8 RGB [H, W, 3]. Errors as for `frame_files`."""
+        files, first = self.frame_files(index, frame_ids)
+        return [read_image(file, first) for file in files]
 
 
 def sequence_names(root: Path) -> list[str]:

@@ -100,8 +100,12 @@ class IndexedVideos(IndexedSequences):
             lambda: read_index([video.name for video in videos], lambda k: read_annotation(videos[k]), name),
         )
 
+    def frame_files(self, index: int, frame_ids: Sequence[int]) -> tuple[list[Path], Path]:
+        """The files of frames, and that of the sequence's first."""
+        files = self.videos[index]
+        return [files.frames / files.frame_name(frame) for frame in frame_ids], files.frames / files.frame_name(0)
+
     def frames(self, index: int, frame_ids: Sequence[int]) -> list[np.ndarray]:
         """Frames, uint8 RGB [H, W, 3]."""
-        files = self.videos[index]
-        first = files.frames / files.frame_name(0)
-        return [read_image(files.frames / files.frame_name(frame), first) for frame in frame_ids]
+        files, first = self.frame_files(index, frame_ids)
+        return [read_image(file, first) for file in files]
