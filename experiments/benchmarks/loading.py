@@ -26,7 +26,7 @@ import numpy as np
 import torch
 
 from ltr.data.augmentation import apply_colour_map, colour_map
-from ltr.data.image import read_image
+from ltr.data.image import read_image, read_shrunk
 from ltr.data.loader import make_loader
 from ltr.data.processing import CropProcessing
 from ltr.data.sampler import TrackingSampler
@@ -55,11 +55,16 @@ def _opencv(path: Path) -> np.ndarray:
     return cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
 
 
-DECODERS: dict[str, Callable[[Path], np.ndarray]] = {"opencv": _opencv, "simplejpeg": read_image}
+def _at(shrink: int) -> Callable[[Path], np.ndarray]:
+    return lambda path: read_shrunk(path, None, lambda size: shrink).image
+
+
+WHOLE: dict[str, Callable[[Path], np.ndarray]] = {"opencv": _opencv, "simplejpeg": read_image}
+DECODERS = {**WHOLE, **{f"at 1/{shrink}": _at(shrink) for shrink in (2, 4, 8)}}
 
 
 def decoders(options: argparse.Namespace) -> None:
-    """Milliseconds an image of each decoder, the best of three rounds, and whether they agree."""
+    """Milliseconds an image of each decoder, the best of three rounds, whether they agree, and at reduced size."""
     found = [path for path in sorted(options.images.rglob("*")) if path.suffix.lower() in IMAGE_SUFFIXES]
     paths = found[:: max(1, len(found) // options.count)][: options.count]
     if not paths:
@@ -76,7 +81,7 @@ def decoders(options: argparse.Namespace) -> None:
     print(f"{len(paths)} images of {width:.0f} x {height:.0f} pixels on average, read and decoded in one thread")
     for name in DECODERS:
         print(f"  {name:12s} {1000 * min(times[name]):7.3f} ms an image")
-    pairs = zip(*(images[name] for name in DECODERS))
+    pairs = zip(*(images[name] for name in WHOLE))
     print(f"  largest difference of a pixel: {max(int(abs(a.astype(int) - b).max()) for a, b in pairs)}")
 
 
