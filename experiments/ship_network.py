@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 
-from ltr.admin.checkpoint import CheckpointError, card_path, load_network, save_network
+from ltr.admin.checkpoint import CheckpointError, card_path, load_network, save_network, tracking_settings
 from ltr.admin.files import write_json
 from ltr.admin.model_constructor import NetworkConstructor
 from ltr.errors import UserError
@@ -54,7 +54,7 @@ def ship(source: Path, name: str, data: Path, refinement: Path | None) -> Path:
         }
     card["precision"] = "float16"
     target = NETWORKS / f"{name}.safetensors"
-    save_network(target, net, constructor, card, dtype=torch.float16)
+    save_network(target, net, constructor, card, dtype=torch.float16, tracking=tracking_settings(source) or None)
     return target
 
 

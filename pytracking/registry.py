@@ -16,7 +16,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from ltr.admin.checkpoint import tracking_settings
 from ltr.errors import UserError, replace_fields, unknown_name
+from pytracking.networks import find_network
 
 if TYPE_CHECKING:
     from pytracking.tracker.base import Tracker
@@ -78,21 +80,54 @@ def describe_parameters(tracker: str, parameter: str) -> str:
     return (document or "").partition("\n")[0]
 
 
-def load_parameters(parameter: str, tracker: str | None = None, **overrides: Any) -> Any:
-    """The parameters of a tracker, a frozen dataclass, with some fields replaced.
+def file_parameters(parameter: str, tracker: str | None = None) -> Any:
+    """The parameters of a tracker as its parameter file gives them, whatever its network states.
 
     Raises:
-        UserError: unknown tracker or parameter, or an override that is not a field (the nearest is named).
+        UserError: unknown tracker or parameter (the nearest is named).
     """
     tracker, parameter = find_tracker(parameter, tracker)
     if _is_package(tracker):
-        params = importlib.import_module(f"pytracking.parameter.{tracker}.{parameter}").parameters()
-    else:
-        params = _table(tracker).parameters(parameter)
+        return importlib.import_module(f"pytracking.parameter.{tracker}.{parameter}").parameters()
+    return _table(tracker).parameters(parameter)
+
+
+def load_parameters(parameter: str, tracker: str | None = None, **overrides: Any) -> Any:
+    """The parameters of a tracker, a frozen dataclass, with some fields replaced.
+
+    What the network's header or card states (`tracking_settings`) stands where the parameter file has its class's
+    default. A network given by the override `net_path` is another than the parameter file was written for, so what it
+    states goes before the file too; one that states nothing is taken for the file's own. Overrides go before all.
+
+    Raises:
+        UserError: unknown tracker or parameter, an override that is not a field (the nearest is named), or a network
+            that states something that is none of the tracker's parameters.
+    """
+    tracker, parameter = find_tracker(parameter, tracker)
+    params = file_parameters(parameter, tracker)
     try:
-        return replace_fields(params, overrides)
+        given = replace_fields(params, overrides)
     except ValueError as error:
         raise UserError(f"{tracker}/{parameter}: {error}") from None
+    named = set(overrides)
+    path = _network(given)
+    learned = tracking_settings(path) if path is not None else {}
+    if not learned or overrides.get("net_path") is None:
+        path = _network(params)
+        learned = tracking_settings(path) if path is not None else {}
+        if learned:
+            named |= {name for name, default in vars(type(params)()).items() if getattr(params, name) != default}
+    try:
+        return replace_fields(given, {name: value for name, value in learned.items() if name not in named})
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{path}, for {tracker}/{parameter}: {error}") from None
+
+
+def _network(params: Any) -> Path | None:
+    """The network that parameters name, None where they name none or it is not there."""
+    if getattr(params, "net_path", None) is not None:
+        return Path(params.net_path).expanduser()
+    return find_network(params.net_name) if hasattr(params, "net_name") else None
 
 
 def _table(tracker: str) -> ModuleType:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from experiments.detection.pooling import FeaturePyramid, pool
 from experiments.detection.settings import HeadSettings
-from ltr.admin.checkpoint import check_weights, read_safetensors
+from ltr.admin.checkpoint import check_weights, read_header, read_tensors
 from ltr.admin.files import whole_file
 from ltr.errors import CheckpointError
 
@@ -119,7 +119,7 @@ def load_head(path: Path) -> tuple[EnergyHead, dict[str, Any]]:
     Raises:
         CheckpointError: missing, cut off, or no head of this study.
     """
-    header, tensors = read_safetensors(path, _FORMAT)
+    header, tensors = read_header(path, _FORMAT), read_tensors(path)
     try:
         described, card = header["head"], header["card"]
         head = EnergyHead(described["channels"], described["categories"], HeadSettings(**described["settings"]))

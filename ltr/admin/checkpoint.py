@@ -25,6 +25,7 @@ from ltr.models.tracking.tracking_net import TrackingNet
 FORMAT = "ebm-tracking-1"
 # That of a network of 1000 tensors has 100 kB.
 _MAX_HEADER_BYTES = 4 * 2**20
+_LARGEST_SETTING = 10_000
 
 
 def card_path(path: str | Path) -> Path:
@@ -38,6 +39,7 @@ def save_network(
     constructor: NetworkConstructor,
     card: dict[str, Any] | None = None,
     dtype: torch.dtype = torch.float32,
+    tracking: dict[str, Any] | None = None,
 ) -> None:
     """Write a network and its card.
 
@@ -46,6 +48,7 @@ def save_network(
         net: its state dict is stored; floating-point tensors as `dtype`.
         constructor: how to build the network again.
         card: what a reader should know (recipe, data, licences, seed, figures); written as `<stem>.json`.
+        tracking: what a tracker must set as training did (`Recipe.tracking_settings`); read by `tracking_settings`.
 
     Raises:
         OSError: nothing is left half-written.
@@ -55,6 +58,8 @@ def save_network(
         stored = value.detach().cpu()
         tensors[name] = (stored.to(dtype) if stored.is_floating_point() else stored).contiguous().clone()
     described = {"constructor": asdict(constructor), "input": input_normalisation(net)}
+    if tracking is not None:
+        described["tracking"] = tracking
     metadata = {"format": FORMAT, **{key: json.dumps(value) for key, value in described.items()}}
     with whole_file(path) as temporary:
         save_file(tensors, temporary, metadata=metadata)
@@ -70,8 +75,8 @@ def input_normalisation(net: nn.Module) -> dict[str, Any] | None:
     return {"channels": "RGB", "scale": 255, "mean": list(extractor.input_mean), "std": list(extractor.input_std)}
 
 
-def read_safetensors(path: str | Path, format_name: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """The header of a safetensors file of ours, each entry parsed from its JSON, and the tensors.
+def read_header(path: str | Path, format_name: str = FORMAT) -> dict[str, Any]:
+    """The header of a safetensors file of ours, each entry parsed from its JSON.
 
     Args:
         format_name: what the header must state as its format.
@@ -88,13 +93,12 @@ def read_safetensors(path: str | Path, format_name: str) -> tuple[dict[str, Any]
             raise CheckpointError(f"{path} is no checkpoint: its header would have {length} bytes")
         with safe_open(path, framework="pt", device="cpu") as stored:
             metadata = stored.metadata() or {}
-            if metadata.get("format") != format_name:
-                raise CheckpointError(
-                    f"{path} is a safetensors file but not a checkpoint of this project: its header has format "
-                    f"{str(metadata.get('format'))[:40]!a}, wanted {format_name!r}"
-                )
-            header = {key: json.loads(text) for key, text in metadata.items() if key != "format"}
-            return header, {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+        if metadata.get("format") != format_name:
+            raise CheckpointError(
+                f"{path} is a safetensors file but not a checkpoint of this project: its header has format "
+                f"{str(metadata.get('format'))[:40]!a}, wanted {format_name!r}"
+            )
+        return {key: json.loads(text) for key, text in metadata.items() if key != "format"}
     except CheckpointError:
         raise
     except (SafetensorError, ValueError, RecursionError, OSError) as error:
@@ -102,6 +106,38 @@ def read_safetensors(path: str | Path, format_name: str) -> tuple[dict[str, Any]
             f"{path} is not a checkpoint of this project (safetensors with a '{format_name}' header), or it is cut "
             f"off: {type(error).__name__}: {ascii(str(error))[1:-1][:200]}"
         ) from error
+
+
+def read_tensors(path: str | Path) -> dict[str, Tensor]:
+    """The tensors of a file whose header `read_header` has passed."""
+    with safe_open(path, framework="pt", device="cpu") as stored:
+        return {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+
+
+def tracking_settings(path: str | Path) -> dict[str, Any]:
+    """What a tracker must set as training did, from a network's header, else from its card; `{}` where neither says it.
+
+    Returns:
+        Names of tracker parameters with numbers, strings, or tuples of numbers.
+
+    Raises:
+        CheckpointError: a value of another kind, or a header or card that cannot be read.
+    """
+    if not Path(path).is_file() or is_torch_file(path):
+        return {}
+    stated = read_header(path).get("tracking")
+    stated = read_card(path).get("tracking", {}) if stated is None else stated
+    if type(stated) is not dict:
+        raise CheckpointError(f"{path}: its 'tracking' is a {type(stated).__name__}, not a dict")
+    return {key: _tracking_value(path, key, value) for key, value in stated.items()}
+
+
+def _tracking_value(path: str | Path, key: str, value: Any) -> Any:
+    if type(value) in (str, bool) or (type(value) in (int, float) and abs(value) <= _LARGEST_SETTING):
+        return value
+    if type(value) is list and len(value) <= 8 and all(type(item) in (int, float) for item in value):
+        return tuple(value)
+    raise CheckpointError(f"{path}: 'tracking' gives {key[:40]!a} a value that is no number up to {_LARGEST_SETTING}")
 
 
 def read_card(path: str | Path) -> dict[str, Any]:
@@ -155,12 +191,12 @@ def read_checkpoint(path: str | Path) -> tuple[NetworkConstructor, nn.Module]:
     if of_torch:
         public = load_public_checkpoint(path)
         return public.constructor, build_network(path, public.constructor, public.state_dict)
-    header, tensors = read_safetensors(path, FORMAT)
+    header = read_header(path)
     try:
         constructor = _constructor(header.get("constructor"))
     except UserError as error:
         raise CheckpointError(f"{path} is not a checkpoint of this project: {error}") from error
-    net = build_network(path, constructor, tensors)
+    net = build_network(path, constructor, read_tensors(path))
     if header.get("input") is not None and header["input"] != input_normalisation(net):
         raise CheckpointError(
             f"{path} wants its images normalised in another way than '{constructor.name}' does: "

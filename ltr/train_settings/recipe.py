@@ -69,6 +69,7 @@ class ClassifierSettings:
         hinge_threshold: below this label, only positive scores cost.
         final_weight, initial_weight, iteration_weight: factors of the last filter's loss, the initial filter's, and
             the mean over those between.
+        score_threshold: score below which the tracker says that the target is not found.
     """
 
     label_sigma_factor: float
@@ -77,6 +78,7 @@ class ClassifierSettings:
     final_weight: float = 100.0
     initial_weight: float = 100.0
     iteration_weight: float = 400.0
+    score_threshold: float = 0.25
 
 
 @dataclass(frozen=True)
@@ -161,6 +163,7 @@ class Recipe:
         tracking: sequences that are tracked between epochs.
         classifier: None where the network has none (ATOM).
         refinement: how validation refines boxes; its step suits the objective's scale.
+        tracked_with: tracker parameters that differ from what training did, such as a larger search area.
         seed: of weights, data order, crops and box samples.
     """
 
@@ -181,6 +184,7 @@ class Recipe:
     best_metric: str = "iou/refined"
     best_is: str = "highest"
     tracking: TrackingValidation = TrackingValidation()
+    tracked_with: dict[str, Any] = field(default_factory=dict)
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -197,6 +201,26 @@ class Recipe:
     def to_dict(self) -> dict[str, Any]:
         """The whole recipe as plain JSON values."""
         return dataclasses.asdict(self)
+
+    def tracking_settings(self) -> dict[str, Any]:
+        """What a tracker of the network is to set, by the names of its parameters; it travels with the network."""
+        crop, refinement, classifier = self.crop, self.refinement, self.classifier
+        settings: dict[str, Any] = {
+            "image_sample_size": crop.output_size,
+            "search_area_scale": crop.search_area_factor,
+            "border_mode": crop.border,
+            "patch_max_scale_change": crop.max_scale_change,
+            "box_refinement_space": refinement.space,
+            "box_refinement_iter": refinement.steps,
+            "box_refinement_step_length": refinement.step_length,
+            "box_refinement_step_decay": refinement.decay,
+            "box_refinement_step_control": refinement.step_control,
+            "iounet_k": refinement.top_k,
+        }
+        if classifier is not None:
+            settings["target_not_found_threshold"] = classifier.score_threshold
+            settings["score_preprocess"] = "softmax" if classifier.loss == "kl" else "none"
+        return settings | self.tracked_with
 
 
 def with_changes(settings: Any, assignments: list[str]) -> Any:

@@ -155,7 +155,8 @@ def keep_best(training: Training, record: dict[str, Any]) -> None:
 def save_result(training: Training, path: Path) -> None:
     """Write the network (its averaged weights, where there are such) with a card."""
     card = {"recipe": training.recipe.to_dict(), "environment": environment(), "best": training.best}
-    save_network(path, training.judged.net, training.recipe.network, card)
+    recipe = training.recipe
+    save_network(path, training.judged.net, recipe.network, card, tracking=recipe.tracking_settings())
 
 
 def non_finite(training: Training, batches: list[Batch], outputs: list[StepOutput]) -> NonFiniteLossError:

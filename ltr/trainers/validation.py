@@ -130,7 +130,8 @@ def tracked(training: Training) -> dict[str, float]:
     """Metrics of the tracked sequences. A tracker that fails is reported, and training goes on."""
     assert training.track is not None
     network = training.folder / "tracking" / "network.safetensors"
-    save_network(network, training.judged.net, training.recipe.network)
+    recipe = training.recipe
+    save_network(network, training.judged.net, recipe.network, tracking=recipe.tracking_settings())
     try:
         metrics = training.track(network, network.parent)
     except (ValueError, RuntimeError, OSError) as error:

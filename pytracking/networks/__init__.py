@@ -17,17 +17,22 @@ def network_folders() -> list[Path]:
     return [*([Path(given).expanduser()] if given else []), Path(__file__).parent]
 
 
+def find_network(name: str) -> Path | None:
+    """The checkpoint `<name>.safetensors`, from the first of `network_folders` that has it; None without one."""
+    paths = (folder / f"{name}.safetensors" for folder in network_folders())
+    return next((path for path in paths if path.is_file()), None)
+
+
 def network_file(name: str) -> Path:
-    """The checkpoint `<name>.safetensors`, from the first of `network_folders` that has it.
+    """The checkpoint `<name>.safetensors`, as `find_network`.
 
     Raises:
         UserError: there is none of that name; the message says which there are and how to give one.
     """
+    path = find_network(name)
+    if path is not None:
+        return path
     folders = network_folders()
-    for folder in folders:
-        path = folder / f"{name}.safetensors"
-        if path.is_file():
-            return path
     known = sorted({path.stem for folder in folders for path in folder.glob("*.safetensors")})
     raise UserError(
         f"there is no network '{name}' (at hand: {', '.join(known) or 'none'}); train it, and set net_path to its file "

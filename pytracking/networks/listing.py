@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from ltr.admin.checkpoint import read_card
 from ltr.errors import CheckpointError
 from pytracking.networks import NETWORKS_VARIABLE, network_folders
-from pytracking.registry import list_trackers, load_parameters
+from pytracking.registry import file_parameters, list_trackers
 
 
 def models_text() -> str:
@@ -34,7 +34,7 @@ def models_text() -> str:
 def _wanted() -> set[str]:
     """The network names of all parameter files."""
     parameters = [
-        load_parameters(parameter, tracker) for tracker, names in list_trackers().items() for parameter in names
+        file_parameters(parameter, tracker) for tracker, names in list_trackers().items() for parameter in names
     ]
     return {params.net_name for params in parameters if hasattr(params, "net_name")}
 

@@ -10,7 +10,7 @@ import torch
 from tiny_training import tiny_recipe
 
 from experiments import ship_network
-from ltr.admin.checkpoint import load_network
+from ltr.admin.checkpoint import load_network, tracking_settings
 from ltr.trainers.loop import RunSettings, train
 from pytracking.evaluation.datasets import get_dataset
 from pytracking.evaluation.running import run_dataset
@@ -44,6 +44,8 @@ def test_network_and_card(trained, tmp_path, capsys):
     assert card["data"][0]["licence"] == "none needed"
     assert card["validation"]["epoch"] == 1 and card["validation"]["training_seconds"] > 0
     assert "commit" in card["environment"]
+    stated = tracking_settings(shipped)
+    assert stated == tracking_settings(path) and stated["image_sample_size"] == card["recipe"]["crop"]["output_size"]
 
 
 def test_figures_come_from_results_on_disk(trained, tmp_path, monkeypatch):

@@ -13,4 +13,5 @@ def recipe() -> Recipe:
     """The recipe."""
     base = prdimp50.recipe()
     arguments = {**base.network.arguments, "out_feature_dim": 256}
-    return replace(base, name="prdimp18", network=NetworkConstructor("klcedimpnet18", arguments), batch_size=26)
+    network = NetworkConstructor("klcedimpnet18", arguments)
+    return replace(base, name="prdimp18", network=network, batch_size=26, tracked_with={})

@@ -30,8 +30,15 @@ def recipe() -> Recipe:
         data=replace(base.data, max_gap=200),
         box=BoxSettings("kldis", weight=0.0025),
         classifier=ClassifierSettings(
-            label_sigma_factor=sigma_factor, loss="kl", final_weight=0.25, initial_weight=0.25, iteration_weight=1.0
+            label_sigma_factor=sigma_factor,
+            loss="kl",
+            final_weight=0.25,
+            initial_weight=0.25,
+            iteration_weight=1.0,
+            score_threshold=0.04,
         ),
         optimiser=OptimiserSettings({"classifier": 1e-3, "bb_regressor": 1e-3, "feature_extractor": 2e-5}),
         refinement=Refinement(),
+        # The published tracker searches in larger crops than those of training.
+        tracked_with={"image_sample_size": 352, "search_area_scale": 6.0, "border_mode": "inside_major"},
     )

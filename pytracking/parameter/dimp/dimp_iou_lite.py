@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from pytracking.parameter.dimp import dimp_nceplus_lite
 from pytracking.tracker.dimp.settings import DiMPParameters
 
 
 def parameters() -> DiMPParameters:
-    """What `dimp_iou_lite` changes in `dimp_nceplus_lite`."""
-    return replace(
-        dimp_nceplus_lite.parameters(),
+    """What `dimp_iou_lite` changes in the defaults, until there is a network that states it."""
+    return DiMPParameters(
         net_name="dimp_iou_lite",
+        image_sample_size=256,
+        search_area_scale=5.0,
         box_refinement_space="absolute",
         box_refinement_iter=5,
         box_refinement_step_length=1.0,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from pytracking.parameter.dimp import dimp_nceplus_lite
 from pytracking.tracker.dimp.settings import DiMPParameters
 
 
 def parameters() -> DiMPParameters:
-    """What `dimp_kldis_lite` changes in `dimp_nceplus_lite`."""
-    return replace(dimp_nceplus_lite.parameters(), net_name="dimp_kldis_lite", box_refinement_step_length=2.5e-3)
+    """What `dimp_kldis_lite` changes in the defaults, until there is a network that states it."""
+    return DiMPParameters(
+        net_name="dimp_kldis_lite",
+        image_sample_size=256,
+        search_area_scale=5.0,
+    )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from pytracking.parameter.dimp import dimp_nceplus_lite
 from pytracking.tracker.dimp.settings import DiMPParameters
 
 
 def parameters() -> DiMPParameters:
-    """What `dimp_nce_lite` changes in `dimp_nceplus_lite`."""
-    return replace(dimp_nceplus_lite.parameters(), net_name="dimp_nce_lite")
+    """What `dimp_nce_lite` changes in the defaults, until there is a network that states it."""
+    return DiMPParameters(
+        net_name="dimp_nce_lite",
+        image_sample_size=256,
+        search_area_scale=5.0,
+        box_refinement_step_length=(5e-4, 2e-3),
+    )

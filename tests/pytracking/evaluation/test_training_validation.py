@@ -60,7 +60,7 @@ def test_a_network_is_tracked_on_the_chosen_sequences(videos, network):
     ("changes", "message"),
     [
         ({"parameter": "dimp_ncepls_lite"}, "did you mean 'dimp_nceplus_lite'"),
-        ({"tracker": "opencv", "parameter": "kcf"}, "net_path"),
+        ({"tracker": "static", "parameter": "default"}, "net_path"),
         ({"dataset": "folde"}, "did you mean 'folder'"),
         ({"sequences": ("squar",)}, "did you mean 'square'"),
     ],

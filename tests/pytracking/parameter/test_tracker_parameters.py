@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ltr.admin.checkpoint import card_path, save_network
+from ltr.admin.files import write_json
+from ltr.admin.model_constructor import NetworkConstructor
 from ltr.errors import UserError
 from ltr.run_training import load_recipe, recipes
 from pytracking.registry import list_trackers, load_parameters
@@ -162,6 +166,69 @@ def test_the_energy_trackers_differ_from_their_base_by_their_network_and_its_asc
         changed = {field for field in fields if getattr(load(name), field) != getattr(load(base), field)}
         assert "net_name" in changed
         assert all(field == "net_name" or field.startswith("box_refinement_") for field in changed)
+
+
+@pytest.mark.parametrize("name", recipes())
+def test_what_a_recipe_writes_into_its_network_is_what_its_tracker_sets(name):
+    tracker = "atom/default" if name == "atom" else f"{'atom' if name.startswith('atom') else 'dimp'}/{name}"
+    params = load(tracker)
+    assert {key: getattr(params, key) for key in load_recipe([name]).tracking_settings()} == load_recipe(
+        [name]
+    ).tracking_settings()
+
+
+SMALL = NetworkConstructor("dimpnet_lite0", {"out_feature_dim": 8, "box_dim": 8})
+
+
+def test_a_network_of_ones_own_recipe_tracks_as_it_was_trained(tmp_path):
+    path = tmp_path / "network.safetensors"
+    recipe = load_recipe(["dimp_nceplus_lite"])
+    own = replace(
+        recipe,
+        crop=replace(recipe.crop, output_size=192, search_area_factor=4.5, border="replicate"),
+        refinement=replace(recipe.refinement, steps=7, step_length=(1e-3, 4e-3)),
+        classifier=replace(recipe.classifier, score_threshold=0.1),
+    )
+    save_network(path, SMALL.build(), SMALL, tracking=own.tracking_settings())
+    for name in ("dimp18", "dimp_nceplus_lite"):
+        params = load_parameters(name, net_path=str(path), box_refinement_iter=3)
+        assert (params.image_sample_size, params.search_area_scale, params.border_mode) == (192, 4.5, "replicate")
+        assert (params.box_refinement_iter, params.box_refinement_step_length) == (3, (1e-3, 4e-3))
+        assert params.target_not_found_threshold == 0.1
+    # In a collection, what the parameter file names goes before what the network states.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EBM_TRACKING_NETWORKS", str(tmp_path))
+        path.rename(tmp_path / "dimp18.safetensors")
+        params = load_parameters("dimp18")
+    assert (params.image_sample_size, params.target_not_found_threshold) == (288, 0.1)
+
+
+def test_a_network_that_states_nothing_runs_with_the_values_of_the_parameter_file(tmp_path):
+    path = tmp_path / "network.safetensors"
+    save_network(path, SMALL.build(), SMALL)
+    assert load_parameters("dimp_nceplus_lite", net_path=str(path)).image_sample_size == 256
+    assert load_parameters("dimp18", net_path=str(path)).search_area_scale == 5.0
+    write_json(card_path(path), {"tracking": {"image_sample_size": 224}})
+    assert load_parameters("dimp18", net_path=str(path)).image_sample_size == 224, "from the card"
+
+
+@pytest.mark.parametrize(
+    ("stated", "message"),
+    [
+        ({"image_sample_sise": 288}, "did you mean 'image_sample_size'"),
+        ({"image_sample_size": "large"}, "image_sample_size|not supported"),
+        ({"image_sample_size": 10**9}, "no number up to"),
+        ({"image_sample_size": [[1]]}, "no number up to"),
+        ({"border_mode": "outside"}, "border_mode"),
+        ([1], "is a list, not a dict"),
+    ],
+)
+def test_a_network_that_states_nonsense_is_refused_by_name(tmp_path, stated, message):
+    path = tmp_path / "network.safetensors"
+    save_network(path, SMALL.build(), SMALL, tracking=stated)
+    with pytest.raises(UserError, match=message) as caught:
+        load_parameters("dimp18", net_path=str(path))
+    assert str(path) in str(caught.value)
 
 
 @pytest.mark.parametrize(
