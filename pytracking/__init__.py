@@ -21,10 +21,13 @@ if TYPE_CHECKING:
     from pytracking.evaluation.datasets import get_dataset
     from pytracking.evaluation.tracker import trackerlist
     from pytracking.interop import cv2_tracker, to_detections
+    from pytracking.many import BatchTracker, MultiTracker
     from pytracking.registry import list_trackers, load_tracker
     from pytracking.tracker.base import TrackResult
 
 __all__ = [
+    "BatchTracker",
+    "MultiTracker",
     "TrackResult",
     "cv2_tracker",
     "get_dataset",
@@ -36,6 +39,8 @@ __all__ = [
 
 # Imported on first use, so that `import pytracking` loads neither torch nor OpenCV.
 _HOME = {
+    "BatchTracker": "pytracking.many",
+    "MultiTracker": "pytracking.many",
     "TrackResult": "pytracking.tracker.base",
     "cv2_tracker": "pytracking.interop",
     "get_dataset": "pytracking.evaluation.datasets",

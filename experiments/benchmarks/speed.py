@@ -38,10 +38,11 @@ SYNTHETIC = "synthetic"
 
 # Parts of a DiMP tracker's work on a frame, and whether each is the network's (its gradients and updates included).
 STAGES = {
-    "crop": ("_search_sample", False),
+    "crop": ("_crop", False),
     "features": ("_extract", True),
-    "scores": ("_score_map", True),
+    "scores": ("_score_maps", True),
     "box": ("_refined", True),
+    "memory": ("_remember", False),
     "learning": ("_learn", True),
 }
 
@@ -171,8 +172,8 @@ def seconds(function: Callable[..., Any], *arguments: Any) -> tuple[float, Any]:
     return time.perf_counter() - start, result
 
 
-def time_stages(tracker: Tracker) -> dict[str, float]:
-    """Make a tracker add up the seconds of its stages in the returned dictionary."""
+def time_stages(tracker: Any) -> dict[str, float]:
+    """Make an `OnlineTracker` add up the seconds of its stages in the returned dictionary."""
     spent: dict[str, float] = defaultdict(float)
 
     def timed(stage: str, method: Callable[..., Any]) -> Callable[..., Any]:
@@ -184,7 +185,7 @@ def time_stages(tracker: Tracker) -> dict[str, float]:
         return call
 
     for stage, (method, _) in STAGES.items():
-        setattr(tracker, method, timed(stage, getattr(tracker, method)))
+        setattr(tracker.targets, method, timed(stage, getattr(tracker.targets, method)))
     return spent
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -11,7 +13,7 @@ from ltr.ops.crops import sample_patch
 
 def crop_patch(
     image: np.ndarray,
-    position: np.ndarray,
+    position: Sequence[float],
     size: float,
     output_size: int,
     border_mode: str = "replicate",
@@ -21,7 +23,7 @@ def crop_patch(
 
     Args:
         image: [H, W, 3] uint8 RGB.
-        position: [2] (y, x) of the crop's centre in the image.
+        position: (y, x) of the crop's centre in the image.
         size: side of the crop in image pixels.
         output_size: side of the patch in pixels.
         border_mode, max_scale_change: see `ltr.ops.crops.sample_patch`.
@@ -37,5 +39,4 @@ def crop_patch(
         raise ValueError(f"image must be a uint8 RGB array of shape [H, W, 3], got {image.dtype} {list(image.shape)}")
     # torch cannot wrap what is reversed or read-only, such as a BGR image turned to RGB or a decoded frame.
     pixels = torch.from_numpy(np.require(image, requirements=["C", "W"])).permute(2, 0, 1)[None]
-    y, x = position.tolist()
-    return sample_patch(pixels, (y, x), (size, size), (output_size, output_size), border_mode, max_scale_change)
+    return sample_patch(pixels, position, (size, size), (output_size, output_size), border_mode, max_scale_change)

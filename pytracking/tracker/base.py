@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -47,6 +47,35 @@ class Tracker(Protocol):
         ...
 
 
+class TargetErrors(ValueError):
+    """Some targets of a batch could not be tracked; the others were.
+
+    Attributes:
+        errors: what was wrong, by target.
+        results: what there is to say of the other targets.
+    """
+
+    def __init__(self, errors: Mapping[int, ValueError], results: Mapping[int, TrackResult]) -> None:
+        super().__init__("; ".join(f"target {target}: {error}" for target, error in errors.items()))
+        self.errors = dict(errors)
+        self.results = dict(results)
+
+
+def check_image(image: Any) -> np.ndarray:
+    """Check an image that a tracker is given.
+
+    Returns:
+        It as uint8 RGB [H, W, 3].
+
+    Raises:
+        ValueError: anything else.
+    """
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        got = f"{image.dtype} {list(image.shape)}" if isinstance(image, np.ndarray) else type(image).__name__
+        raise ValueError(f"image must be a uint8 RGB array of shape [H, W, 3], got {got}")
+    return image
+
+
 def check_first_box(box: Sequence[float], image: np.ndarray) -> Box:
     """Check the box that a tracker starts on; every tracker's `initialize` calls this before anything else.
 
@@ -61,9 +90,7 @@ def check_first_box(box: Sequence[float], image: np.ndarray) -> Box:
         ValueError: the image is not uint8 [H, W, 3], or the box has not four numbers, one of them is not finite,
             its width or height is not positive, or it lies wholly outside the image.
     """
-    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        got = f"{image.dtype} {list(image.shape)}" if isinstance(image, np.ndarray) else type(image).__name__
-        raise ValueError(f"image must be a uint8 RGB array of shape [H, W, 3], got {got}")
+    check_image(image)
     values = [float(value) for value in box]
     if len(values) != 4:
         raise ValueError(f"first box must be four numbers (x, y, w, h), got {len(values)}: {values}")

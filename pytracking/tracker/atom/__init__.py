@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from ltr.models.bbreg.atom import AtomNet
 from pytracking.networks import checksum
-from pytracking.tracker.atom.atom import ATOM
+from pytracking.tracker.atom.atom import ATOM, ATOMTargets
 from pytracking.tracker.atom.settings import ATOMParameters
 from pytracking.tracker.base import Tracker
 from pytracking.tracker.shared.networks import checkpoint_of, load_tracking_network
+from pytracking.tracker.shared.online_tracker import OnlineTracker
 
-__all__ = ["ATOM", "ATOMParameters", "create"]
+__all__ = ["ATOM", "ATOMParameters", "ATOMTargets", "create", "create_targets"]
 
 
 def create(params: ATOMParameters) -> Tracker:
     """Create the tracker with the network that its parameters name. Raises `UserError` when there is none."""
+    return OnlineTracker(create_targets(params))
+
+
+def create_targets(params: ATOMParameters) -> ATOMTargets:
+    """The same for many targets at once."""
     path = checkpoint_of(params)
-    tracker = ATOM(params, load_tracking_network(path, AtomNet))
-    tracker.weights_sha256 = checksum(path)
-    return tracker
+    targets = ATOMTargets(params, load_tracking_network(path, AtomNet))
+    targets.weights_sha256 = checksum(path)
+    return targets

@@ -2,55 +2,61 @@
 
 from __future__ import annotations
 
-import numpy as np
+import torch
 from torch import Tensor
 
 from ltr.models.bbreg.atom import AtomNet
+from ltr.models.target_classifier.filter import apply_filter
 from ltr.ops.labels import gaussian_label
 from pytracking.tracker.atom.classifier import (
     compress,
     fit_filter,
     fit_layers,
     normalise_power,
-    score_maps,
     start_layers,
 )
 from pytracking.tracker.atom.settings import ATOMParameters
+from pytracking.tracker.shared.online_targets import OnlineTargets
 from pytracking.tracker.shared.online_tracker import OnlineTracker
+from pytracking.tracker.shared.rows import Rows, Slots
 
 _CLASSIFICATION_LAYER = "layer3"
 
 
-class ATOM(OnlineTracker[AtomNet, ATOMParameters]):
-    """Tracks one target with a classifier learned online; see `OnlineTracker`."""
-
-    _projection: Tensor
-    _filter: Tensor
+class ATOMTargets(OnlineTargets[AtomNet, ATOMParameters]):
+    """Tracks targets with a classifier for each, learned online; see `OnlineTargets`."""
 
     def __init__(self, params: ATOMParameters, network: AtomNet) -> None:
         super().__init__(params, network, params.kernel_size)
+        self.projections, self.filters = Rows(), Rows()
 
     def _classification_features(self, backbone: dict[str, Tensor]) -> Tensor:
         return normalise_power(backbone[_CLASSIFICATION_LAYER])
 
-    def _learn_first(self, features: Tensor, boxes: Tensor) -> None:
-        projection, filters = start_layers(features.shape[1], self.params, self._generator)
+    def _learn_first(self, slot: int, features: Tensor, boxes: Tensor, generator: torch.Generator | None) -> None:
+        projection, filters = start_layers(features.shape[1], self.params, generator)
         weights = features.new_full((len(features),), 1 / len(features))
-        self._projection, self._filter = fit_layers(
+        projection, filters = fit_layers(
             projection.to(features), filters.to(features), features, self._labels(boxes), weights, self.params
         )
+        self.projections.put(slot, projection)
+        self.filters.put(slot, filters[0])
 
-    def _remembered(self, features: Tensor) -> Tensor:
+    def _remembered(self, slots: Slots, features: Tensor) -> Tensor:
         # The first layer stays as it is after the first frame.
-        return compress(self._projection, features)
+        return compress(self.projections[slots], features)
 
-    def _score_map(self, features: Tensor) -> np.ndarray:
-        return score_maps(self._filter, compress(self._projection, features))[0].cpu().numpy()
+    def _score_maps(self, slots: Slots, features: Tensor) -> Tensor:
+        return apply_filter(compress(self.projections[slots], features)[None], self.filters[slots])[0]
 
-    def _update_model(self, hard_negative: bool) -> None:
+    def _update_model(self, slots: Slots, hard_negative: bool) -> None:
         iterations = self.params.hard_negative_CG_iter if hard_negative else self.params.CG_iter
-        samples, boxes, weights = self.memory.stored
-        self._filter = fit_filter(self._filter, samples, self._labels(boxes), weights, self.params, iterations)
+        for slot in slots.numbers:
+            samples, boxes, weights = self.memory.of(slot).stored
+            filters = self.filters.of(slot)[None]
+            self.filters.put(
+                slot, fit_filter(filters, samples, self._labels(boxes), weights, self.params, iterations)[0]
+            )
 
     def _labels(self, boxes: Tensor) -> Tensor:
         """Gaussian labels [n, F', F'] of boxes [n, 4] in sample pixels."""
@@ -63,3 +69,10 @@ class ATOM(OnlineTracker[AtomNet, ATOMParameters]):
             # The target's area is the sample's over the search area's scale squared, at the scale of the crop.
             sigma_factor=params.output_sigma_factor / params.search_area_scale,
         )
+
+
+class ATOM(OnlineTracker[ATOMTargets]):
+    """Tracks one target with a classifier learned online; see `OnlineTracker`."""
+
+    def __init__(self, params: ATOMParameters, network: AtomNet) -> None:
+        super().__init__(ATOMTargets(params, network))

@@ -74,7 +74,7 @@ def start_layers(
 
 
 def compress(projection: Tensor, features: Tensor) -> Tensor:
-    """The first layer: features [n, C, F, F] -> [n, D, F, F]; projection [D, C]."""
+    """The first layer: features [n, C, F, F] -> [n, D, F, F]; projection [D, C], or [n, D, C] for one each."""
     return torch.matmul(projection, features.flatten(2)).unflatten(2, features.shape[2:])
 
 

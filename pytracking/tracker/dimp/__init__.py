@@ -5,16 +5,22 @@ from __future__ import annotations
 from ltr.models.tracking.dimpnet import DiMPNet
 from pytracking.networks import checksum
 from pytracking.tracker.base import Tracker
-from pytracking.tracker.dimp.dimp import DiMP
+from pytracking.tracker.dimp.dimp import DiMP, DiMPTargets
 from pytracking.tracker.dimp.settings import DiMPParameters
 from pytracking.tracker.shared.networks import checkpoint_of, load_tracking_network
+from pytracking.tracker.shared.online_tracker import OnlineTracker
 
-__all__ = ["DiMP", "DiMPParameters", "create"]
+__all__ = ["DiMP", "DiMPParameters", "DiMPTargets", "create", "create_targets"]
 
 
 def create(params: DiMPParameters) -> Tracker:
     """Create the tracker with the network that its parameters name. Raises `UserError` when there is none."""
+    return OnlineTracker(create_targets(params))
+
+
+def create_targets(params: DiMPParameters) -> DiMPTargets:
+    """The same for many targets at once."""
     path = checkpoint_of(params)
-    tracker = DiMP(params, load_tracking_network(path, DiMPNet))
-    tracker.weights_sha256 = checksum(path)
-    return tracker
+    targets = DiMPTargets(params, load_tracking_network(path, DiMPNet))
+    targets.weights_sha256 = checksum(path)
+    return targets

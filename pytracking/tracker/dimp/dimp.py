@@ -2,41 +2,52 @@
 
 from __future__ import annotations
 
-import numpy as np
+import torch
 from torch import Tensor
 
 from ltr.models.tracking.dimpnet import DiMPNet
 from pytracking.tracker.dimp.settings import DiMPParameters
-from pytracking.tracker.shared.localisation import softmax_map
+from pytracking.tracker.shared.online_targets import OnlineTargets
 from pytracking.tracker.shared.online_tracker import OnlineTracker
+from pytracking.tracker.shared.rows import Rows, Slots
 
 
-class DiMP(OnlineTracker[DiMPNet, DiMPParameters]):
-    """Tracks one target with a discriminative filter; see `OnlineTracker`."""
-
-    _filter: Tensor
+class DiMPTargets(OnlineTargets[DiMPNet, DiMPParameters]):
+    """Tracks targets with a discriminative filter for each; see `OnlineTargets`."""
 
     def __init__(self, params: DiMPParameters, network: DiMPNet) -> None:
         super().__init__(params, network, network.classifier.filter_size)
+        self.filters = Rows()
 
     def _classification_features(self, backbone: dict[str, Tensor]) -> Tensor:
-        return self._net.extract_classification_feat(backbone)
+        return self.net.extract_classification_feat(backbone)
 
-    def _learn_first(self, features: Tensor, boxes: Tensor) -> None:
-        classifier = self._net.classifier
+    def _learn_first(self, slot: int, features: Tensor, boxes: Tensor, generator: torch.Generator | None) -> None:
+        classifier = self.net.classifier
         initial = classifier.filter_initializer(features[:, None], boxes[:, None])
-        self._filter, _ = classifier.filter_optimizer(
+        filters, _ = classifier.filter_optimizer(
             initial, features[:, None], boxes[:, None], num_iter=self.params.net_opt_iter
         )
+        self.filters.put(slot, filters[0])
 
-    def _score_map(self, features: Tensor) -> np.ndarray:
-        scores = self._net.classifier.classify(self._filter, features[:, None])[0, 0].cpu().numpy()
-        return softmax_map(scores) if self.params.score_preprocess == "softmax" else scores
+    def _score_maps(self, slots: Slots, features: Tensor) -> Tensor:
+        scores = self.net.classifier.classify(self.filters[slots], features[None])[0]
+        if self.params.score_preprocess == "softmax":
+            scores = scores.flatten(1).softmax(dim=1).view_as(scores)
+        return scores
 
-    def _update_model(self, hard_negative: bool) -> None:
+    def _update_model(self, slots: Slots, hard_negative: bool) -> None:
         iterations = self.params.net_opt_hn_iter if hard_negative else self.params.net_opt_update_iter
         if iterations > 0:
-            samples, boxes, weights = self.memory.stored
-            self._filter, _ = self._net.classifier.filter_optimizer(
-                self._filter, samples[:, None], boxes[:, None], sample_weight=weights[:, None], num_iter=iterations
+            samples, boxes, weights = (stored.transpose(0, 1).contiguous() for stored in self.memory.stored(slots))
+            filters, _ = self.net.classifier.filter_optimizer(
+                self.filters[slots], samples, boxes, sample_weight=weights, num_iter=iterations
             )
+            self.filters.set(slots, filters)
+
+
+class DiMP(OnlineTracker[DiMPTargets]):
+    """Tracks one target with a discriminative filter; see `OnlineTracker`."""
+
+    def __init__(self, params: DiMPParameters, network: DiMPNet) -> None:
+        super().__init__(DiMPTargets(params, network))

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from ltr.errors import UserError, unknown_name
-from pytracking.tracker.base import Box, Tracker, TrackResult, check_first_box
+from pytracking.tracker.base import Box, Tracker, TrackResult, check_first_box, check_image
 
 
 class Algorithm(NamedTuple):
@@ -97,7 +97,7 @@ class OpenCVTracker:
         start = time.perf_counter()
         if self._tracker is None:
             raise RuntimeError("track() was called before initialize()")
-        found, box = self._tracker.update(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+        found, box = self._tracker.update(cv2.cvtColor(check_image(image), cv2.COLOR_RGB2BGR))
         # A box of one pixel leaves OpenCV's filters nothing to correlate: they report success and drift or give zeros.
         found = bool(found) and min(box[2:]) >= _LEAST_SIDE
         if found:

@@ -1,89 +1,103 @@
-"""Where the target is: its state in the image, its box in a sample's frame, and the way between the two.
+"""Where targets are: their states in the image, their boxes in a sample's frame, and the way between the two.
 
-States are float32 arrays in the order (y, x): the whole-pixel truncation of the crops makes the last bit matter, and
-the reference keeps float32. A centre is corner + (size - 1)/2.
+All is float32, a row a target, on any device, in the order (y, x): the whole-pixel truncation of the crops makes the
+last bit matter, and the reference keeps float32. A centre is corner + (size - 1)/2.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from torch import Tensor
 
 
 @dataclass(frozen=True)
 class TargetState:
-    """The target in the image.
+    """N targets, each in its image.
 
     Attributes:
-        position: [2] centre (y, x) in image pixels.
-        size: [2] (height, width) in image pixels.
-        scale: image pixels per sample pixel of the crop that is taken around the target.
+        position: [N, 2] centres (y, x) in image pixels.
+        size: [N, 2] (height, width) in image pixels.
+        scale: [N] image pixels per sample pixel of the crop that is taken around the target.
     """
 
-    position: np.ndarray
-    size: np.ndarray
-    scale: np.float32
+    position: Tensor
+    size: Tensor
+    scale: Tensor
 
     @classmethod
-    def from_box(cls, box: Sequence[float], scale: float) -> TargetState:
-        """The state of an image box (x, y, w, h)."""
+    def from_box(cls, box: Sequence[float], search_area_scale: float, sample_size: int) -> TargetState:
+        """The state [1, ...] of an image box (x, y, w, h); a sample of `sample_size` pixels shows its search area."""
         x, y, w, h = box
-        position = np.array([y + (h - 1) / 2, x + (w - 1) / 2], dtype=np.float32)
-        return cls(position, np.array([h, w], dtype=np.float32), np.float32(scale))
+        position = torch.tensor([[y + (h - 1) / 2, x + (w - 1) / 2]], dtype=torch.float32)
+        size = torch.tensor([[h, w]], dtype=torch.float32)
+        return cls(position, size, (size * search_area_scale).prod(dim=1).sqrt() / sample_size)
+
+    def rows(self) -> Tensor:
+        """[N, 5]: position, size, scale."""
+        return torch.cat([self.position, self.size, self.scale[:, None]], dim=1)
+
+    @classmethod
+    def from_rows(cls, rows: Tensor) -> TargetState:
+        """The states that `rows` gave."""
+        return cls(rows[:, :2], rows[:, 2:4], rows[:, 4])
 
     def box(self) -> tuple[float, float, float, float]:
-        """The image box (x, y, w, h)."""
-        y, x = (self.position - (self.size - 1) / 2).tolist()
-        h, w = self.size.tolist()
+        """The image box (x, y, w, h) of the only target."""
+        (y, x), (h, w) = (self.position - (self.size - 1) / 2)[0].tolist(), self.size[0].tolist()
         return x, y, w, h
 
-    def moved_inside(self, image_size: np.ndarray, visible: float = 0.2) -> TargetState:
-        """The state with its position clamped so that the given part of the target stays in the image (h, w)."""
-        margin = np.float32(visible - 0.5) * self.size
-        return replace(self, position=np.maximum(np.minimum(self.position, image_size - margin), margin))
+    def moved_inside(self, image_size: Tensor, visible: float = 0.2) -> TargetState:
+        """The states with positions clamped so that the given part of each target stays in its image [N, 2] (h, w)."""
+        margin = (visible - 0.5) * self.size
+        inside = torch.maximum(torch.minimum(self.position, image_size - margin), margin)
+        return replace(self, position=inside)
+
+    def where(self, condition: Tensor, other: TargetState) -> TargetState:
+        """These states where `condition` [N] holds, the other ones elsewhere."""
+        return TargetState.from_rows(torch.where(condition[:, None], self.rows(), other.rows()))
 
 
 @dataclass(frozen=True)
 class SampleFrame:
-    """The frame of one sample, a square crop of the image resized to `size` pixels.
+    """The frames of N samples, square crops of an image resized to `size` pixels.
 
     Attributes:
-        position: [2] (y, x) in the image of the sample's centre.
-        scale: image pixels per sample pixel.
-        size: side of the sample in pixels.
+        position: [N, 2] (y, x) in the image of the samples' centres.
+        scale: [N] image pixels per sample pixel.
+        size: side of the samples in pixels.
     """
 
-    position: np.ndarray
-    scale: np.float32
+    position: Tensor
+    scale: Tensor
     size: int
 
     @classmethod
     def from_coordinates(cls, coordinates: Tensor, size: int) -> SampleFrame:
-        """The frame of a crop that reports having shown `coordinates` [1, 4] (top, left, bottom, right)."""
-        corners = coordinates.detach().cpu().numpy().astype(np.float32).reshape(2, 2)
-        pixels = (corners[1] - corners[0]) / np.float32(size)
-        return cls((corners[0] + corners[1] - 1) / 2, np.sqrt(pixels[0] * pixels[1]), size)
+        """The frames of crops that report having shown `coordinates` [N, 4] (top, left, bottom, right)."""
+        low, high = coordinates[:, :2], coordinates[:, 2:]
+        pixels = (high - low) / size
+        return cls((low + high - 1) / 2, (pixels[:, 0] * pixels[:, 1]).sqrt(), size)
 
     def box_of(self, target: TargetState) -> Tensor:
-        """The target's box [4] (x, y, w, h) in sample pixels, float32 on the CPU."""
-        centre = (target.position - self.position) / self.scale + np.float32((self.size - 1) / 2)
-        size = target.size / self.scale
+        """The targets' boxes [N, 4] (x, y, w, h) in sample pixels."""
+        scale = self.scale[:, None]
+        centre = (target.position - self.position) / scale + (self.size - 1) / 2
+        size = target.size / scale
         corner = centre - (size - 1) / 2
-        return torch.from_numpy(np.concatenate([corner[::-1], size[::-1]]))
+        return torch.cat([corner.flip(1), size.flip(1)], dim=1)
 
-    def state_of(self, box: Tensor, base_size: np.ndarray) -> TargetState:
-        """The target state of a refined box [4] (x, y, w, h) in sample pixels.
+    def state_of(self, boxes: Tensor, base_size: Tensor) -> TargetState:
+        """The target states of refined boxes [N, 4] (x, y, w, h) in sample pixels.
 
-        Not the inverse of `box_of`: the centre is corner + size/2 here, as in the reference. `base_size` [2] is the
+        Not the inverse of `box_of`: the centre is corner + size/2 here, as in the reference. `base_size` [N, 2] is the
         size (height, width) at scale 1; the new scale is the square root of the ratio of areas.
         """
-        corner, size = box.detach().cpu().numpy().astype(np.float32).reshape(2, 2)[:, ::-1]
-        centre = corner + size / 2 - np.float32((self.size - 1) / 2)
-        new_size = size * self.scale
-        scale = math.sqrt(np.prod(new_size) / np.prod(base_size))
-        return TargetState(centre * self.scale + self.position, new_size, np.float32(scale))
+        scale = self.scale[:, None]
+        corner, size = boxes[:, :2].flip(1), boxes[:, 2:].flip(1)
+        centre = corner + size / 2 - (self.size - 1) / 2
+        new_size = size * scale
+        new_scale = (new_size.prod(dim=1) / base_size.prod(dim=1)).sqrt()
+        return TargetState(centre * scale + self.position, new_size, new_scale)

@@ -1,11 +1,15 @@
-"""Where on the score map the target is, and how far to trust it: peaks, distractors, flags (after ATOM)."""
+"""Where on the score maps the targets are, and how far to trust them: peaks, distractors, flags (after ATOM)."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
-import numpy as np
+import torch
+from torch import Tensor
+
+FLAGS = ("normal", "hard_negative", "uncertain", "not_found")
+NORMAL, HARD_NEGATIVE, UNCERTAIN, NOT_FOUND = range(4)
 
 
 @dataclass(frozen=True)
@@ -29,91 +33,94 @@ class LocalisationThresholds:
 
 @dataclass(frozen=True)
 class Localisation:
-    """What a score map says.
+    """What N score maps say, on the maps' device.
 
     Attributes:
-        cell: (row, column) of the peak that is taken for the target.
-        score: value of the highest peak, whichever is taken.
-        flag: 'normal', 'hard_negative', 'uncertain' or 'not_found'.
+        cell: [N, 2] (row, column) of the peaks that are taken for the targets, float32.
+        score: [N] value of the highest peak, whichever is taken.
+        flag: [N] index into `FLAGS`.
+        finite: [N] whether the map holds finite values only; otherwise no peak means anything, and the flag is
+            'not_found'.
     """
 
-    cell: tuple[int, int]
-    score: float
-    flag: str
+    cell: Tensor
+    score: Tensor
+    flag: Tensor
+    finite: Tensor
+
+    @property
+    def found(self) -> Tensor:
+        """[N] whether there is a target."""
+        return self.flag != NOT_FOUND
+
+    @property
+    def teaches(self) -> Tensor:
+        """[N] whether there is a target that is sure enough to learn from."""
+        return self.flag <= HARD_NEGATIVE
+
+    def rows(self) -> Tensor:
+        """[N, 3] float32: score, flag, finite."""
+        return torch.stack([self.score, self.flag.to(self.score), self.finite.to(self.score)], dim=1)
 
 
 def localise(
-    scores: np.ndarray, previous: np.ndarray, target_cells: np.ndarray, thresholds: LocalisationThresholds
+    scores: Tensor, previous: Tensor, target_cells: Tensor, thresholds: LocalisationThresholds
 ) -> Localisation:
-    """Find the target on a score map (docs/reference.md, section 4).
+    """Find N targets, each on its score map (docs/reference.md, section 4), without waiting for the device.
 
     Args:
-        scores: [H, W] score map.
-        previous: [2] (y, x) of the target before this frame, in cells from the map's centre.
-        target_cells: [2] (height, width) of the target in cells.
+        scores: [N, H, W] score maps.
+        previous: [N, 2] (y, x) of the targets before this frame, in cells from the map's centre.
+        target_cells: [N, 2] (height, width) of the targets in cells.
         thresholds: see there.
-
-    Raises:
-        ValueError: a score is not finite, so that no peak means anything.
     """
-    if not np.isfinite(scores).all():
-        raise ValueError(
-            "the score map holds values that are not finite: the network's weights or its input are broken"
-        )
     first, first_score = _peak(scores)
-    if first_score < thresholds.target_not_found_threshold:
-        return Localisation(first, first_score, "not_found")
-
     others = _without_neighbourhood(scores, first, thresholds.target_neighborhood_scale * target_cells)
     second, second_score = _peak(others)
-    if second_score > thresholds.distractor_threshold * first_score:
-        return _choose(scores.shape, first, second, first_score, previous, thresholds.displacement_scale)
-    hard_negative = thresholds.hard_negative_threshold * first_score
-    if second_score > hard_negative and second_score > thresholds.target_not_found_threshold:
-        return Localisation(first, first_score, "hard_negative")
-    return Localisation(first, first_score, "normal")
+
+    # Thresholds are compared in float64, which holds them and the float32 scores exactly as they are written.
+    height, width = scores.shape[1:]
+    first_peak, second_peak = first_score.double(), second_score.double()
+    limit = thresholds.displacement_scale * math.sqrt(height * width) / 2
+    first_distance, second_distance = (
+        (from_centre(cell, height, width) - previous).square().sum(dim=1).sqrt().double() for cell in (first, second)
+    )
+    # Between two peaks of about the same height, the one near the previous position if the other is far from it.
+    distractor = second_peak > thresholds.distractor_threshold * first_peak
+    take_first = distractor & (second_distance > limit) & (first_distance < limit)
+    take_second = distractor & (first_distance > limit) & (second_distance < limit)
+    strong = (second_peak > thresholds.hard_negative_threshold * first_peak) & (
+        second_peak > thresholds.target_not_found_threshold
+    )
+
+    flag = (strong & ~distractor | take_first | take_second).long() * HARD_NEGATIVE
+    flag = flag.masked_fill(distractor & ~take_first & ~take_second, UNCERTAIN)
+    finite = scores.isfinite().flatten(1).all(dim=1)
+    lost = (first_peak < thresholds.target_not_found_threshold) | ~finite
+    flag = flag.masked_fill(lost, NOT_FOUND)
+    cell = torch.where((take_second & ~lost)[:, None], second, first)
+    return Localisation(cell, first_score, flag, finite)
 
 
-def from_centre(cell: tuple[int, int], shape: tuple[int, ...]) -> np.ndarray:
-    """Displacement [2] (y, x) of a cell from the centre of a map of this shape (H, W), in cells."""
-    return np.array(cell, dtype=np.float32) - (np.array(shape, dtype=np.float32) - 1) / 2
+def from_centre(cell: Tensor, height: int, width: int) -> Tensor:
+    """Displacement [N, 2] (y, x) of cells [N, 2] from the centre of a map of height x width cells, in cells."""
+    return torch.stack([cell[:, 0] - (height - 1) / 2, cell[:, 1] - (width - 1) / 2], dim=1)
 
 
-def softmax_map(scores: np.ndarray) -> np.ndarray:
-    """Scores [H, W] as a distribution over the map's cells."""
-    exponentials = np.exp(scores - scores.max())
-    return exponentials / exponentials.sum()
+def _peak(scores: Tensor) -> tuple[Tensor, Tensor]:
+    """Cells [N, 2] (row, column) as float32, and values [N], of the maxima of maps [N, H, W]."""
+    value, index = scores.flatten(1).max(dim=1)
+    width = scores.shape[2]
+    return torch.stack([index.div(width, rounding_mode="floor"), index % width], dim=1).float(), value
 
 
-def _choose(
-    shape: tuple[int, ...],
-    first: tuple[int, int],
-    second: tuple[int, int],
-    score: float,
-    previous: np.ndarray,
-    displacement_scale: float,
-) -> Localisation:
-    """Between two peaks of about the same height, the one near the previous position if the other is far from it."""
-    limit = displacement_scale * math.sqrt(shape[0] * shape[1]) / 2
-    first_distance = float(np.linalg.norm(from_centre(first, shape) - previous))
-    second_distance = float(np.linalg.norm(from_centre(second, shape) - previous))
-    if second_distance > limit > first_distance:
-        return Localisation(first, score, "hard_negative")
-    if first_distance > limit > second_distance:
-        return Localisation(second, score, "hard_negative")
-    return Localisation(first, score, "uncertain")
-
-
-def _peak(scores: np.ndarray) -> tuple[tuple[int, int], float]:
-    row, column = divmod(int(scores.argmax()), scores.shape[1])
-    return (row, column), float(scores[row, column])
-
-
-def _without_neighbourhood(scores: np.ndarray, cell: tuple[int, int], side: np.ndarray) -> np.ndarray:
-    """The map with a rectangle of the given sides (rows, columns) around a cell set to zero."""
-    half_height, half_width = (side / 2).tolist()
-    rows = slice(max(round(cell[0] - half_height), 0), max(round(cell[0] + half_height + 1), 0))
-    columns = slice(max(round(cell[1] - half_width), 0), max(round(cell[1] + half_width + 1), 0))
-    masked = scores.copy()
-    masked[rows, columns] = 0
-    return masked
+def _without_neighbourhood(scores: Tensor, cells: Tensor, sides: Tensor) -> Tensor:
+    """The maps with a rectangle of the given sides [N, 2] (rows, columns) around cells [N, 2] set to zero."""
+    # In float64, where the sums are exact: half a cell more or less decides how a border is rounded.
+    half, centre = (sides / 2).double(), cells.double()
+    low, high = (centre - half).round(), (centre + half + 1).round().clamp(min=0)
+    inside = []
+    for axis in (0, 1):
+        place = torch.arange(scores.shape[axis + 1], device=scores.device)
+        inside.append((place >= low[:, axis, None]) & (place < high[:, axis, None]))
+    return scores.masked_fill(inside[0][:, :, None] & inside[1][:, None, :], 0)

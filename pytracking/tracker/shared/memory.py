@@ -1,81 +1,125 @@
-"""The sample memory of a target model: features, boxes and weights of the frames that it learns from."""
+"""The sample memory of target models: features, boxes and weights of the frames that each target learns from."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from pytracking.tracker.shared.rows import Rows, Slots
+
 
 class SampleMemory:
-    """A fixed number of samples, the first-frame ones for ever, the others replaced by weight.
+    """A fixed number of samples for each of many targets: first-frame ones for ever, the others replaced by weight.
 
-    Source: docs/reference.md, section 4.
+    Source: docs/reference.md, section 4. All targets' samples are one tensor on the device; storing one waits for
+    nothing. Weights of a target sum to 1, or to a little more after a step that raised the first frame's part, which
+    the reference does not normalise again.
 
-    Attributes:
-        num_stored: samples that came in so far, first-frame ones included; goes on counting when full.
-        weights: [capacity] sample weights, 0 where nothing is stored. They sum to 1, or to a little more after a step
-            that raised the first frame's part, which the reference does not normalise again.
+    Args:
+        capacity: number of samples of a target that fit.
+        learning_rate: weight of a new sample, unless `insert` is told another.
+        init_samples_minimum_weight: weight that a target's first-frame samples together keep.
     """
 
-    def __init__(
-        self, features: Tensor, boxes: Tensor, capacity: int, learning_rate: float, init_samples_minimum_weight: float
-    ) -> None:
-        """Store the first-frame samples.
-
-        Args:
-            features: [n, C, F, F].
-            boxes: [n, 4] (x, y, w, h) in sample pixels.
-            capacity: number of samples that fit.
-            learning_rate: weight of a new sample, unless `insert` is told another.
-            init_samples_minimum_weight: weight that the first-frame samples together keep.
-
-        Raises:
-            ValueError: the first-frame samples leave no place for another.
-        """
-        count = features.shape[0]
-        if count >= capacity:
-            raise ValueError(f"sample_memory_size is {capacity}, but the first frame alone gives {count} samples")
-        self.num_stored = count
-        self.weights = torch.zeros(capacity)
-        self.weights[:count] = 1 / count
-        self._features = features.new_zeros(capacity, *features.shape[1:])
-        self._features[:count] = features
-        self._boxes = boxes.new_zeros(capacity, 4)
-        self._boxes[:count] = boxes
-        self._num_init = count
+    def __init__(self, capacity: int, learning_rate: float, init_samples_minimum_weight: float) -> None:
+        self.capacity = capacity
         self._learning_rate = learning_rate
         self._minimum_init_weight = init_samples_minimum_weight
-        self._newest: int | None = None
+        # One place more than the capacity takes the samples that are not to be remembered.
+        self._features, self._boxes, self._weights = Rows(), Rows(), Rows()
+        self._count, self._newest = Rows(), Rows()
+        self._first = 0
+        self._stored: dict[int, int] = {}
 
-    @property
-    def stored(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Features [n, C, F, F], boxes [n, 4] and weights [n] of what is stored, on the features' device."""
-        filled = min(self.num_stored, len(self.weights))
-        return self._features[:filled], self._boxes[:filled], self.weights[:filled].to(self._features.device)
+    def start(self, slot: int, features: Tensor, boxes: Tensor) -> None:
+        """Store a target's first-frame samples: features [n, C, F, F], boxes [n, 4] in sample pixels.
 
-    def insert(self, features: Tensor, box: Tensor, learning_rate: float | None = None) -> None:
-        """Store one more sample: features [1, C, F, F], box [4] in sample pixels."""
-        place = self._next_place()
-        self._reweight(place, self._learning_rate if learning_rate is None else learning_rate)
-        self._features[place] = features[0]
-        self._boxes[place] = box
-        self._newest = place
-        self.num_stored += 1
+        Raises:
+            ValueError: they leave no place for another, or are not as many as another target's.
+        """
+        count = features.shape[0]
+        if count >= self.capacity:
+            raise ValueError(f"sample_memory_size is {self.capacity}, but the first frame alone gives {count} samples")
+        if count != (self._first or count):
+            raise ValueError(f"{count} first-frame samples; the other targets have {self._first}")
+        self._first = count
+        weights = features.new_zeros(self.capacity, dtype=torch.float32)
+        weights[:count] = 1 / count
+        self._weights.put(slot, weights)
+        places = self.capacity + 1
+        for rows, first in ((self._features, features), (self._boxes, boxes)):
+            rows.put(slot, first.new_zeros(places, *first.shape[1:]))
+            rows.of(slot)[:count] = first
+        for rows, number in ((self._count, count), (self._newest, -1)):
+            rows.put(slot, torch.tensor(number, device=features.device))
+        self._stored[slot] = count
 
-    def _next_place(self) -> int:
-        if self.num_stored < len(self.weights):
-            return self.num_stored
-        return self._num_init + int(self.weights[self._num_init :].argmin())
+    def insert(self, slots: Slots, features: Tensor, boxes: Tensor, learning_rate: Tensor, learns: Tensor) -> None:
+        """Store one more sample of each target.
 
-    def _reweight(self, place: int, learning_rate: float) -> None:
-        """Weights after a sample has come to `place`; the reference's rule, not the textbook's running average."""
-        weights, first_frame = self.weights, slice(0, self._num_init)
-        if self._newest is None:
-            weights /= 1 - learning_rate
-            weights[place] = learning_rate
-        else:
-            weights[place] = weights[self._newest] / (1 - learning_rate)
-        weights /= weights.sum()
-        if weights[first_frame].sum() < self._minimum_init_weight:
-            weights /= self._minimum_init_weight + weights[self._num_init :].sum()
-            weights[first_frame] = self._minimum_init_weight / self._num_init
+        Args:
+            slots: the targets, N of them.
+            features: [N, C, F, F].
+            boxes: [N, 4] in sample pixels.
+            learning_rate: [N] weights of the new samples, float64.
+            learns: [N] whether to store; where not, nothing changes. `count` has to be told of it, too.
+        """
+        weights, count, newest = self._weights[slots], self._count[slots], self._newest[slots]
+        lightest = self._first + weights[:, self._first :].argmin(dim=1)
+        place = torch.where(count < self.capacity, count, lightest)
+        changed = self._reweighted(weights, place, newest, learning_rate)
+        self._weights.set(slots, torch.where(learns[:, None], changed, weights))
+        self._newest.set(slots, torch.where(learns, place, newest))
+        self._count.set(slots, count + learns)
+        place = torch.where(learns, place, self.capacity)
+        self._features.data[slots.index, place] = features
+        self._boxes.data[slots.index, place] = boxes
+
+    def count(self, slot: int) -> None:
+        """Say, once the host knows, that `insert` has stored a sample of this target."""
+        self._stored[slot] += 1
+
+    def stored(self, slots: Slots) -> tuple[Tensor, Tensor, Tensor]:
+        """Features [N, n, C, F, F], boxes [N, n, 4] and weights [N, n] of the targets' samples.
+
+        n is the largest number of samples that one of the targets has; the others have weight 0 from their own on.
+        """
+        filled = min(max(self._stored[slot] for slot in slots.numbers), self.capacity)
+        return self._features[slots][:, :filled], self._boxes[slots][:, :filled], self._weights[slots][:, :filled]
+
+    def of(self, slot: int) -> StoredSamples:
+        """What one target has in memory, as it is now."""
+        stored = self._stored[slot]
+        filled = min(stored, self.capacity)
+        rows = self._features.of(slot)[:filled], self._boxes.of(slot)[:filled], self._weights.of(slot)[:filled]
+        return StoredSamples(stored, self._weights.of(slot), rows)
+
+    def _reweighted(self, weights: Tensor, place: Tensor, newest: Tensor, learning_rate: Tensor) -> Tensor:
+        """Weights after samples have come to `place`; the reference's rule, not the textbook's running average."""
+        first, minimum = self._first, self._minimum_init_weight
+        fresh, rate, kept = newest < 0, learning_rate.to(weights), (1 - learning_rate).to(weights)
+        after = weights.gather(1, newest.clamp(min=0)[:, None])[:, 0] / kept
+        weights = torch.where(fresh[:, None], weights / kept[:, None], weights)
+        weights = weights.scatter(1, place[:, None], torch.where(fresh, rate, after)[:, None])
+        weights = weights / weights.sum(dim=1, keepdim=True)
+        raised = weights / (minimum + weights[:, first:].sum(dim=1, keepdim=True))
+        raised[:, :first] = minimum / first
+        light = weights[:, :first].sum(dim=1, keepdim=True) < minimum
+        return torch.where(light, raised, weights)
+
+
+@dataclass(frozen=True)
+class StoredSamples:
+    """The memory of one target.
+
+    Attributes:
+        num_stored: number of samples that came in so far, first-frame ones included; goes on counting when full.
+        weights: [capacity] sample weights, 0 where nothing is stored.
+        stored: features [n, C, F, F], boxes [n, 4] and weights [n] of what is stored.
+    """
+
+    num_stored: int
+    weights: Tensor
+    stored: tuple[Tensor, Tensor, Tensor]

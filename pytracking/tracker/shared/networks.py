@@ -1,10 +1,11 @@
-"""Which network a tracker runs: a checkpoint file, or a name in the collections of networks."""
+"""Which network a tracker runs, a checkpoint file or a name in the collections of networks, and on which device."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+import torch
 from torch import nn
 
 from ltr.admin.checkpoint import CheckpointError, load_network
@@ -46,3 +47,20 @@ def load_tracking_network(path: Path, kind: type[Network]) -> Network:
     if not isinstance(network, kind):
         raise UserError(f"{path} holds {type(network).__name__}, but this tracker wants {kind.__name__}")
     return network.requires_grad_(False)
+
+
+def device_of(name: str) -> torch.device:
+    """The device that the parameter `device` names: 'cpu', 'cuda', ... or 'auto' for CUDA where there is one.
+
+    Raises:
+        UserError: no device, or one that is not there.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UserError(f"parameter device: '{name}' is no device; use 'auto', 'cpu' or 'cuda'") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise UserError(f"parameter device is '{name}', but torch sees no CUDA device here; use 'auto' or 'cpu'")
+    return device

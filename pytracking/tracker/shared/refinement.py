@@ -40,57 +40,68 @@ class RefinementParameters:
     maximal_aspect_ratio: float = 6.0
 
 
-def propose(box: Tensor, parameters: RefinementParameters, generator: torch.Generator | None = None) -> Tensor:
-    """The boxes that the ascent starts from: `box` itself, then jittered copies of it.
+def draw_jitter(parameters: RefinementParameters, generator: torch.Generator | None = None) -> Tensor:
+    """One frame's jitter [num_init_random_boxes, 4] in -1/2..1/2, columns centre x, centre y, width, height.
 
-    Args:
-        box: [4] (x, y, w, h) in sample pixels, on the CPU.
-        generator: what the jitter is drawn from, on the CPU; None for torch's default generator.
-
-    Returns:
-        [1 + num_init_random_boxes, 4]. The jitter is one draw of `torch.rand(n, 4)`, columns centre x, centre y,
-        width, height; no side falls below a third of the box's shorter one.
+    Drawn on the CPU from `generator`, None for torch's default one.
     """
-    if parameters.num_init_random_boxes == 0:
-        return box[None]
-    side = torch.sqrt(box[2] * box[3])
-    jitter = torch.rand(parameters.num_init_random_boxes, 4, generator=generator) - 0.5
-    size = box[2:] + jitter[:, 2:] * (side * parameters.box_jitter_sz)
-    size = torch.maximum(size, box[2:].min() / 3)
-    centre = box[:2] + box[2:] / 2 + jitter[:, :2] * (side * parameters.box_jitter_pos)
-    return torch.cat([box[None], torch.cat([centre - size / 2, size], dim=1)])
+    return torch.rand(parameters.num_init_random_boxes, 4, generator=generator) - 0.5
 
 
-def refine(ascend: Ascend, starts: Tensor, parameters: RefinementParameters) -> Tensor | None:
-    """Climb the energy from `starts` and average the best boxes.
+def propose(boxes: Tensor, jitter: Tensor, parameters: RefinementParameters) -> Tensor:
+    """The boxes that the ascent starts from: each box itself, then jittered copies of it.
 
     Args:
-        ascend: `gradient_ascent` of boxes [1, M, 4] (x, y, w, h) in sample pixels on an energy.
-        starts: [M, 4], on the CPU; in relative space the first one's size is the unit of the centre.
+        boxes: [N, 4] (x, y, w, h) in sample pixels.
+        jitter: [N, J, 4], from `draw_jitter`.
 
     Returns:
-        [4], the mean of the top boxes by the score before the last step, on the CPU; None if all were dropped for
-        their aspect ratio.
+        [N, 1 + J, 4]. No side falls below a third of its box's shorter one.
+    """
+    corner, size = boxes[:, None, :2], boxes[:, None, 2:]
+    side = (boxes[:, 2] * boxes[:, 3]).sqrt()[:, None, None]
+    jittered = size + jitter[..., 2:] * (side * parameters.box_jitter_sz)
+    jittered = torch.maximum(jittered, size.amin(dim=2, keepdim=True) / 3)
+    centre = corner + size / 2 + jitter[..., :2] * (side * parameters.box_jitter_pos)
+    return torch.cat([boxes[:, None], torch.cat([centre - jittered / 2, jittered], dim=2)], dim=1)
+
+
+def refine(ascend: Ascend, starts: Tensor, parameters: RefinementParameters) -> tuple[Tensor, Tensor]:
+    """Climb the energy from `starts` and average the best boxes of each image.
+
+    Args:
+        ascend: `gradient_ascent` of boxes [N, M, 4] (x, y, w, h) in sample pixels on an energy.
+        starts: [N, M, 4]; in relative space the size of each image's first one is the unit of the centre.
+
+    Returns:
+        As `best_mean`, whose scores are those before the last step.
     """
     boxes, scores = ascend(
-        starts[None],
+        starts,
         space=parameters.box_refinement_space,
         steps=parameters.box_refinement_iter,
         step_length=parameters.box_refinement_step_length,
         decay=parameters.box_refinement_step_decay,
-        normalise_size=starts[None, 0, 2:],
+        normalise_size=starts[:, :1, 2:],
         per_box_step_control=parameters.box_refinement_step_control,
     )
-    return best_mean(boxes[0].cpu(), scores[0].cpu(), parameters)
+    return best_mean(boxes, scores, parameters)
 
 
-def best_mean(boxes: Tensor, scores: Tensor, parameters: RefinementParameters) -> Tensor | None:
-    """Mean [4] of the best-scored of the boxes [M, 4] of fair aspect; sides count as at least 1 pixel."""
-    boxes = torch.cat([boxes[:, :2], boxes[:, 2:].clamp(min=1)], dim=1)
-    aspect = boxes[:, 2] / boxes[:, 3]
+def best_mean(boxes: Tensor, scores: Tensor, parameters: RefinementParameters) -> tuple[Tensor, Tensor]:
+    """Means of the best-scored boxes of fair aspect; sides count as at least 1 pixel.
+
+    Args:
+        boxes: [N, M, 4] (x, y, w, h).
+        scores: [N, M].
+
+    Returns:
+        [N, 4], and [N] whether any box of the image has a fair aspect; without one its mean means nothing.
+    """
+    boxes = torch.cat([boxes[..., :2], boxes[..., 2:].clamp(min=1)], dim=2)
+    aspect = boxes[..., 2] / boxes[..., 3]
     fair = (aspect < parameters.maximal_aspect_ratio) & (aspect > 1 / parameters.maximal_aspect_ratio)
-    if not fair.any():
-        return None
-    boxes, scores = boxes[fair], scores[fair]
-    best = scores.topk(min(parameters.iounet_k, len(scores))).indices
-    return boxes[best].mean(dim=0)
+    best = scores.masked_fill(~fair, -torch.inf).topk(min(parameters.iounet_k, scores.shape[1]), dim=1).indices
+    counts = fair.gather(1, best)[..., None]
+    chosen = boxes.gather(1, best[..., None].expand(-1, -1, 4)).masked_fill(~counts, 0)
+    return chosen.sum(dim=1) / counts.sum(dim=1).clamp(min=1), fair.any(dim=1)

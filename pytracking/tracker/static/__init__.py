@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pytracking.tracker.base import Box, Tracker, TrackResult, check_first_box
+from pytracking.tracker.base import Box, Tracker, TrackResult, check_first_box, check_image
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class StaticTracker:
         start = time.perf_counter()
         if self._box is None:
             raise RuntimeError("track() was called before initialize()")
+        check_image(image)
         return TrackResult(self._box, 1.0, "normal", time.perf_counter() - start)
 
 

@@ -8,7 +8,7 @@ from ltr.ops.crops import sample_patch
 from pytracking.features.crops import crop_patch
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
-PLACE = np.array([30.0, 41.0], dtype=np.float32)
+PLACE = (30.0, 41.0)
 
 
 def test_is_the_crop_rule_on_the_float_image():

@@ -11,7 +11,7 @@ from ltr.errors import UserError
 from pytracking.features.augmentation import NO_AUGMENTATION
 from pytracking.networks import checksum
 from pytracking.registry import load_tracker
-from pytracking.tracker.atom import ATOM, ATOMParameters, atom
+from pytracking.tracker.atom import ATOM, ATOMParameters, ATOMTargets, atom
 from pytracking.tracker.atom.classifier import compress, normalise_power
 
 SQUARE = (60, 40, 24, 24)
@@ -54,13 +54,13 @@ def test_the_filter_is_updated_every_tenth_frame_by_five_iterations(monkeypatch)
     calls, tracker = fits(monkeypatch), make(**NORMAL)
     frames = square_video(MOVING)
     tracker.initialize(frames[0], SQUARE)
-    first = tracker._filter.clone()
+    first = tracker.targets.filters.of(0).clone()
     for frame in frames[1:10]:
         tracker.track(frame)
-    assert calls == [] and torch.equal(tracker._filter, first)
+    assert calls == [] and torch.equal(tracker.targets.filters.of(0), first)
     tracker.track(frames[10])
     # The eleventh frame: 30 samples of the first one, and ten new ones.
-    assert calls == [(5, 40)] and not torch.equal(tracker._filter, first)
+    assert calls == [(5, 40)] and not torch.equal(tracker.targets.filters.of(0), first)
 
 
 def test_a_hard_negative_updates_the_filter_at_once(monkeypatch):
@@ -72,13 +72,14 @@ def test_a_hard_negative_updates_the_filter_at_once(monkeypatch):
 def test_the_projection_is_learned_on_the_first_frame_only():
     tracker, frames = make(**HARD_NEGATIVE), square_video(MOVING[:4])
     tracker.initialize(frames[0], SQUARE)
-    projection = tracker._projection.clone()
-    features = tracker._extract(tracker._first_frame_samples(frames[0], tracker._target)[0][:1])[1]
+    projection = tracker.targets.projections.of(0).clone()
+    targets = tracker.targets
+    features = targets._extract(targets._first_frame_samples(frames[0], targets._targets[0])[0][:1])[1]
     torch.testing.assert_close(features, normalise_power(features))
     torch.testing.assert_close(tracker.memory.stored[0][:1], compress(projection, features))
     for frame in frames[1:]:
         tracker.track(frame)
-    assert torch.equal(tracker._projection, projection)
+    assert torch.equal(tracker.targets.projections.of(0), projection)
 
 
 def test_the_first_frame_is_augmented_into_thirty_samples():
@@ -103,7 +104,7 @@ def test_the_memory_holds_250_samples_and_goes_on():
 def test_labels_are_gaussians_of_a_quarter_of_the_target():
     tracker = make(augmentation=NO_AUGMENTATION)
     tracker.initialize(square_video([SQUARE])[0], SQUARE)
-    (label,) = tracker._labels(tracker.memory.stored[1])
+    (label,) = tracker.targets._labels(tracker.memory.stored[1])
     # The target's side is 128 / 5 pixels or 1.6 cells; sigma 0.4 cells about the middle of 9.
     distance = torch.arange(-4, 5)
     expected = torch.exp(-distance.square()[:, None] / (2 * 0.4**2)) * torch.exp(-distance.square() / (2 * 0.4**2))
@@ -118,7 +119,7 @@ def test_another_seed_starts_from_other_layers():
     for seed in (1, 1, 2):
         tracker = make(seed=seed, random_shift_factor=None, init_CG_iter=0)
         tracker.initialize(frame, SQUARE)
-        filters.append(tracker._filter)
+        filters.append(tracker.targets.filters.of(0))
     assert torch.equal(filters[0], filters[1]) and not torch.equal(filters[0], filters[2])
 
 
@@ -143,7 +144,7 @@ def test_a_tracker_by_name(checkpoints, parameter):
     path = checkpoints / "atom_resnet18.safetensors"
     changes = {"image_sample_size": 128, "use_augmentation": False, "target_not_found_threshold": -1e9}
     tracker = load_tracker(parameter, "atom", net_path=str(path), device="cpu", **changes)
-    assert isinstance(tracker, ATOM) and tracker.weights_sha256 == checksum(path)
+    assert isinstance(tracker.targets, ATOMTargets) and tracker.weights_sha256 == checksum(path)
     for result in run(tracker, square_video(MOVING[:3])):
         assert np.isfinite(result.box).all() and np.isfinite(result.score)
 

@@ -35,7 +35,7 @@ def test_a_network_by_name_from_the_users_folder(lite_network, monkeypatch):
     monkeypatch.setenv(NETWORKS_VARIABLE, str(lite_network.parent))
     assert network_file("my_lite") == lite_network
     tracker = load_tracker("dimp_nceplus_lite", net_name="my_lite", device="cpu")
-    assert not any(parameter.requires_grad for parameter in tracker._net.parameters())
+    assert not any(parameter.requires_grad for parameter in tracker.targets.net.parameters())
 
 
 def test_an_unknown_network_says_what_there_is(lite_network, monkeypatch):

@@ -37,7 +37,7 @@ def centre_error(result, box) -> float:
 def optimiser_calls(tracker: DiMP) -> list[int]:
     """Iterations asked of the filter optimiser, filled while the tracker runs."""
     calls: list[int] = []
-    tracker._net.classifier.filter_optimizer.register_forward_hook(
+    tracker.targets.net.classifier.filter_optimizer.register_forward_hook(
         lambda module, args, kwargs, output: calls.append(kwargs["num_iter"]), with_kwargs=True
     )
     return calls
@@ -54,11 +54,9 @@ def test_feature_and_filter_of_different_parity_move_the_sample_by_half_a_cell(f
     tracker = make(filter_size)
     frames = square_video([SQUARE])
     tracker.initialize(frames[0], SQUARE)
-    _, frame = tracker._search_sample(frames[0], tracker._target)
+    state, frame = tracker.targets.state(0), tracker.targets._crop({0: frames[0]})[1].frame
     # The position is truncated to whole pixels, and the crop reports half a pixel more.
-    np.testing.assert_allclose(
-        frame.position, np.trunc(tracker._target.position + offset * tracker._target.scale) + 0.25, atol=0.5
-    )
+    np.testing.assert_allclose(frame.position, (state.position + offset * state.scale).trunc() + 0.25, atol=0.5)
 
 
 @pytest.mark.parametrize(

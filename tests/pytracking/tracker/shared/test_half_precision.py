@@ -11,8 +11,15 @@ from ltr.models.tracking.dimpnet import dimpnet18
 from pytracking.registry import load_parameters
 from pytracking.tracker.atom import ATOM
 from pytracking.tracker.dimp import DiMP
+from pytracking.tracker.shared.rows import Slots
 
-CHANGES = {"device": "cpu", "image_sample_size": 144, "use_augmentation": False, "search_area_scale": 4.0}
+CHANGES = {
+    "device": "cpu",
+    "image_sample_size": 144,
+    "use_augmentation": False,
+    "search_area_scale": 4.0,
+    "target_not_found_threshold": -1e9,
+}
 
 
 def second_frame(kind: str, dtype: str) -> tuple[np.ndarray, np.ndarray]:
@@ -25,9 +32,13 @@ def second_frame(kind: str, dtype: str) -> tuple[np.ndarray, np.ndarray]:
         params = load_parameters("default", "atom", feature_dtype=dtype, **CHANGES)
         tracker = ATOM(params, fill_by_rule(atom_resnet18()))
     tracker.initialize(golden["frames"][0], golden["gt_boxes"][0])
-    sample, frame = tracker._search_sample(golden["frames"][1], tracker._target)
-    layers, features = tracker._extract(sample)
-    return tracker._score_map(features), np.array(tracker._refined(tracker._target, frame, layers).box())
+    targets = tracker.targets
+    slots = Slots([0], targets.device)
+    sample, search = targets._crop({0: golden["frames"][1]})
+    layers, features = targets._extract(sample)
+    scores = targets._score_maps(slots, features)
+    refined = targets._refined(slots, search.target, targets._localise(scores, search), layers, search)
+    return scores[0].numpy(), np.array(refined.box())
 
 
 @pytest.mark.parametrize("kind", ["dimp", "atom"])

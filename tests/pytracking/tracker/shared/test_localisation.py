@@ -1,28 +1,34 @@
 from __future__ import annotations
 
-import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytracking.tracker.shared.localisation import LocalisationThresholds, from_centre, localise, softmax_map
+from pytracking.tracker.shared.localisation import FLAGS, LocalisationThresholds, from_centre, localise
 
-CENTRE = np.zeros(2, dtype=np.float32)
-THREE_CELLS = np.array([3, 3], dtype=np.float32) / np.float32(2.2)
+CENTRE = (0.0, 0.0)
+THREE_CELLS = (3 / 2.2, 3 / 2.2)
 
 
-def score_map(peaks: dict[tuple[int, int], float], shape: tuple[int, int] = (19, 19)) -> np.ndarray:
-    scores = np.zeros(shape, dtype=np.float32)
+def score_map(peaks: dict[tuple[int, int], float], shape: tuple[int, int] = (19, 19)) -> torch.Tensor:
+    scores = torch.zeros(shape)
     for cell, value in peaks.items():
         scores[cell] = value
     return scores
 
 
-def flag_and_cell(peaks, previous=CENTRE, **thresholds):
+def find(scores: torch.Tensor, previous=CENTRE, cells=THREE_CELLS, **thresholds):
+    """(flag, cell, score) of one map [H, W]."""
     found = localise(
-        score_map(peaks), np.asarray(previous, np.float32), THREE_CELLS, LocalisationThresholds(**thresholds)
+        scores[None], torch.tensor([previous]), torch.tensor([cells]), LocalisationThresholds(**thresholds)
     )
-    return found.flag, found.cell
+    row, column = found.cell[0].tolist()
+    return FLAGS[found.flag[0]], (row, column), found.score.item()
+
+
+def flag_and_cell(peaks, previous=CENTRE, **thresholds):
+    return find(score_map(peaks), previous, **thresholds)[:2]
 
 
 @pytest.mark.parametrize(
@@ -52,12 +58,12 @@ def test_of_two_equal_peaks_the_near_one_wins_if_the_other_is_far():
 
 def test_displacement_counts_from_the_previous_position():
     peaks = {(9, 9): 0.9, (0, 0): 1.0}
-    assert flag_and_cell(peaks, previous=(-9, -9)) == ("hard_negative", (0, 0))
+    assert flag_and_cell(peaks, previous=(-9.0, -9.0)) == ("hard_negative", (0, 0))
 
 
 def test_the_score_is_that_of_the_highest_peak_even_if_the_second_is_taken():
-    found = localise(score_map({(0, 0): 1.0, (9, 9): 0.9}), CENTRE, THREE_CELLS, LocalisationThresholds())
-    assert (found.cell, found.score) == ((9, 9), 1.0)
+    scores = score_map({(0, 0): 1.0, (9, 9): 0.9})
+    assert find(scores) == ("hard_negative", (9, 9), 1.0)
 
 
 @pytest.mark.parametrize(
@@ -67,49 +73,62 @@ def test_the_score_is_that_of_the_highest_peak_even_if_the_second_is_taken():
 def test_neighbourhood_is_not_searched_for_a_second_peak(neighbour, flag):
     # Rows round(9 - 1.5) = 8 up to round(9 + 2.5) = 12 exclusive would hold row 11: Python rounds 11.5 to 12, half
     # to even; with a side of 2.9 cells the neighbourhood is 8..10.
-    scores = score_map({(9, 9): 1.0, neighbour: 0.95})
-    side = np.array([2.9, 2.9], dtype=np.float32) / np.float32(2.2)
-    assert localise(scores, CENTRE, side, LocalisationThresholds()).flag == flag
+    side = (2.9 / 2.2, 2.9 / 2.2)
+    assert find(score_map({(9, 9): 1.0, neighbour: 0.95}), cells=side)[0] == flag
 
 
 def test_neighbourhood_is_rounded_half_to_even():
-    side = np.array([3, 3], dtype=np.float32)
-    thresholds = LocalisationThresholds(target_neighborhood_scale=1.0)
+    side = (3.0, 3.0)
     inside = score_map({(9, 9): 1.0, (11, 9): 0.95})
-    assert localise(inside, CENTRE, side, thresholds).flag == "normal"
+    assert find(inside, cells=side, target_neighborhood_scale=1.0)[0] == "normal"
     above = score_map({(9, 9): 1.0, (7, 9): 0.95})
-    assert localise(above, CENTRE, side, thresholds).flag == "uncertain"
+    assert find(above, cells=side, target_neighborhood_scale=1.0)[0] == "uncertain"
 
 
 def test_neighbourhood_at_the_maps_border():
     scores = score_map({(0, 18): 1.0, (1, 17): 0.95})
-    assert localise(scores, CENTRE, THREE_CELLS, LocalisationThresholds()).flag == "normal"
-    huge = np.array([100, 100], dtype=np.float32)
-    assert localise(scores, CENTRE, huge, LocalisationThresholds()).flag == "normal"
+    assert find(scores)[0] == "normal"
+    assert find(scores, cells=(100.0, 100.0))[0] == "normal"
 
 
 @given(values=st.lists(st.floats(-1, 2, width=32), min_size=25, max_size=25))
 @settings(deadline=None, derandomize=True, max_examples=100)
 def test_the_score_is_the_maximum_and_the_map_is_left_alone(values):
-    scores = np.array(values, dtype=np.float32).reshape(5, 5)
-    before = scores.copy()
-    found = localise(scores, CENTRE, THREE_CELLS, LocalisationThresholds())
-    assert found.score == scores.max()
-    assert (found.flag == "not_found") == (scores.max() < 0.25)
-    assert np.array_equal(scores, before)
+    scores = torch.tensor(values).reshape(5, 5)
+    before = scores.clone()
+    flag, _, score = find(scores)
+    assert score == scores.max()
+    assert (flag == "not_found") == (score < 0.25)
+    assert torch.equal(scores, before)
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_scores_that_are_not_finite_are_an_error(bad):
-    with pytest.raises(ValueError, match="not finite"):
-        localise(score_map({(2, 2): bad}), CENTRE, THREE_CELLS, LocalisationThresholds())
+def test_thresholds_are_compared_as_they_are_written():
+    # 0.04 as float32 lies below 0.04: a peak of that value is not found.
+    assert find(score_map({(9, 9): 0.04}), target_not_found_threshold=0.04)[0] == "not_found"
+    assert find(score_map({(9, 9): 0.3}), target_not_found_threshold=0.3)[0] == "normal"
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_scores_that_are_not_finite_are_told_and_found_nowhere(bad):
+    scores = torch.stack([score_map({(2, 2): bad}), score_map({(2, 2): 1.0})])
+    found = localise(scores, torch.zeros(2, 2), torch.ones(2, 2), LocalisationThresholds())
+    assert found.finite.tolist() == [False, True] and found.found.tolist() == [False, True]
+
+
+def test_many_maps_at_once_are_found_as_one_by_one():
+    generator = torch.Generator().manual_seed(0)
+    scores = torch.rand(200, 19, 18, generator=generator) ** 100
+    previous = torch.rand(200, 2, generator=generator) * 18 - 9
+    cells = torch.rand(200, 2, generator=generator) * 5 + 0.5
+    found = localise(scores, previous, cells, LocalisationThresholds())
+    assert set(found.flag.tolist()) >= {0, 1, 2}
+    for number in range(len(scores)):
+        alone = find(scores[number], previous[number].tolist(), cells[number].tolist())
+        together = (FLAGS[found.flag[number]], tuple(found.cell[number].tolist()), found.score[number].item())
+        assert alone == together
 
 
 def test_cells_from_the_centre():
-    assert from_centre((0, 18), (19, 19)).tolist() == [-9, 9]
-    assert from_centre((0, 17), (18, 18)).tolist() == [-8.5, 8.5]
-
-
-def test_softmax_of_large_scores():
-    softened = softmax_map(np.array([[1e4, 1e4], [0, 0]], dtype=np.float32))
-    assert softened.tolist() == [[0.5, 0.5], [0, 0]]
+    cells = torch.tensor([[0.0, 18.0], [0.0, 17.0]])
+    assert from_centre(cells, 19, 19).tolist() == [[-9, 9], [-9, 8]]
+    assert from_centre(cells[1:], 18, 18).tolist() == [[-8.5, 8.5]]

@@ -54,13 +54,13 @@ def centre_error(result, box) -> float:
 def updates_of(tracker: OnlineTracker) -> list[bool]:
     """Whether each update of the target model was for a hard negative, filled while the tracker runs."""
     updates: list[bool] = []
-    update = tracker._update_model
+    update = tracker.targets._update_model
 
-    def recorded(hard_negative: bool) -> None:
+    def recorded(slots, hard_negative: bool) -> None:
         updates.append(hard_negative)
-        update(hard_negative)
+        update(slots, hard_negative)
 
-    tracker._update_model = recorded
+    tracker.targets._update_model = recorded
     return updates
 
 
@@ -80,7 +80,7 @@ def test_follows_a_large_target_that_is_sampled_down(make):
     boxes = [(180 + 12 * step, 130 + 4 * step, 150, 150) for step in range(6)]
     tracker = make()
     results = run(tracker, square_video(boxes, size=(420, 560)), boxes[0])
-    assert tracker._target.scale > 5
+    assert tracker.targets.state(0).scale.item() > 5
     for result, box in zip(results, boxes):
         assert centre_error(result, box) < 70, (result, box)
 
@@ -105,13 +105,14 @@ def test_not_found_leaves_everything_as_it_was(make):
     frames = square_video(MOVING)
     tracker.initialize(frames[0], SQUARE)
     updates = updates_of(tracker)
-    before, stored, filters = tracker._target, tracker.memory.num_stored, tracker._filter.clone()
+    before, stored = tracker.targets.state(0), tracker.memory.num_stored
+    filters = tracker.targets.filters.of(0).clone()
     for frame in frames[1:]:
         result = tracker.track(frame)
         assert result.flag == "not_found" and result.box == pytest.approx(SQUARE, abs=1e-4)
         assert 0 < result.score < 1e9
-    assert tracker._target is before and tracker.memory.num_stored == stored
-    assert torch.equal(tracker._filter, filters) and updates == []
+    assert tracker.targets.state(0) is before and tracker.memory.num_stored == stored
+    assert torch.equal(tracker.targets.filters.of(0), filters) and updates == []
 
 
 def test_comes_back_after_not_found(make):
@@ -166,18 +167,18 @@ def test_the_classifier_may_be_left_alone(make):
     tracker = make(update_classifier=False)
     frames = square_video(MOVING)
     tracker.initialize(frames[0], SQUARE)
-    count, filters = tracker.memory.num_stored, tracker._filter.clone()
+    count, filters = tracker.memory.num_stored, tracker.targets.filters.of(0).clone()
     for frame in frames[1:]:
         tracker.track(frame)
-    assert tracker.memory.num_stored == count and torch.equal(tracker._filter, filters)
+    assert tracker.memory.num_stored == count and torch.equal(tracker.targets.filters.of(0), filters)
 
 
 def test_dropout_samples_come_last_and_share_the_identitys_box(make, monkeypatch):
     tracker, given = make(), []
-    learn = tracker._learn_first
-    monkeypatch.setattr(tracker, "_learn_first", lambda *arguments: (given.append(arguments), learn(*arguments)))
+    learn = tracker.targets._learn_first
+    monkeypatch.setattr(tracker.targets, "_learn_first", lambda *all: (given.append(all), learn(*all)))
     tracker.initialize(square_video([SQUARE])[0], SQUARE)
-    features, boxes = given[0]
+    _, features, boxes, _ = given[0]
     copies, probability = tracker.params.augmentation.dropout
     for copy in range(len(features) - copies, len(features)):
         dropped = (features[copy] == 0).flatten(1).all(1)
@@ -191,7 +192,7 @@ def test_a_shifted_sample_shows_the_target_where_its_box_says(make):
     tracker = make(random_shift_factor=None)
     image = square_video([SQUARE])[0]
     tracker.initialize(image, SQUARE)
-    samples, boxes = tracker._first_frame_samples(image, tracker._target)
+    samples, boxes = tracker.targets._first_frame_samples(image, tracker.targets._targets[0])
     for sample, box in zip(samples[:6], boxes):
         red = (sample[0] > 130).nonzero().float()
         centre = (box[:2] + (box[2:] - 1) / 2).flip(0)
@@ -204,11 +205,11 @@ def test_box_refinement_without_a_fair_box_keeps_size_and_position(make):
     dropped.initialize(frames[0], SQUARE)
     still = make(use_iou_net=True, box_refinement_iter=0, num_init_random_boxes=0)
     still.initialize(frames[0], SQUARE)
+    half = 0.5 * float(still.targets._crop({0: frames[1]})[1].frame.scale[0])
     kept, refined = dropped.track(frames[1]), still.track(frames[1])
     assert kept.box[2:] == (24, 24)
     assert centre_error(kept, MOVING[1]) < 12
     # A refined box comes back half a sample pixel further down and right, as in the reference.
-    half = 0.5 * float(still._search_sample(frames[1], dropped._target)[1].scale)
     assert refined.box == pytest.approx((kept.box[0] + half, kept.box[1] + half, 24, 24), abs=0.05)
 
 
@@ -220,11 +221,11 @@ def test_box_refinement_does_not_shrink_a_side_below_a_sample_pixel(make, monkey
     def shrink(modulation, layers, boxes, **options):
         return gradient_ascent(lambda points: -points[..., 2:].sum(-1), boxes, **options)
 
-    monkeypatch.setattr(tracker._refiner, "refine", shrink)
+    monkeypatch.setattr(tracker.targets._refiner, "refine", shrink)
     frames = square_video(MOVING)
     tracker.initialize(frames[0], SQUARE)
-    _, frame = tracker._search_sample(frames[1], tracker._target)
-    assert tracker.track(frames[1]).box[2:] == pytest.approx((frame.scale, frame.scale))
+    frame = tracker.targets._crop({0: frames[1]})[1].frame
+    assert tracker.track(frames[1]).box[2:] == pytest.approx((frame.scale.item(), frame.scale.item()))
 
 
 def test_the_same_seed_gives_the_same_run_and_leaves_torchs_generator_alone(make):
@@ -258,8 +259,8 @@ def test_a_tracker_may_start_again(make):
 def test_tracking_leaves_no_gradients_behind(make):
     tracker = make(use_iou_net=True)
     run(tracker, square_video(MOVING[:3]))
-    assert all(parameter.grad is None for parameter in tracker._net.parameters())
-    assert not tracker._filter.requires_grad and not tracker.memory.stored[0].requires_grad
+    assert all(parameter.grad is None for parameter in tracker.targets.net.parameters())
+    assert not tracker.targets.filters.of(0).requires_grad and not tracker.memory.stored[0].requires_grad
 
 
 def test_read_only_and_reversed_images(make):
@@ -323,4 +324,4 @@ def test_a_device_that_is_not_there(make, monkeypatch):
         make(device="cuda")
     with pytest.raises(UserError, match="'gpu' is no device"):
         make(device="gpu")
-    assert make(device="auto")._device.type == "cpu"
+    assert make(device="auto").targets.device.type == "cpu"

@@ -1,0 +1,426 @@
+"""The frame that DiMP and ATOM share, for any number of targets at once: a target model finds each, a head refines it.
+
+Source: docs/reference.md, section 4.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Generic, TypeVar, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ltr.models.bbreg.box_head import BoxHead
+from ltr.models.bbreg.closed_form import ClosedFormHead
+from ltr.models.tracking.tracking_net import BOX_LAYERS, TrackingNet
+from pytracking.features.augmentation import (
+    NO_AUGMENTATION,
+    Augmentation,
+    augment_first_frame,
+    drop_feature_channels,
+    expanded_size,
+)
+from pytracking.features.crops import crop_patch
+from pytracking.tracker.base import TargetErrors, TrackResult, check_first_box, check_image
+from pytracking.tracker.shared.geometry import SampleFrame, TargetState
+from pytracking.tracker.shared.localisation import (
+    FLAGS,
+    HARD_NEGATIVE,
+    NOT_FOUND,
+    Localisation,
+    from_centre,
+    localise,
+)
+from pytracking.tracker.shared.memory import SampleMemory
+from pytracking.tracker.shared.networks import device_of
+from pytracking.tracker.shared.refinement import draw_jitter, propose, refine
+from pytracking.tracker.shared.rows import Rows, Slots
+from pytracking.tracker.shared.settings import TrackerParameters
+
+_MINIMUM_SIDE = 10
+
+Network = TypeVar("Network", bound=TrackingNet)
+Parameters = TypeVar("Parameters", bound=TrackerParameters)
+
+
+@dataclass
+class _Target:
+    """What the host knows of a target: tensors on the CPU, with one row.
+
+    Attributes:
+        state: the target after the last frame.
+        base_size: [1, 2] (height, width) at scale 1.
+        scale_limits: [1, 2] least and largest scale.
+        generator: source of its random numbers; None for torch's default generator.
+        frame_number: number of the last frame, the first being 1.
+        jitter: [1, J, 4] drawn for the next refinement.
+    """
+
+    state: TargetState
+    base_size: Tensor
+    scale_limits: Tensor
+    generator: torch.Generator | None
+    frame_number: int = 1
+    jitter: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Search:
+    """What a frame starts from, a row a target, on the device.
+
+    Attributes:
+        target: the targets after the last frame.
+        frame: the frames of the samples that are searched.
+        base_size, scale_limits: [N, 2] as in `_Target`.
+        image_size: [N, 2] (height, width) of the images.
+        jitter: [N, J, 4] for the proposals.
+    """
+
+    target: TargetState
+    frame: SampleFrame
+    base_size: Tensor
+    scale_limits: Tensor
+    image_size: Tensor
+    jitter: Tensor
+
+    def to(self, device: torch.device) -> Search:
+        """The same on a device, copied in one piece."""
+        if self.base_size.device == device:
+            return self
+        parts = [
+            self.target.rows(),
+            torch.cat([self.frame.position, self.frame.scale[:, None]], dim=1),
+            self.base_size,
+            self.scale_limits,
+            self.image_size,
+            self.jitter.flatten(1),
+        ]
+        rows = torch.cat(parts, dim=1).to(device)
+        target, frame, base, limits, image, jitter = rows.split([part.shape[1] for part in parts], dim=1)
+        return Search(
+            TargetState.from_rows(target),
+            SampleFrame(frame[:, :2], frame[:, 2], self.frame.size),
+            base,
+            limits,
+            image,
+            jitter.unflatten(1, self.jitter.shape[1:]),
+        )
+
+
+class OnlineTargets(ABC, Generic[Network, Parameters]):
+    """Tracks any number of targets, each by its slot, a number; they come and go at any time.
+
+    The work of a frame is done for all targets in one batch on the device, which is waited for once, for the boxes. A
+    subclass brings the target model: how it reads the backbone (`_classification_features`), learns from a first frame
+    (`_learn_first`), scores a frame (`_score_maps`) and goes on learning (`_update_model`).
+
+    Args:
+        params: the tracker's parameters.
+        network: with a box head `bb_regressor`, in eval mode; a copy of it is worked on.
+        filter_size: side K of the target model's filter in cells.
+
+    Raises:
+        UserError: a device that is not there.
+        ValueError: the network is in training mode.
+    """
+
+    weights_sha256: str | None = None
+    _feature_size: int
+
+    def __init__(self, params: Parameters, network: Network, filter_size: int) -> None:
+        if network.training:
+            raise ValueError("the network is in training mode; call its eval() first")
+        self.params = params
+        self.device = device_of(params.device)
+        # A copy, laid out for speed, because the network that is given may be in use elsewhere.
+        self.net = deepcopy(network).requires_grad_(False)
+        self.net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.net.feature_extractor.to(getattr(torch, params.feature_dtype))
+        self.memory = SampleMemory(params.sample_memory_size, params.learning_rate, params.init_samples_minimum_weight)
+        self._refiner = ClosedFormHead(self._box_head)
+        self._filter_size = filter_size
+        self._targets: dict[int, _Target] = {}
+        self._modulation = (Rows(), Rows())
+        self._last_slots: Slots | None = None
+
+    @abstractmethod
+    def _classification_features(self, backbone: dict[str, Tensor]) -> Tensor:
+        """What the target model sees, [n, C, F, F], of float32 backbone features by layer."""
+
+    @abstractmethod
+    def _learn_first(self, slot: int, features: Tensor, boxes: Tensor, generator: torch.Generator | None) -> None:
+        """Learn a target's model from first-frame features [n, C, F, F] and boxes [n, 4] in sample pixels."""
+
+    @abstractmethod
+    def _score_maps(self, slots: Slots, features: Tensor) -> Tensor:
+        """Scores [N, H, W] of classification features [N, C, F, F], each target's by its own model."""
+
+    @abstractmethod
+    def _update_model(self, slots: Slots, hard_negative: bool) -> None:
+        """Go on learning from the memory: after a hard negative, or as every `train_skipping` frames."""
+
+    def _remembered(self, slots: Slots, features: Tensor) -> Tensor:
+        """What the memory keeps of features [N, C, F, F] of the targets; asked only after `_learn_first`."""
+        return features
+
+    def __contains__(self, slot: int) -> bool:
+        return slot in self._targets
+
+    def __len__(self) -> int:
+        return len(self._targets)
+
+    def state(self, slot: int) -> TargetState:
+        """A target after its last frame, [1, ...] on the CPU."""
+        return self._targets[slot].state
+
+    def remove(self, slot: int) -> None:
+        """Forget a target; its slot is given to the next one. Raises `KeyError` for an unknown slot."""
+        del self._targets[slot]
+
+    @torch.no_grad()
+    def add(self, image: np.ndarray, box: Sequence[float], slot: int | None = None) -> tuple[int, TrackResult]:
+        """Learn a target from its first frame.
+
+        Args:
+            image: [H, W, 3] uint8 RGB.
+            box: (x, y, w, h) in image pixels.
+            slot: where to keep it, in place of what is there; None for a free slot.
+
+        Returns:
+            Its slot and what there is to say of the first frame.
+
+        Raises:
+            ValueError: a bad image or box.
+        """
+        start = time.perf_counter()
+        first_box = check_first_box(box, image)
+        params = self.params
+        if slot is None:
+            slot = next(free for free in range(len(self._targets) + 1) if free not in self._targets)
+        slots = Slots([slot], self.device)
+
+        state = TargetState.from_box(first_box, params.search_area_scale, params.image_sample_size)
+        base_size = state.size / state.scale[:, None]
+        limits = [(_MINIMUM_SIDE / base_size).amax(1), (_image_sizes([image]) / base_size).amin(1)]
+        generator = None if params.seed is None else torch.Generator().manual_seed(params.seed)
+        target = _Target(state, base_size, torch.stack(limits, dim=1), generator)
+
+        samples, boxes = self._first_frame_samples(image, target)
+        layers, features = self._extract(samples)
+        dropped = drop_feature_channels(features[:1], self._augmentation, generator)
+        features = torch.cat([features, dropped])
+        boxes = torch.cat([boxes, boxes[:1].expand(len(dropped), -1)])
+        self._feature_size = features.shape[-1]
+
+        self._learn_first(slot, features, boxes, generator)
+        self.memory.start(slot, self._remembered(slots, features), boxes)
+        if params.use_iou_net:
+            modulation = self._box_head.get_modulation([layer[:1] for layer in layers], boxes[:1])
+            for rows, vector in zip(self._modulation, modulation):
+                rows.put(slot, vector[0])
+        self._targets[slot] = target
+        return slot, TrackResult(first_box, 1.0, "init", time.perf_counter() - start)
+
+    @torch.no_grad()
+    def track(self, images: Mapping[int, np.ndarray]) -> dict[int, TrackResult]:
+        """Track targets in their next frames.
+
+        Args:
+            images: the image [H, W, 3] of each target, uint8 RGB, by its slot; targets that are left out wait.
+
+        Returns:
+            What there is to say of each; `time` is its share of what the batch took.
+
+        Raises:
+            KeyError: an unknown slot.
+            TargetErrors: bad images, or score maps that are not finite; raised after all other targets were tracked.
+        """
+        start = time.perf_counter()
+        good, errors = _checked(images)
+        results = self._track(good, errors, start) if good else {}
+        if errors:
+            raise TargetErrors(errors, results)
+        return results
+
+    def _track(
+        self, images: Mapping[int, np.ndarray], errors: dict[int, ValueError], start: float
+    ) -> dict[int, TrackResult]:
+        """One frame of each target."""
+        slots = self._slots(images)
+        crops, search = self._crop(images)
+        layers, features = self._extract(crops)
+        scores = self._score_maps(slots, features)
+        found = self._localise(scores, search)
+        target = self._moved(found, scores.shape[-1], search)
+        target = self._refined(slots, target, found, layers, search)
+        self._remember(slots, features, target, found, search)
+        # The only wait for the device.
+        answers = torch.cat([target.rows(), found.rows()], dim=1).cpu()
+        results = self._conclude(slots, answers, errors)
+        self._learn(slots, results)
+        seconds = (time.perf_counter() - start) / len(images)
+        return {slot: replace(result, time=seconds) for slot, result in results.items()}
+
+    @property
+    def _box_head(self) -> BoxHead:
+        return cast(BoxHead, self.net.bb_regressor)
+
+    @property
+    def _augmentation(self) -> Augmentation:
+        return self.params.augmentation if self.params.use_augmentation else NO_AUGMENTATION
+
+    def _first_frame_samples(self, image: np.ndarray, target: _Target) -> tuple[Tensor, Tensor]:
+        """Augmented samples [n, 3, S, S] of the first frame and the target's box in each, [n, 4]."""
+        params, size, state = self.params, self.params.image_sample_size, target.state
+        centre = state.position.round()
+        patch_size = expanded_size(size, params.augmentation_expansion_factor if params.use_augmentation else 1)
+        # Whatever the border mode, the border is repeated here, so that the target stays at the patch's centre.
+        side = float(state.scale[0] * patch_size)
+        patch, _ = crop_patch(image, centre[0].tolist(), side, patch_size, "replicate", None)
+        samples, shifts = augment_first_frame(
+            patch.to(self.device), size, self._augmentation, params.random_shift_factor, target.generator
+        )
+        boxes = SampleFrame(centre, state.scale, size).box_of(state).to(self.device).repeat(len(samples), 1)
+        boxes[:, :2] += shifts.flip(1)
+        return samples, boxes
+
+    def _slots(self, images: Mapping[int, np.ndarray]) -> Slots:
+        if self._last_slots is None or self._last_slots.numbers != tuple(images):
+            self._last_slots = Slots(images, self.device)
+        return self._last_slots
+
+    def _crop(self, images: Mapping[int, np.ndarray]) -> tuple[Tensor, Search]:
+        """The samples [N, 3, S, S] around the targets, and what their frames start from."""
+        params, size = self.params, self.params.image_sample_size
+        targets = [self._targets[slot] for slot in images]
+        state = TargetState.from_rows(torch.cat([target.state.rows() for target in targets]))
+        # Where features and filter have sizes of different parity, the target is centred between two cells.
+        offset = (self._feature_size + self._filter_size) % 2 * (size / (2 * self._feature_size))
+        centres, sides = state.position + offset * state.scale[:, None], state.scale * size
+        patches, shown = zip(
+            *(
+                crop_patch(image, centre, side, size, params.border_mode, params.patch_max_scale_change)
+                for image, centre, side in zip(images.values(), centres.tolist(), sides.tolist())
+            )
+        )
+        search = Search(
+            state,
+            SampleFrame.from_coordinates(torch.cat(shown), size),
+            torch.cat([target.base_size for target in targets]),
+            torch.cat([target.scale_limits for target in targets]),
+            _image_sizes(images.values()),
+            torch.stack([self._jitter(target) for target in targets]),
+        )
+        return torch.cat(patches).to(self.device), search.to(self.device)
+
+    def _jitter(self, target: _Target) -> Tensor:
+        """Jitter for a target's next refinement; drawn before it is known whether there will be one, and kept."""
+        if target.jitter is None:
+            target.jitter = draw_jitter(self.params, target.generator) if self.params.use_iou_net else torch.zeros(0, 4)
+        return target.jitter
+
+    def _extract(self, samples: Tensor) -> tuple[list[Tensor], Tensor]:
+        """The box head's layers and the classification features of samples [n, 3, S, S] in 0..255."""
+        dtype = getattr(torch, self.params.feature_dtype)
+        images = self.net.normalise(samples).to(dtype=dtype, memory_format=torch.channels_last)
+        backbone = {name: feature.float() for name, feature in self.net.extract_backbone_features(images).items()}
+        features = self._classification_features(backbone)
+        return [backbone[name] for name in BOX_LAYERS], features.contiguous()
+
+    def _pixels_per_cell(self, cells: int) -> float:
+        """Sample pixels per cell of a score map of this side, a float32 number."""
+        return float(np.float32(self.params.image_sample_size) / np.float32(cells - (self._filter_size + 1) % 2))
+
+    def _localise(self, scores: Tensor, search: Search) -> Localisation:
+        cell = (self._pixels_per_cell(scores.shape[-1]) * search.frame.scale)[:, None]
+        target = search.target
+        return localise(scores, (target.position - search.frame.position) / cell, target.size / cell, self.params)
+
+    def _moved(self, found: Localisation, cells: int, search: Search) -> TargetState:
+        """The targets at the peaks, kept in the image; without a box head the crop's scale is taken over too."""
+        frame, target = search.frame, search.target
+        displacement = from_centre(found.cell, cells, cells) * self._pixels_per_cell(cells) * frame.scale[:, None]
+        moved = replace(target, position=frame.position + displacement)
+        if not self.params.use_iou_net:
+            scale = torch.clamp(frame.scale, *search.scale_limits.unbind(1))
+            moved = replace(moved, scale=scale, size=search.base_size * scale[:, None])
+        return moved.moved_inside(search.image_size, self.params.target_inside_ratio).where(found.found, target)
+
+    def _refined(
+        self, slots: Slots, target: TargetState, found: Localisation, layers: list[Tensor], search: Search
+    ) -> TargetState:
+        """The targets with the boxes that the box head prefers; unchanged if lost, or if no refined box is fair."""
+        if not self.params.use_iou_net or (self.device.type == "cpu" and not found.found.any()):
+            return target
+        modulation = [rows[slots] for rows in self._modulation]
+        starts = propose(search.frame.box_of(target), search.jitter, self.params)
+        boxes, fair = refine(partial(self._refiner.refine, modulation, layers), starts, self.params)
+        return search.frame.state_of(boxes, search.base_size).where(fair & found.found, target)
+
+    def _remember(
+        self, slots: Slots, features: Tensor, target: TargetState, found: Localisation, search: Search
+    ) -> None:
+        """Put the frame's samples into the memory, but for uncertain and lost targets."""
+        params = self.params
+        if params.update_classifier:
+            rates = torch.full_like(found.flag, params.learning_rate, dtype=torch.float64)
+            rates = rates.masked_fill(found.flag == HARD_NEGATIVE, params.hard_negative_learning_rate)
+            features = self._remembered(slots, features)
+            self.memory.insert(slots, features, search.frame.box_of(target), rates, found.teaches)
+
+    def _conclude(self, slots: Slots, answers: Tensor, errors: dict[int, ValueError]) -> dict[int, TrackResult]:
+        """Take over what the device answers: rows of `TargetState.rows` and `Localisation.rows`."""
+        results = {}
+        for slot, row in zip(slots.numbers, answers):
+            target, (score, flag, finite) = self._targets[slot], row[5:].tolist()
+            target.frame_number += 1
+            if not finite:
+                errors[slot] = ValueError(
+                    "the score map holds values that are not finite: the network's weights or its input are broken"
+                )
+                continue
+            if flag != NOT_FOUND:
+                target.state, target.jitter = TargetState.from_rows(row[None]), None
+            results[slot] = TrackResult(target.state.box(), score, FLAGS[int(flag)], 0.0)
+        return results
+
+    def _learn(self, slots: Slots, results: Mapping[int, TrackResult]) -> None:
+        """Update the target models whose time it is, or who met a hard negative."""
+        if not self.params.update_classifier:
+            return
+        due: dict[bool, list[int]] = {False: [], True: []}
+        for slot, result in results.items():
+            if result.flag in ("normal", "hard_negative"):
+                self.memory.count(slot)
+                hard_negative = result.flag == "hard_negative"
+                if hard_negative or (self._targets[slot].frame_number - 1) % self.params.train_skipping == 0:
+                    due[hard_negative].append(slot)
+        for hard_negative, numbers in due.items():
+            # A batch saves launches on a GPU; a CPU is as fast one by one, and needs no copy of the memory.
+            together = [numbers] if self.device.type != "cpu" else [[slot] for slot in numbers]
+            for some in together:
+                if some:
+                    self._update_model(Slots(some, self.device), hard_negative)
+
+
+def _checked(images: Mapping[int, np.ndarray]) -> tuple[dict[int, np.ndarray], dict[int, ValueError]]:
+    """The good images, and what is wrong with the others."""
+    good, errors = {}, {}
+    for slot, image in images.items():
+        try:
+            good[slot] = check_image(image)
+        except ValueError as error:
+            errors[slot] = error
+    return good, errors
+
+
+def _image_sizes(images: Iterable[np.ndarray]) -> Tensor:
+    """(height, width) of images, [N, 2]."""
+    return torch.tensor([image.shape[:2] for image in images], dtype=torch.float32)
