@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Generic, TypeVar, cast
 
@@ -42,76 +42,13 @@ from pytracking.tracker.shared.memory import SampleMemory
 from pytracking.tracker.shared.networks import device_of
 from pytracking.tracker.shared.refinement import draw_jitter, propose, refine
 from pytracking.tracker.shared.rows import Rows, Slots
+from pytracking.tracker.shared.search import Search, Target, image_sizes
 from pytracking.tracker.shared.settings import TrackerParameters
 
 _MINIMUM_SIDE = 10
 
 Network = TypeVar("Network", bound=TrackingNet)
 Parameters = TypeVar("Parameters", bound=TrackerParameters)
-
-
-@dataclass
-class _Target:
-    """What the host knows of a target: tensors on the CPU, with one row.
-
-    Attributes:
-        state: the target after the last frame.
-        base_size: [1, 2] (height, width) at scale 1.
-        scale_limits: [1, 2] least and largest scale.
-        generator: source of its random numbers; None for torch's default generator.
-        frame_number: number of the last frame, the first being 1.
-        jitter: [1, J, 4] drawn for the next refinement.
-    """
-
-    state: TargetState
-    base_size: Tensor
-    scale_limits: Tensor
-    generator: torch.Generator | None
-    frame_number: int = 1
-    jitter: Tensor | None = None
-
-
-@dataclass(frozen=True)
-class Search:
-    """What a frame starts from, a row a target, on the device.
-
-    Attributes:
-        target: the targets after the last frame.
-        frame: the frames of the samples that are searched.
-        base_size, scale_limits: [N, 2] as in `_Target`.
-        image_size: [N, 2] (height, width) of the images.
-        jitter: [N, J, 4] for the proposals.
-    """
-
-    target: TargetState
-    frame: SampleFrame
-    base_size: Tensor
-    scale_limits: Tensor
-    image_size: Tensor
-    jitter: Tensor
-
-    def to(self, device: torch.device) -> Search:
-        """The same on a device, copied in one piece."""
-        if self.base_size.device == device:
-            return self
-        parts = [
-            self.target.rows(),
-            torch.cat([self.frame.position, self.frame.scale[:, None]], dim=1),
-            self.base_size,
-            self.scale_limits,
-            self.image_size,
-            self.jitter.flatten(1),
-        ]
-        rows = torch.cat(parts, dim=1).to(device)
-        target, frame, base, limits, image, jitter = rows.split([part.shape[1] for part in parts], dim=1)
-        return Search(
-            TargetState.from_rows(target),
-            SampleFrame(frame[:, :2], frame[:, 2], self.frame.size),
-            base,
-            limits,
-            image,
-            jitter.unflatten(1, self.jitter.shape[1:]),
-        )
 
 
 class OnlineTargets(ABC, Generic[Network, Parameters]):
@@ -146,7 +83,7 @@ class OnlineTargets(ABC, Generic[Network, Parameters]):
         self.memory = SampleMemory(params.sample_memory_size, params.learning_rate, params.init_samples_minimum_weight)
         self._refiner = ClosedFormHead(self._box_head)
         self._filter_size = filter_size
-        self._targets: dict[int, _Target] = {}
+        self._targets: dict[int, Target] = {}
         self._modulation = (Rows(), Rows())
         self._last_slots: Slots | None = None
 
@@ -208,9 +145,9 @@ class OnlineTargets(ABC, Generic[Network, Parameters]):
 
         state = TargetState.from_box(first_box, params.search_area_scale, params.image_sample_size)
         base_size = state.size / state.scale[:, None]
-        limits = [(_MINIMUM_SIDE / base_size).amax(1), (_image_sizes([image]) / base_size).amin(1)]
+        limits = [(_MINIMUM_SIDE / base_size).amax(1), (image_sizes([image]) / base_size).amin(1)]
         generator = None if params.seed is None else torch.Generator().manual_seed(params.seed)
-        target = _Target(state, base_size, torch.stack(limits, dim=1), generator)
+        target = Target(state, base_size, torch.stack(limits, dim=1), generator)
 
         samples, boxes = self._first_frame_samples(image, target)
         layers, features = self._extract(samples)
@@ -276,7 +213,7 @@ class OnlineTargets(ABC, Generic[Network, Parameters]):
     def _augmentation(self) -> Augmentation:
         return self.params.augmentation if self.params.use_augmentation else NO_AUGMENTATION
 
-    def _first_frame_samples(self, image: np.ndarray, target: _Target) -> tuple[Tensor, Tensor]:
+    def _first_frame_samples(self, image: np.ndarray, target: Target) -> tuple[Tensor, Tensor]:
         """Augmented samples [n, 3, S, S] of the first frame and the target's box in each, [n, 4]."""
         params, size, state = self.params, self.params.image_sample_size, target.state
         centre = state.position.round()
@@ -315,12 +252,12 @@ class OnlineTargets(ABC, Generic[Network, Parameters]):
             SampleFrame.from_coordinates(torch.cat(shown), size),
             torch.cat([target.base_size for target in targets]),
             torch.cat([target.scale_limits for target in targets]),
-            _image_sizes(images.values()),
+            image_sizes(images.values()),
             torch.stack([self._jitter(target) for target in targets]),
         )
         return torch.cat(patches).to(self.device), search.to(self.device)
 
-    def _jitter(self, target: _Target) -> Tensor:
+    def _jitter(self, target: Target) -> Tensor:
         """Jitter for a target's next refinement; drawn before it is known whether there will be one, and kept."""
         if target.jitter is None:
             target.jitter = draw_jitter(self.params, target.generator) if self.params.use_iou_net else torch.zeros(0, 4)
@@ -419,8 +356,3 @@ def _checked(images: Mapping[int, np.ndarray]) -> tuple[dict[int, np.ndarray], d
         except ValueError as error:
             errors[slot] = error
     return good, errors
-
-
-def _image_sizes(images: Iterable[np.ndarray]) -> Tensor:
-    """(height, width) of images, [N, 2]."""
-    return torch.tensor([image.shape[:2] for image in images], dtype=torch.float32)
