@@ -72,7 +72,8 @@ def refuse_bombs(path: str | os.PathLike[str]) -> None:
                 else:
                     declared, of_track = declared + count, count
             if declared > _SAMPLES_PER_BYTE * length or of_track * edits > _MOST_EDITED_SAMPLES:
-                raise UserError(f"{path}: announces {declared} samples in {length} bytes: the file is damaged")
+                text = f"{declared} samples and {edits} edits in {length} bytes"
+                raise UserError(f"{path}: announces {text}: the file is damaged")
 
 
 def _boxes(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:

@@ -31,11 +31,14 @@ VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mpg", ".mpe
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
 _JPEG = b"\xff\xd8"
+_PNG = b"\x89PNG\r\n\x1a\n"
 _TIFF = (b"II*\0", b"MM\0*")
 _ORIENTATION = 0x0112
 _BROKEN_HEADER = (OSError, ValueError, TypeError, ArithmeticError, LookupError, SyntaxError, EOFError, struct.error)
-# Only sizes are read with Pillow, and `MAX_PIXELS` is stricter than its own limit.
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+# simplejpeg looks up a colour subsampling that a damaged header made up.
+_BROKEN_JPEG = (ValueError, LookupError)
+# Pillow reads sizes only here: what it warns of is an error, or no matter.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 _EXIF_WITHIN = 1 << 16
 # EXIF's orientations: whether to transpose, then whether to mirror top to bottom, and left to right.
 _TURNS = {
@@ -245,7 +248,18 @@ def _is_cut_short(content: bytes) -> bool:
     if content.startswith(_JPEG):
         # A thumbnail has an end marker of its own, but it lies before the scan of the image itself.
         return content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda")
-    return content.startswith(b"\x89PNG") and b"IEND" not in content
+    return content.startswith(_PNG) and not _png_ends(content)
+
+
+def _png_ends(content: bytes) -> bool:
+    """Whether the chunks of a PNG lead to its end; OpenCV takes memory for one of 2 GB that has no such bytes."""
+    place = len(_PNG)
+    while place + 12 <= len(content):
+        (length,) = struct.unpack_from(">I", content, place)
+        if content[place + 4 : place + 8] == b"IEND":
+            return True
+        place += 12 + length
+    return False
 
 
 def _header(path: Path, content: bytes) -> ImageHeader:
@@ -259,8 +273,7 @@ def _jpeg_header(path: Path, content: bytes) -> ImageHeader | None:
         return None
     try:
         height, width, *_ = simplejpeg.decode_jpeg_header(content, strict=False)
-    # KeyError stands for a colour subsampling that simplejpeg does not know.
-    except (ValueError, KeyError):
+    except _BROKEN_JPEG:
         return None
     return ImageHeader(_limited(path, (width, height)))
 
@@ -312,7 +325,7 @@ def _decode_jpeg(path: Path, content: bytes, strict: bool, shrink: int = 1) -> n
     """A JPEG as RGB, not turned; None where its colours are left to OpenCV."""
     try:
         height, width, colours, *_ = simplejpeg.decode_jpeg_header(content, strict=False)
-    except (ValueError, KeyError):
+    except _BROKEN_JPEG:
         return None
     plain = colours in ("YCbCr", "Gray", "RGB")
     wanted: dict[str, Any] = {"colorspace": "RGB" if plain else "CMYK"}
@@ -321,13 +334,13 @@ def _decode_jpeg(path: Path, content: bytes, strict: bool, shrink: int = 1) -> n
         wanted |= {"min_height": -(-height // shrink), "min_width": -(-width // shrink)}
     try:
         image = simplejpeg.decode_jpeg(content, **wanted)
-    except ValueError as error:
+    except _BROKEN_JPEG as error:
         _report_damage(path, str(error), strict)
         if not plain:
             return None
         try:
             image = simplejpeg.decode_jpeg(content, **wanted, strict=False)
-        except ValueError:
+        except _BROKEN_JPEG:
             raise ImageError(f"{_undecodable(path, content)}: {error}") from error
     return np.asarray(image) if plain else None
 

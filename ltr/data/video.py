@@ -241,6 +241,9 @@ def _open(path: str | os.PathLike[str]) -> Any:
     if not container.streams.video:
         container.close()
         raise UserError(f"{path}: holds no video")
+    if container.streams.video[0].codec_context is None:
+        container.close()
+        raise UserError(f"{path}: FFmpeg has no decoder for its video; convert it, for example to H.264")
     return container
 
 

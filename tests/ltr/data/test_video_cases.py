@@ -102,7 +102,10 @@ def test_sample_tables_that_would_fill_the_memory_are_refused(tmp_path: Path) ->
         patch(CASES / "stts.mp4", tmp_path / "table.mp4", b"stsz", 4, 0, many),
     ]
     chunked = patch(CASES / "stts.mp4", tmp_path / "chunks.mp4", b"stsz", 4, 1, many)
-    bombs += [patch(chunked, chunked, b"stsc", 12, many), patch(bombs[0], tmp_path / "edits.mp4", b"elst", 4, many)]
+    bombs += [
+        patch(chunked, chunked, b"stsc", 12, many),
+        patch(CASES / "stts.mp4", tmp_path / "e.mp4", b"elst", 4, many),
+    ]
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for bomb in bombs:
         for use in (probe_video, count_frames, lambda path: next(read_video(path))):
