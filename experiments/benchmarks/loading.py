@@ -247,7 +247,9 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--crops", type=int, default=12, help="crops of a batch (%(default)s)")
     one.add_argument("--size", type=int, default=352, help="side in pixels (%(default)s)")
     one = modes.add_parser("loader", help="samples and images a second of a recipe's loader")
-    one.add_argument("--recipe", default="dimp_nceplus_lite", help="its data sets must be at hand (%(default)s)")
+    one.add_argument(
+        "--recipe", default="dimp_nceplus_lite", help="its data sets must be on this machine (%(default)s)"
+    )
     one.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting of the recipe")
     one.add_argument("--workers", type=int, nargs="+", default=[0, 1, 2], help="numbers of processes to measure")
     one.add_argument("--samples", type=int, default=400, help="samples a measurement (%(default)s)")

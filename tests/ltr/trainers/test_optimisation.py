@@ -6,6 +6,7 @@ import pytest
 import torch
 from tiny_training import squares_recipe
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from ltr.train_settings.recipe import OptimiserSettings
 from ltr.trainers.batch_norm import StepStatistics, set_train_mode, synchronise
@@ -123,3 +124,30 @@ def test_batch_norm_over_processes_needs_several_on_cuda():
     with pytest.raises(ValueError, match="CUDA only"):
         synchronise(net, torch.device("cpu"), 2)
     assert isinstance(synchronise(net, torch.device("cuda"), 2)[0], nn.SyncBatchNorm)
+
+
+class Calls(TorchDispatchMode):
+    """Counts torch's operations, each of which is a launch on a GPU."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += func not in (torch.ops.aten.detach.default, torch.ops.aten.alias.default)
+        return func(*args, **(kwargs or {}))
+
+
+def operations_around_a_step(layers: int) -> int:
+    net = nn.Sequential(*(nn.BatchNorm1d(3) for _ in range(layers))).train()
+    optimiser = torch.optim.SGD([{"params": net.parameters(), "name": "all"}], lr=1.0)
+    net(torch.rand(4, 3)).sum().backward()
+    statistics = StepStatistics(net)
+    with Calls() as calls:
+        statistics.begin()
+        statistics.add()
+        statistics.end()
+        clip_gradients(optimiser, 1e-3)
+    return calls.count
+
+
+def test_statistics_and_clipping_take_as_many_operations_for_many_layers_as_for_few():
+    assert 0 < operations_around_a_step(2) == operations_around_a_step(40) < 30
