@@ -78,8 +78,8 @@ def add_figures(name: str, dataset: str, path: Path | None, results: Path) -> di
         "sequences": len(sequences),
         "auc": round(float(scores.auc.mean()), 2),
         "op50": round(float(scores.overlap_precision(0.5).mean()), 2),
-        "precision": round(float(scores.precision_figure.mean()), 2),
-        "norm_precision": round(float(scores.norm_precision_figure.mean()), 2),
+        "precision": round(float(scores.precision.mean()), 2),
+        "norm_precision": round(float(scores.norm_precision.mean()), 2),
     }
     card.setdefault("measured", {})[dataset] = {"protocol": scores.protocol.name, **figures, "names": scores.sequences}
     write_json(card_file, card)

@@ -67,9 +67,9 @@ def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     # Imported after parsing, so that --help and a mistyped option answer at once.
     from pytracking.analysis.extract import extract_scores
+    from pytracking.analysis.pictures import write_frames, write_video
     from pytracking.analysis.plot_results import write_plots
     from pytracking.analysis.tables import per_sequence_table, results_table
-    from pytracking.comparison import write_frames, write_video
     from pytracking.evaluation.datasets import get_dataset
     from pytracking.evaluation.running import report_failures, run_dataset
 

@@ -1,68 +1,266 @@
-"""Tables and plots of raw results, also of results that another program wrote.
+"""Tables, plots and an HTML page of raw results, also of results that another program wrote.
 
 python pytracking/run_report.py dimp/dimp_nceplus_lite opencv/kcf --dataset_name demo
+python pytracking/run_report.py mdnet/published=MDNet --dataset_name otb=OTB100.json lasot=annotations --published
 """
 
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
+from collections.abc import Sequence as Listing
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ltr.errors import exit_status
-from pytracking.report_options import add_results_options, read_scores
+from ltr.errors import UserError, exit_status
+
+if TYPE_CHECKING:
+    from pytracking.analysis.scores import Scores
+    from pytracking.evaluation.data import Sequence
+    from pytracking.evaluation.tracker import TrackerRun
+
+_IN_OUTPUT = Path()
+_EXAMPLES = """examples
+  report dimp/dimp_nceplus_lite=ours opencv/csrt=CSRT
+      tables and plots of the demo data set
+  report dimp/dimp50:0,1,2=DiMP-50 atom/default=ATOM --merge_results --dataset_name otb --against ATOM --html
+      one page that loads nothing: means over three runs with their spread, curves, and playback of sequences
+  report mdnet/published=MDNet --dataset_name otb=OTB100.json lasot=annotations --published --csv scores.csv
+      beside the paper's table, from annotations and raw results alone, where no video is on disk
+  report --published
+      the paper's table"""
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(
         prog="run_report.py",
-        description="Print AUC, precision and normalised precision of trackers on a data set, overall and for each "
-        "sequence, and draw the plots.",
-    )
-    add_results_options(parser)
-    parser.add_argument("--attributes", action="store_true", help="a table of the sequences that share an attribute")
-    parser.add_argument(
-        "--against",
-        metavar="TRACKER",
-        help="differences to this tracker, with intervals of 95 %% by a paired bootstrap over the sequences",
-    )
-    parser.add_argument("--markdown", action="store_true", help="tables in Markdown")
-    parser.add_argument("--report_name", help="folder of the plots (default: the data set's name)")
-    parser.add_argument(
-        "--plot_path", type=Path, default=Path("results/result_plots"), help="default: results/result_plots"
+        description="Print AUC, precision and normalised precision of trackers on data sets, overall and for each "
+        "sequence, draw plots, and write an HTML page. Without --table, --plots or --html: tables and plots.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
+        "trackers",
+        nargs="*",
+        metavar="TRACKER/PARAMETERS[:RUN][=NAME]",
+        help="whose results, such as dimp/dimp_nceplus or dimp/dimp50:0,1,2=DiMP-50",
+    )
+    data = parser.add_argument_group("results")
+    data.add_argument(
+        "--dataset_name",
+        "--dataset",
+        nargs="+",
+        action="extend",
+        metavar="NAME[=PATH]",
+        help="data sets (default: demo), each with its folder or annotations where they are not configured",
+    )
+    data.add_argument(
+        "--dataset_path",
+        type=Path,
+        metavar="PATH",
+        help="folder of the data set, where there is one and it is not configured; or annotations alone: pysot's JSON, "
+        "or a folder of <sequence>.txt",
+    )
+    data.add_argument("--sequence", nargs="+", metavar="NAME", help="only these sequences (default: all)")
+    data.add_argument("--results", type=Path, metavar="FOLDER", help="default: results/tracking_results")
+    data.add_argument("--protocol", default="pytracking", help="evaluation protocol (default: pytracking)")
+    data.add_argument("--exclude_invalid_frames", action="store_true", help="leave frames without a target out")
+    data.add_argument("--skip_missing_seq", action="store_true", help="leave out sequences without a result")
+    data.add_argument("--merge_results", action="store_true", help="average the runs of one tracker")
+    made = parser.add_argument_group("what is made of them")
+    made.add_argument("--table", action="store_true", help="tables")
+    made.add_argument("--plots", action="store_true", help="plots as PNG and PDF, in --output")
+    made.add_argument(
         "--html",
         type=Path,
-        metavar="FILE",
-        help="also write a self-contained page with playback; `python -m pytracking.analysis.report` has its options",
+        nargs="?",
+        const=_IN_OUTPUT,
+        metavar="FILE.html",
+        help="a page with curves and playback (default: report.html in --output)",
     )
+    made.add_argument("--csv", type=Path, metavar="FILE", help="metrics of every sequence, tracker and run, as CSV")
+    made.add_argument(
+        "--output", type=Path, metavar="FOLDER", help="folder of plots and page (default: results/result_plots/DATASET)"
+    )
+    made.add_argument(
+        "--published", action="store_true", help="a table beside the paper's figures, instead of the others"
+    )
+    made.add_argument("--attributes", action="store_true", help="a table of the sequences that share an attribute, too")
+    made.add_argument(
+        "--against",
+        metavar="NAME",
+        help="differences to this tracker, too, with intervals of 95 %% by a paired bootstrap over the sequences "
+        "(in the page: to the first tracker by default)",
+    )
+    made.add_argument("--seed", type=int, default=0, help="seed of the bootstrap (default: 0)")
+    made.add_argument("--markdown", action="store_true", help="tables in Markdown")
+    page = parser.add_argument_group("playback in the page")
+    page.add_argument(
+        "--play",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="sequences to play; 'all'; 'none' (default: up to six: the worst of the first tracker, and those where "
+        "trackers differ most)",
+    )
+    page.add_argument(
+        "--frame-height", type=int, default=360, metavar="PIXELS", help="height of the played frames (default: 360)"
+    )
+    page.add_argument(
+        "--max-megabytes",
+        type=float,
+        default=25.0,
+        metavar="MB",
+        help="size of the file; longer sequences are thinned out to every k-th frame to keep below it (default: 25)",
+    )
+    # Older spellings of --output.
+    parser.add_argument("--plot_path", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--report_name", help=argparse.SUPPRESS)
     return parser
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """The scores of one data set, with what they were made of."""
+
+    scores: Scores
+    runs: list[TrackerRun]
+    sequences: list[Sequence]
+    results: Path
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line. Returns 0."""
-    args = build_parser().parse_args(argv)
-    # Imported after parsing, so that --help and a mistyped option answer at once.
-    from pytracking.analysis.attributes import attribute_table
-    from pytracking.analysis.bootstrap import difference_table
-    from pytracking.analysis.plot_results import write_plots
-    from pytracking.analysis.tables import per_sequence_table, results_table
+    arguments = sys.argv[1:] if argv is None else argv
+    args = build_parser().parse_args(arguments)
+    _check(args)
+    names = args.dataset_name or ["demo"]
+    if args.published and not args.trackers:
+        if args.dataset_name:
+            raise UserError("name trackers and, with --dataset_name, what they were run on")
+        from pytracking.analysis.published import paper_table, published_table
 
-    scores, runs, sequences, results = read_scores(args)
-    print(f"{results_table(scores, args.markdown)}\n\n{per_sequence_table(scores, markdown=args.markdown)}\n")
-    if args.attributes:
-        print(f"{attribute_table(scores, args.markdown)}\n")
-    if args.against:
-        print(f"{difference_table(scores, args.against, args.markdown)}\n")
-    for path in write_plots(scores, args.plot_path / (args.report_name or args.dataset_name)):
-        print(path)
-    if args.html:
-        from pytracking.analysis.report_html import write_report
+        print(paper_table(published_table(), args.markdown))
+        return 0
+    evaluated = [_evaluate(args, name) for name in names]
+    if args.published:
+        from pytracking.analysis.published import measured_table, published_table
 
-        print(write_report(args.html, scores, runs, sequences, results, against=args.against))
+        print(measured_table(published_table(), [item.scores for item in evaluated], args.markdown), end="\n\n")
+    default = not (args.table or args.plots or args.published or args.html is not None)
+    for item in evaluated:
+        folder = _folder(args, item.scores.dataset, len(evaluated))
+        _print_tables(args, item.scores, args.table or default, args.published)
+        if args.plots or default:
+            _print_plots(item.scores, folder, args.against)
+        if args.html is not None:
+            _print_page(args, item, folder, arguments)
+    if args.csv:
+        import pandas as pd
+
+        from pytracking.analysis.tables import write_csv
+
+        print(write_csv(args.csv, pd.concat([item.scores.to_pandas() for item in evaluated])))
     return 0
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Refuse options that are wrong by themselves, before anything is read."""
+    from pytracking.analysis.protocol import get_protocol
+
+    get_protocol(args.protocol)
+    if not args.trackers and not args.published:
+        raise UserError("name trackers whose results are to be shown, such as dimp/dimp_nceplus_lite; see --help")
+    if args.dataset_path is not None and len(args.dataset_name or ()) > 1:
+        raise UserError("--dataset_path is for one data set; give several as --dataset_name NAME=PATH NAME=PATH")
+    if args.html not in (None, _IN_OUTPUT):
+        if args.html.suffix.lower() not in (".html", ".htm"):
+            raise UserError(f"--html {args.html}: a file that ends with .html; name the trackers before the options")
+        if len(args.dataset_name or ()) > 1:
+            raise UserError("--html takes no file with several data sets: each has its page in a folder of --output")
+    if args.frame_height < 16:
+        raise UserError(f"--frame-height {args.frame_height}: at least 16 pixels")
+    if not 0 < args.max_megabytes <= 2000:
+        raise UserError(f"--max-megabytes {args.max_megabytes:g}: a number above 0, at most 2000")
+
+
+def _evaluate(args: argparse.Namespace, name: str) -> Evaluated:
+    """Read and score the results on one data set, given as NAME or NAME=PATH."""
+    # Imported after parsing, so that --help and a mistyped option answer at once.
+    from pytracking.analysis.annotations import find_sequences
+    from pytracking.analysis.extract import extract_scores
+    from pytracking.analysis.measured_attributes import with_measured_attributes
+    from pytracking.evaluation.environment import results_root
+    from pytracking.evaluation.tracker import parse_runs
+
+    runs = [run for text in args.trackers for run in parse_runs(text)]
+    dataset, _, place = name.partition("=")
+    path = Path(place).expanduser() if place else args.dataset_path
+    sequences = find_sequences(dataset, path, args.sequence)
+    if args.attributes:
+        sequences = with_measured_attributes(sequences)
+    results = results_root(args.results)
+    scores = extract_scores(
+        runs,
+        sequences,
+        results,
+        protocol=args.protocol,
+        exclude_invalid_frames=args.exclude_invalid_frames,
+        skip_missing_seq=args.skip_missing_seq,
+        merge_results=args.merge_results or args.published,
+    )
+    return Evaluated(scores, runs, sequences, results)
+
+
+def _folder(args: argparse.Namespace, dataset: str, count: int) -> Path:
+    if args.plot_path or args.report_name:
+        return (args.plot_path or Path("results", "result_plots")) / (args.report_name or dataset)
+    if args.output is None:
+        return Path("results", "result_plots", dataset)
+    return args.output / dataset if count > 1 else args.output
+
+
+def _print_tables(args: argparse.Namespace, scores: Scores, wanted: bool, published: bool) -> None:
+    from pytracking.analysis.tables import attribute_table, difference_table, per_sequence_table, results_table
+
+    tables = []
+    if wanted:
+        tables += [results_table(scores, args.markdown), per_sequence_table(scores, markdown=args.markdown)]
+    if args.attributes and (wanted or published):
+        tables.append(attribute_table(scores, args.markdown))
+    if args.against and (wanted or published):
+        tables.append(difference_table(scores, args.against, args.markdown, args.seed))
+    for table in tables:
+        print(f"{table}\n")
+
+
+def _print_plots(scores: Scores, folder: Path, against: str | None) -> None:
+    from pytracking.analysis.comparisons import write_comparisons
+    from pytracking.analysis.plot_results import write_plots
+
+    for path in [*write_plots(scores, folder), *write_comparisons(scores, folder, against)]:
+        print(path)
+
+
+def _print_page(args: argparse.Namespace, item: Evaluated, folder: Path, arguments: Listing[str]) -> None:
+    from pytracking.analysis.report.html import write_report
+
+    path = write_report(
+        folder / "report.html" if args.html == _IN_OUTPUT else args.html,
+        item.scores,
+        item.runs,
+        item.sequences,
+        item.results,
+        against=args.against,
+        play=args.play,
+        frame_height=args.frame_height,
+        max_megabytes=args.max_megabytes,
+        command=shlex.join(["python", "-m", "pytracking", "report", *arguments]),
+    )
+    print(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
 
 
 if __name__ == "__main__":

@@ -32,8 +32,7 @@ from pytracking.evaluation.datasets import get_dataset
 from pytracking.evaluation.layout import load_list
 from pytracking.evaluation.results import RawResult, save_result
 from pytracking.evaluation.running import Workers, run_dataset
-from pytracking.evaluation.tracker import TrackerRun
-from pytracking.report_options import parse_runs
+from pytracking.evaluation.tracker import TrackerRun, parse_runs
 from pytracking.tracker.static import StaticTracker
 
 STATIC = TrackerRun("static", "default")

@@ -1,4 +1,7 @@
-"""Confidence interval of the difference of two trackers: a paired bootstrap over sequences."""
+"""Confidence interval of the difference of two trackers: a paired bootstrap over sequences.
+
+Own code, since scipy's bootstrap takes no weights of the sequences, which protocols that pool frames need.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ltr.errors import unknown_name
-from pytracking.analysis.extract import Scores
-from pytracking.analysis.tables import footer, format_table, ranking
+from pytracking.analysis.scores import Scores
 
 # Draws of sequences are made in blocks, so that many samples of many sequences fit into memory.
 _BLOCK = 1000
+# Percentile intervals of fewer sequences are too narrow, and say more of the method than of the trackers.
+FEWEST_SEQUENCES = 8
 
 
 @dataclass(frozen=True)
@@ -19,11 +22,12 @@ class Difference:
     """First tracker minus second.
 
     Attributes:
-        mean: of the data set's figures, in their unit.
+        mean: difference of the data set's metrics, in their unit.
         low, high: percentile interval of `level`.
         level: part of the bootstrap's samples inside the interval.
         samples: number of samples.
-        seed: of the generator.
+        seed: seed of the generator.
+        sequences: number of sequences that were resampled.
     """
 
     mean: float
@@ -32,11 +36,22 @@ class Difference:
     level: float
     samples: int
     seed: int
+    sequences: int
 
     @property
     def excludes_zero(self) -> bool:
         """Whether the interval lies on one side of 0."""
         return self.low > 0 or self.high < 0
+
+    @property
+    def too_few(self) -> bool:
+        """Whether there are too few sequences for the interval to be trusted, whatever it excludes."""
+        return self.sequences < FEWEST_SEQUENCES
+
+    @property
+    def verdict(self) -> str:
+        """'yes' or 'no', whether the interval excludes 0; 'too few' where it is not to be trusted."""
+        return "too few" if self.too_few else "yes" if self.excludes_zero else "no"
 
 
 def paired_difference(
@@ -53,17 +68,17 @@ def paired_difference(
     It tells how much depends on which sequences are in the data set, not on the randomness of a run.
 
     Args:
-        first, second: [S] figures of the sequences.
+        first, second: [S] metric of the sequences.
         weights: [S] what a sequence counts; equal when left out.
         samples: number of resamplings.
-        level: of the interval, between 0 and 1.
-        seed: of the generator; the same seed gives the same interval.
+        level: level of the interval, between 0 and 1.
+        seed: seed of the generator; the same seed gives the same interval.
 
     Raises:
-        ValueError: the figures are not of one length, or there are none, or the level is not between 0 and 1.
+        ValueError: the metrics are not of one length, or there are none, or the level is not between 0 and 1.
     """
     if first.shape != second.shape or first.ndim != 1 or not len(first):
-        raise ValueError(f"expected two rows of figures of one length, got {list(first.shape)}, {list(second.shape)}")
+        raise ValueError(f"expected two rows of metrics of one length, got {list(first.shape)}, {list(second.shape)}")
     if not 0 < level < 1:
         raise ValueError(f"a level between 0 and 1, not {level}")
     weights = np.ones(len(first)) if weights is None else weights
@@ -75,32 +90,25 @@ def paired_difference(
         drawn = rng.integers(0, len(difference), (min(_BLOCK, samples - begin), len(difference)))
         means.append((difference[drawn] * weights[drawn]).sum(axis=1) / weights[drawn].sum(axis=1))
     low, high = np.quantile(np.concatenate(means), [(1 - level) / 2, (1 + level) / 2])
-    return Difference(float(np.average(difference, weights=weights)), float(low), float(high), level, samples, seed)
+    mean = float(np.average(difference, weights=weights))
+    return Difference(mean, float(low), float(high), level, samples, seed, len(difference))
 
 
-def difference_table(scores: Scores, reference: str, markdown: bool = False, seed: int = 0) -> str:
-    """Every tracker against one of them: difference of the headline figure, and its interval of 95 %.
+def tracker_difference(
+    scores: Scores, first: str, second: str, rows: np.ndarray | None = None, seed: int = 0
+) -> Difference:
+    """Difference of the headline metric of two trackers, by `paired_difference`.
 
     Args:
         scores: from `extract_scores`.
-        reference: label of the tracker to compare with.
-        markdown: with the bars of Markdown.
-        seed: of the bootstrap.
+        first, second: labels of two of its trackers.
+        rows: [S] bool, the sequences that count; all when left out.
+        seed: seed of the bootstrap.
 
     Raises:
         UserError: no tracker of that label.
     """
-    if reference not in scores.trackers:
-        raise unknown_name("tracker", reference, scores.trackers)
-    base = scores.trackers.index(reference)
-    rows = []
-    for k in ranking(scores):
-        if k != base:
-            found = paired_difference(
-                scores.headline[:, k], scores.headline[:, base], weights=scores.weights, seed=seed
-            )
-            told = "yes" if found.excludes_zero else "no"
-            rows.append([scores.trackers[k], f"{found.mean:+.2f}", f"{found.low:+.2f} ... {found.high:+.2f}", told])
-    header = [f"{scores.protocol.headline.upper()} against {reference}", "difference", "95 %", "told apart"]
-    rule = f"paired bootstrap over {len(scores.sequences)} sequences, 10000 samples, seed {seed}"
-    return f"{format_table(header, rows, markdown)}\n{chr(10) if markdown else ''}{rule}\n{footer(scores)}"
+    columns = [scores.column(label) for label in (first, second)]
+    kept = np.ones(len(scores.sequences), bool) if rows is None else rows
+    ours, theirs = scores.headline[kept][:, columns].T
+    return paired_difference(ours, theirs, weights=scores.weights[kept], seed=seed)

@@ -9,15 +9,16 @@ from pathlib import Path
 
 import numpy as np
 
-from ltr.errors import UserError, unknown_name
-from pytracking.analysis.extract import Scores, extract_scores
-from pytracking.analysis.plots import PLOT_TYPES, draw_curves, save_figure
+from ltr.errors import UserError, printable, unknown_name
+from pytracking.analysis.extract import extract_scores
+from pytracking.analysis.plots import draw_curves, save_figure
+from pytracking.analysis.scores import PLOTS, Scores
 from pytracking.analysis.tables import per_sequence_table, results_table
 from pytracking.evaluation.data import Sequence
 from pytracking.evaluation.environment import results_root
 from pytracking.evaluation.tracker import TrackerRun
 
-_PLOTS = Path("results") / "result_plots"
+_FOLDER = Path("results") / "result_plots"
 _FILTERS = ("ao_min", "ao_max", "delta_ao")
 
 
@@ -28,6 +29,7 @@ def plot_results(
     merge_results: bool = False,
     plot_types: Iterable[str] = ("success",),
     force_evaluation: bool = False,
+    plot_bin_gap: float = 0.05,
     *,
     results: str | os.PathLike[str] | None = None,
     plot_path: str | os.PathLike[str] | None = None,
@@ -44,6 +46,7 @@ def plot_results(
         merge_results: average the runs of one tracker with one parameter name.
         plot_types: of 'success', 'prec' and 'norm_prec'.
         force_evaluation: for calls written for PyTracking; as nothing is cached here, it changes nothing.
+        plot_bin_gap: for calls written for PyTracking; the thresholds are the protocol's, 0.05 apart.
         results: folder of raw results (see `results_root`).
         plot_path: folder of reports; results/result_plots under the current directory when left out.
         protocol: name of the evaluation protocol.
@@ -54,14 +57,16 @@ def plot_results(
         The files written: `<plot_path>/<report_name>/<plot_type>_plot.png` and `.pdf`.
 
     Raises:
-        UserError: as `extract_scores`, or an unknown plot type.
+        UserError: as `extract_scores`, an unknown plot type, or another `plot_bin_gap` than 0.05.
     """
     plot_types = _checked_plot_types(plot_types)
+    if not np.isclose(plot_bin_gap, 0.05):
+        raise UserError(f"plot_bin_gap={plot_bin_gap:g}: every protocol has its thresholds, which are 0.05 apart")
     scores = _scores(trackers, dataset, merge_results, results, protocol, exclude_invalid_frames, skip_missing_seq)
-    return write_plots(scores, Path(plot_path or _PLOTS) / report_name, plot_types)
+    return write_plots(scores, Path(plot_path or _FOLDER) / report_name, plot_types)
 
 
-def write_plots(scores: Scores, folder: Path, plot_types: Iterable[str] = tuple(PLOT_TYPES)) -> list[Path]:
+def write_plots(scores: Scores, folder: Path, plot_types: Iterable[str] = tuple(PLOTS)) -> list[Path]:
     """Write the plots of scores that were extracted before; returns the files' paths.
 
     Under a protocol without centre errors there is only the success plot.
@@ -69,7 +74,7 @@ def write_plots(scores: Scores, folder: Path, plot_types: Iterable[str] = tuple(
     return [
         path
         for plot_type in plot_types
-        if scores.protocol.has_precision or plot_type == "success"
+        if plot_type in scores.plot_types
         for path in save_figure(draw_curves(scores, plot_type), folder / f"{plot_type}_plot")
     ]
 
@@ -94,7 +99,7 @@ def print_results(
     """
     plot_types = _checked_plot_types(plot_types)
     scores = _scores(trackers, dataset, merge_results, results, protocol, exclude_invalid_frames, skip_missing_seq)
-    print(f"\n{report_name}\n{results_table(scores, markdown, plot_types)}")
+    print(f"\n{printable(report_name)}\n{results_table(scores, markdown, plot_types)}")
 
 
 def print_per_sequence_results(
@@ -121,7 +126,7 @@ def print_per_sequence_results(
     """
     scores = _scores(trackers, dataset, merge_results, results, protocol, exclude_invalid_frames, skip_missing_seq)
     rows = None if filter_criteria is None else _filter(scores, filter_criteria)
-    print(f"\n{report_name}\n{per_sequence_table(scores, rows, markdown)}")
+    print(f"\n{printable(report_name)}\n{per_sequence_table(scores, rows, markdown)}")
 
 
 def _scores(
@@ -147,8 +152,8 @@ def _scores(
 def _checked_plot_types(plot_types: Iterable[str]) -> tuple[str, ...]:
     checked = (plot_types,) if isinstance(plot_types, str) else tuple(plot_types)
     for plot_type in checked:
-        if plot_type not in PLOT_TYPES:
-            raise unknown_name("plot type", plot_type, PLOT_TYPES)
+        if plot_type not in PLOTS:
+            raise unknown_name("plot type", plot_type, PLOTS)
     return checked
 
 

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from ltr.admin.files import whole_file
-from ltr.errors import unknown_name
-from pytracking.analysis.extract import Scores
+from ltr.errors import printable
+from pytracking.analysis.scores import PLOTS, Scores
+from pytracking.analysis.tables import count
 from pytracking.visualise import COLOURS
 
+_LONGEST_NAME = 44
 _LINES = ("-", "--", "-.", ":")
-_FONT = {"size": 9}
 # Without dates, so that the same results give the same files.
 _METADATA: dict[str, dict[str, None]] = {"png": {}, "pdf": {"CreationDate": None, "ModDate": None}}
-
-PLOT_TYPES = {
-    "success": "Success",
-    "prec": "Precision",
-    "norm_prec": "Normalised precision",
-}
 
 
 def draw_curves(scores: Scores, plot_type: str) -> Figure:
@@ -35,60 +32,85 @@ def draw_curves(scores: Scores, plot_type: str) -> Figure:
     Raises:
         UserError: unknown plot type.
     """
-    if plot_type not in PLOT_TYPES:
-        raise unknown_name("plot type", plot_type, PLOT_TYPES)
-    protocol = scores.protocol
-    thresholds, curves, figures, xlabel, ylabel = {
-        "success": (
-            protocol.overlap_thresholds,
-            scores.success,
-            scores.headline,
-            "Overlap threshold",
-            "Frames with a higher overlap [%]",
-        ),
-        "prec": (
-            protocol.centre_thresholds,
-            scores.precision,
-            scores.precision_figure,
-            "Centre error threshold [px]",
-            "Frames with a smaller error [%]",
-        ),
-        "norm_prec": (
-            protocol.norm_thresholds,
-            scores.norm_precision,
-            scores.norm_precision_figure,
-            "Centre error threshold [target sizes]",
-            "Frames with a smaller error [%]",
-        ),
-    }[plot_type]
-    mean_curves, mean_figures = 100 * scores.mean(curves), scores.mean(figures)
-    figure = Figure(figsize=(4.8, 3.9), layout=ConstrainedLayoutEngine(rect=(0, 0.03, 1, 0.97)))
+    curves, plot = scores.curves(plot_type), PLOTS[plot_type]
+    values, metric = scores.mean(curves.values), scores.mean(curves.metric)
+    figure = new_figure((4.8, 3.9))
     axes = figure.add_subplot()
-    for k in map(int, np.argsort(-mean_figures, kind="stable")):
-        label = f"{scores.trackers[k]} [{mean_figures[k]:.1f}]"
+    for k in map(int, np.argsort(-metric, kind="stable")):
         # Colour and dashes belong to the tracker, not to its rank, so that they are the same in every plot of a report.
         style, colour = tracker_style(k)
-        axes.plot(thresholds, mean_curves[k], style, color=colour, linewidth=1.8, label=label)
-    axes.set_xlim(thresholds[0], thresholds[-1])
+        label = f"{plain_text(scores.trackers[k])} [{metric[k]:.1f}]"
+        axes.plot(curves.thresholds, values[k], style, color=colour, linewidth=1.8, label=label)
+    axes.set_xlim(curves.thresholds[0], curves.thresholds[-1])
     axes.set_ylim(0, 100)
-    axes.set_xlabel(xlabel, fontdict=_FONT)
-    axes.set_ylabel(ylabel, fontdict=_FONT)
-    count = f"{len(scores.sequences)} sequence" + ("" if len(scores.sequences) == 1 else "s")
-    axes.set_title(f"{PLOT_TYPES[plot_type]} on {scores.dataset}, {count}", fontsize=10)
-    axes.tick_params(labelsize=8)
-    axes.grid(axis="y", color="0.88", linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    bracket = {"success": protocol.headline.upper(), "prec": "at 20 px", "norm_prec": "at 0.20"}[plot_type]
+    axes.set_xlabel(plot.xlabel, fontsize=9)
+    axes.set_ylabel(plot.ylabel, fontsize=9)
+    set_title(axes, f"{plot.title} on {scores.dataset}, {count(len(scores.sequences), 'sequence')}")
+    bracket = {"success": scores.headline_name, "prec": "at 20 px", "norm_prec": "at 0.20"}[plot_type]
+    add_legend(axes, f"tracker [{bracket}]")
+    plain_axes(axes)
+    return with_caption(figure, caption(scores, plot_type))
+
+
+def new_figure(size: tuple[float, float]) -> Figure:
+    """An empty figure of (width, height) in inches, with room for a caption."""
+    return Figure(figsize=size, layout=ConstrainedLayoutEngine(rect=(0, 0.03, 1, 0.97)))
+
+
+def plain_text(text: str) -> str:
+    """A name as matplotlib shows it letter by letter: no formula, no control character, and never out of a legend."""
+    shown = printable(text if len(text) <= _LONGEST_NAME else f"{text[: _LONGEST_NAME - 1]}…").replace("$", "\\$")
+    # Matplotlib leaves labels that begin with an underscore out of legends; a zero-width space does not show.
+    return f"\u200b{shown}" if shown.startswith("_") else shown
+
+
+def set_title(axes: Axes, text: str) -> None:
+    """A title, broken into lines and made smaller where the axes are too narrow for it."""
+    width = axes.get_figure(root=True).get_figwidth()  # type: ignore[union-attr]
+    lines = textwrap.wrap(printable(text), int(13.5 * width)) or [""]
+    axes.set_title("\n".join(lines[:4]).replace("$", "\\$"), fontsize=10 if len(lines) == 1 else 9)
+
+
+def add_legend(axes: Axes, title: str | None = None, below: float = -0.16) -> None:
+    """A legend beneath the axes, where it covers no curve; the figure grows by its height.
+
+    Args:
+        axes: with labelled lines.
+        title: title of the legend.
+        below: its upper edge, as a part of the axes' height.
+    """
+    handles, labels = axes.get_legend_handles_labels()
+    if not handles:
+        return
+    figure = axes.get_figure(root=True)
+    width, height = figure.get_size_inches()  # type: ignore[union-attr]
+    columns = max(1, min(3, int(width * 14 / (max(map(len, labels)) + 7))))
+    figure.set_size_inches(width, height + 0.17 * -(-len(labels) // columns))  # type: ignore[union-attr]
     axes.legend(
-        loc="lower left" if plot_type == "success" else "lower right",
+        handles,
+        labels,
+        loc="upper center",
+        bbox_to_anchor=(0.5, below),
+        ncols=columns,
         fontsize=8,
-        title=f"tracker [{bracket}]",
+        title=title,
         title_fontsize="x-small",
-        framealpha=0.9,
+        frameon=False,
         handlelength=2.6,
     )
-    figure.text(0.995, 0.002, caption(scores, plot_type), ha="right", va="bottom", fontsize=6, color="0.35")
+
+
+def plain_axes(axes: Axes) -> None:
+    """Small numbers, a pale grid, and no frame above and to the right."""
+    axes.tick_params(labelsize=8)
+    axes.grid(color="0.9", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def with_caption(figure: Figure, text: str) -> Figure:
+    """The figure with a line of small print in its lower right corner."""
+    figure.text(0.995, 0.002, printable(text).replace("$", "\\$"), ha="right", va="bottom", fontsize=6, color="0.35")
     return figure
 
 

@@ -1,26 +1,42 @@
-"""Text tables of scores, aligned for the terminal or as Markdown."""
+"""Text tables of scores, aligned for the terminal or as Markdown, and any table as a CSV file."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from collections.abc import Sequence as Listing
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pytracking.analysis.extract import Scores
+from ltr.admin.files import write_text
+from ltr.errors import printable
+from pytracking.analysis.bootstrap import FEWEST_SEQUENCES, tracker_difference
+from pytracking.analysis.scores import Scores
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _FASTEST_SHOWN = 9999
+_SHOWN_BY = {"prec": ("Precision",), "norm_prec": ("Norm. precision",)}
+# What a spreadsheet takes for a formula where a cell begins with it.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def format_table(header: Listing[str], rows: Listing[Listing[str]], markdown: bool = False) -> str:
     """A table as text: the first column to the left, the others to the right.
+
+    Names from outside cannot break it: control characters, and the bars of Markdown, are escaped.
 
     Args:
         header: one title a column.
         rows: cells, as many a row as the header has.
         markdown: with the bars of Markdown.
     """
-    widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
+    lines = [[printable(cell) for cell in row] for row in (header, *rows)]
+    if markdown:
+        lines = [[cell.replace("|", "\\|") for cell in row] for row in lines]
+    widths = [max(map(len, column)) for column in zip(*lines)]
 
     def line(cells: Listing[str]) -> str:
         padded = [cells[0].ljust(widths[0])] + [cell.rjust(width) for cell, width in zip(cells[1:], widths[1:])]
@@ -30,48 +46,57 @@ def format_table(header: Listing[str], rows: Listing[Listing[str]], markdown: bo
         rule = "| " + " | ".join(["-" * widths[0]] + ["-" * (width - 1) + ":" for width in widths[1:]]) + " |"
     else:
         rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
-    return "\n".join([line(header), rule, *(line(row) for row in rows)])
+    return "\n".join([line(lines[0]), rule, *map(line, lines[1:])])
+
+
+def write_csv(path: Path, frame: pd.DataFrame) -> Path:
+    """Write a table as CSV, whole; returns `path`. No cell can be taken for a formula or for a second line.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    cells = frame.copy()
+    for name in cells.select_dtypes(["object", "string"]):
+        cells[name] = [_csv_cell(value) for value in cells[name]]
+    cells.columns = [_csv_cell(str(name)) for name in cells.columns]
+    write_text(path, cells.to_csv(index=False, lineterminator="\n"))
+    return path
+
+
+def _csv_cell(value: object) -> object:
+    if isinstance(value, (tuple, list)):
+        value = " ".join(map(str, value))
+    if not isinstance(value, str):
+        return value
+    return ("'" if value.startswith(_FORMULA) else "") + printable(value)
 
 
 def results_table(
     scores: Scores, markdown: bool = False, plot_types: Iterable[str] = ("success", "prec", "norm_prec")
 ) -> str:
-    """One row a tracker, best first, with its figures in percent and its frames a second.
+    """One row a tracker, best first, with its metrics in percent and its frames a second.
 
-    Where a tracker's row is the mean of several runs, the first figure is followed by their standard deviation.
+    Where a tracker's row is the mean of several runs, the first metric is followed by their standard deviation.
 
     Args:
         scores: from `extract_scores`.
         markdown: with the bars of Markdown.
-        plot_types: which figures: 'success' (AUC, OP50, OP75; AO, SR0.5, SR0.75 under GOT-10k's protocol), 'prec'
+        plot_types: which metrics: 'success' (AUC, OP50, OP75; AO, SR0.5, SR0.75 under GOT-10k's protocol), 'prec'
             (precision), 'norm_prec' (normalised precision).
     """
-    average = scores.protocol.headline == "ao"
-    figures: dict[str, dict[str, np.ndarray]] = {
-        "success": {
-            "AO" if average else "AUC": scores.headline,
-            "SR0.5" if average else "OP50": scores.overlap_precision(0.5),
-            "SR0.75" if average else "OP75": scores.overlap_precision(0.75),
-        },
-        "prec": {"Precision": scores.precision_figure},
-        "norm_prec": {"Norm. precision": scores.norm_precision_figure},
-    }
-    columns = {
-        title: scores.mean(column)
-        for plot_type in plot_types
-        if scores.protocol.has_precision or plot_type == "success"
-        for title, column in figures[plot_type].items()
-    }
-    header = [f"{scores.dataset} ({_count(len(scores.sequences), 'sequence')})", *columns, "FPS"]
+    metrics = scores.metrics
+    shown = [title for kind in plot_types for title in _SHOWN_BY.get(kind, list(metrics)[:3]) if title in metrics]
+    means, spread = {title: scores.mean(metrics[title]) for title in shown}, scores.spread()
+
+    def cell(title: str, k: int) -> str:
+        known = title == scores.headline_name and not np.isnan(spread[k])
+        return f"{means[title][k]:.1f}" + (f" ± {spread[k]:.1f}" if known else "")
+
+    header = [f"{scores.dataset} ({count(len(scores.sequences), 'sequence')})", *shown, "FPS"]
     rows = [
-        [
-            scores.trackers[k],
-            *(_format_figure(scores, title, column[k], k) for title, column in columns.items()),
-            _format_fps(scores.fps[k]),
-        ]
-        for k in ranking(scores)
+        [scores.trackers[k], *(cell(title, k) for title in shown), _format_fps(scores.fps[k])] for k in scores.ranking
     ]
-    return format_table(header, rows, markdown) + ("\n\n" if markdown else "\n") + footer(scores)
+    return with_footer(format_table(header, rows, markdown), scores, markdown)
 
 
 def per_sequence_table(scores: Scores, rows: np.ndarray | None = None, markdown: bool = False) -> str:
@@ -83,37 +108,73 @@ def per_sequence_table(scores: Scores, rows: np.ndarray | None = None, markdown:
         markdown: with the bars of Markdown.
     """
     shown = np.ones(len(scores.sequences), bool) if rows is None else rows
-    order = ranking(scores)
-    auc = scores.headline[:, order]
-    header = [f"{scores.protocol.headline.upper()} on {scores.dataset}", "frames", *(scores.trackers[k] for k in order)]
+    names = [scores.trackers[k] for k in scores.ranking]
+    wide = scores.to_pandas().pivot_table(
+        index="sequence", columns="tracker", values=scores.headline_name, sort=False, dropna=False
+    )
+    values = wide.reindex(index=scores.sequences, columns=names).to_numpy()
     body = [
-        [scores.sequences[s], str(scores.frames[s]), *(f"{value:.1f}" for value in auc[s])]
+        [scores.sequences[s], str(scores.frames[s]), *(f"{value:.1f}" for value in values[s])]
         for s in np.flatnonzero(shown)
     ]
-    if shown.any():
-        body.append(["mean", "", *(f"{value:.1f}" for value in scores.mean(auc, shown))])
-    return format_table(header, body, markdown) + ("\n\n" if markdown else "\n") + footer(scores)
+    if body:
+        body.append(["mean", "", *(f"{value:.1f}" for value in scores.mean(scores.headline, shown)[scores.ranking])])
+    header = [f"{scores.headline_name} on {scores.dataset}", "frames", *names]
+    return with_footer(format_table(header, body, markdown), scores, markdown)
 
 
-def footer(scores: Scores) -> str:
-    """Protocol and notes, one a line: what has to stand beside every number."""
-    lines = [f"protocol {scores.protocol.name}: {scores.protocol.rule}"]
+def attribute_table(scores: Scores, markdown: bool = False) -> str:
+    """One row an attribute with the number of its sequences and every tracker's metric, best tracker first.
+
+    Raises:
+        UserError: no attributes are known.
+    """
+    rows = {**scores.attribute_rows(), "all": np.ones(len(scores.sequences), bool)}
+    body = [
+        [name, str(mask.sum()), *(f"{value:.1f}" for value in scores.mean(scores.headline, mask)[scores.ranking])]
+        for name, mask in rows.items()
+    ]
+    header = [f"{scores.headline_name} on {scores.dataset}", "sequences", *(scores.trackers[k] for k in scores.ranking)]
+    return with_footer(format_table(header, body, markdown), scores, markdown)
+
+
+def difference_table(scores: Scores, reference: str, markdown: bool = False, seed: int = 0) -> str:
+    """Every tracker against one of them: difference of the headline metric, and its interval of 95 %.
+
+    Args:
+        scores: from `extract_scores`.
+        reference: label of the tracker to compare with.
+        markdown: with the bars of Markdown.
+        seed: seed of the bootstrap.
+
+    Raises:
+        UserError: no tracker of that label.
+    """
+    scores.column(reference)
+    rivals = [scores.trackers[k] for k in scores.ranking if scores.trackers[k] != reference]
+    found = {name: tracker_difference(scores, name, reference, seed=seed) for name in rivals}
+    rows = [
+        [name, f"{item.mean:+.2f}", f"{item.low:+.2f} ... {item.high:+.2f}", item.verdict]
+        for name, item in found.items()
+    ]
+    header = [f"{scores.headline_name} against {reference}", "difference", "95 %", "excludes 0"]
+    rule = f"paired bootstrap over {count(len(scores.sequences), 'sequence')}, 10000 samples, seed {seed}"
+    if any(item.too_few for item in found.values()):
+        rule += f"\nwarning: fewer than {FEWEST_SEQUENCES} sequences; their intervals are too narrow to decide anything"
+    return with_footer(format_table(header, rows, markdown), scores, markdown, rule)
+
+
+def with_footer(table: str, scores: Scores, markdown: bool, above: str = "") -> str:
+    """A table with what has to stand beneath it: a rule of its own, the protocol and notes, one a line."""
+    lines = [*above.splitlines(), f"protocol {scores.protocol.name}: {scores.protocol.rule}"]
     if scores.excludes_invalid:
         lines.append("frames without a valid annotation are left out")
-    return "\n".join([*lines, *(f"note: {note}" for note in scores.notes)])
+    lines += [f"note: {note}" for note in scores.notes]
+    return "\n".join([table, *([""] if markdown else []), *map(printable, lines)])
 
 
-def ranking(scores: Scores) -> list[int]:
-    """Columns of the trackers, best headline figure first; equal ones keep their order."""
-    return [int(k) for k in np.argsort(-scores.mean(scores.headline), kind="stable")]
-
-
-def _format_figure(scores: Scores, title: str, value: float, k: int) -> str:
-    spread = scores.deviation[k]
-    return f"{value:.1f}" + (f" ± {spread:.1f}" if title in ("AUC", "AO") and not np.isnan(spread) else "")
-
-
-def _count(number: int, noun: str) -> str:
+def count(number: int, noun: str) -> str:
+    """'1 sequence', '2 sequences'."""
     return f"{number} {noun}" + ("" if number == 1 else "s")
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ltr.errors import exit_status, unknown_name
-from pytracking.analysis.polygons import region_overlap
+from pytracking.analysis.metrics import region_overlap
 from pytracking.analysis.tables import format_table
 from pytracking.analysis.votfiles import Annotation, Trajectory, read_annotations, read_trajectories
 

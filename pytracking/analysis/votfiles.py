@@ -10,7 +10,7 @@ import numpy as np
 
 from ltr.dataset.boxfile import read_flags, read_polygons
 from ltr.errors import UserError
-from pytracking.analysis.polygons import corners
+from pytracking.analysis.metrics import corners
 
 _TAGS = ("camera_motion", "illum_change", "motion_change", "size_change", "occlusion")
 _SKIPPED, _INITIALISED, _FAILED = 0, 1, 2

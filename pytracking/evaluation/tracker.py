@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+
+from ltr.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -57,3 +60,21 @@ def trackerlist(
     """
     ids = [run_ids] if run_ids is None or isinstance(run_ids, int) else list(run_ids)
     return [TrackerRun(name, parameter_name, run_id, display_name) for run_id in ids]
+
+
+def parse_runs(text: str) -> list[TrackerRun]:
+    """'dimp/dimp50:0,1,2=DiMP-50' as runs; the trackers need not be installed, only their results.
+
+    Raises:
+        UserError: the text is not of that form.
+
+    >>> [run.label for run in parse_runs("dimp/dimp50:0,1")]
+    ['dimp/dimp50_000', 'dimp/dimp50_001']
+    """
+    names, _, display_name = text.partition("=")
+    names, _, runs = names.partition(":")
+    tracker, _, parameter = names.partition("/")
+    numbers = runs.split(",") if runs else []
+    if not tracker or not parameter or not all(re.fullmatch("[0-9]{1,9}", number) for number in numbers):
+        raise UserError(f"'{text}' is not TRACKER/PARAMETERS[:RUN][=NAME], such as dimp/dimp50 or dimp/dimp50:0,1=DiMP")
+    return trackerlist(tracker, parameter, [int(number) for number in numbers] or None, display_name or None)

@@ -60,8 +60,8 @@ def track(network_file: Path, folder: Path, settings: TrackingValidation) -> dic
     metrics = {
         "auc": scores.auc,
         "op50": scores.overlap_precision(0.5),
-        "precision": scores.precision_figure,
-        "norm_precision": scores.norm_precision_figure,
+        "precision": scores.precision,
+        "norm_precision": scores.norm_precision,
     }
     return {**{name: float(scores.mean(value)[0]) for name, value in metrics.items()}, "fps": float(scores.fps[0])}
 

@@ -14,7 +14,8 @@ from ltr.data.video import read_video
 from ltr.dataset.boxfile import read_boxes
 from ltr.errors import UserError, exit_status
 from pytracking import __main__ as package_main
-from pytracking import report_options, run_demo, run_tracker
+from pytracking import run_demo, run_tracker
+from pytracking.evaluation.tracker import parse_runs
 
 PACKAGE = Path(pytracking.__file__).parent
 SCRIPTS = sorted(path.stem for path in PACKAGE.glob("run_*.py"))
@@ -154,7 +155,8 @@ def test_report(sequence_root: Path, capsys: pytest.CaptureFixture) -> None:
     capsys.readouterr()
     both = ["report", "static/default:0=One", "static/default:1=Two", *argv[2:]]
     page = sequence_root.parent / "page.html"
-    assert exit_status(lambda: package_main.main([*both, "--against", "One", "--html", str(page)])) == 0
+    chosen = ["--against", "One", "--table", "--html", str(page)]
+    assert exit_status(lambda: package_main.main([*both, *chosen])) == 0
     assert "AUC against One" in capsys.readouterr().out
     assert "default-src 'none'" in page.read_text() and '"Two"' in page.read_text()
     assert exit_status(lambda: package_main.main([*both, "--attributes"])) == 2
@@ -164,11 +166,11 @@ def test_report(sequence_root: Path, capsys: pytest.CaptureFixture) -> None:
 @pytest.mark.parametrize("text", ["kcf", "/kcf", "opencv/", "opencv/kcf:a", "opencv/kcf:1,,2"])
 def test_report_refuses_other_names(text: str) -> None:
     with pytest.raises(UserError, match="TRACKER/PARAMETERS"):
-        report_options.parse_runs(text)
+        parse_runs(text)
 
 
 def test_report_names_runs() -> None:
-    runs = report_options.parse_runs("dimp/dimp50:0,12=DiMP")
+    runs = parse_runs("dimp/dimp50:0,12=DiMP")
     assert [(run.name, run.parameter_name, run.run_id, run.display_name) for run in runs] == [
         ("dimp", "dimp50", 0, "DiMP"),
         ("dimp", "dimp50", 12, "DiMP"),

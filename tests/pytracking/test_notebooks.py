@@ -18,7 +18,7 @@ from nbclient import NotebookClient
 
 import pytracking
 from ltr.errors import UserError
-from pytracking.notebooks.locate import find_results
+from pytracking.notebooks import find_results
 
 FOLDER = Path(pytracking.__file__).parent / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))

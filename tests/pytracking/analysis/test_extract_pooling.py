@@ -56,9 +56,9 @@ def test_frames_are_pooled_where_the_protocol_says_so(dataset: list[Sequence], r
 def test_spread_over_runs(dataset: list[Sequence], results: Path) -> None:
     scores = extract_scores(TRACKERS, dataset, results, protocol="got10k", merge_results=True)
     assert scores.trackers == ["t/good", "t/other"]
-    assert np.allclose(scores.run_figures[0], [100, 1000 / 11])
-    assert scores.deviation[0] == pytest.approx((100 - 1000 / 11) / np.sqrt(2))
-    assert np.isnan(scores.deviation[1])
+    assert np.allclose(scores.mean(scores.per_run().headline)[:2], [100, 1000 / 11])
+    assert scores.spread()[0] == pytest.approx((100 - 1000 / 11) / np.sqrt(2))
+    assert np.isnan(scores.spread()[1])
     lines = results_table(scores).splitlines()
     assert lines[0].split()[3:] == ["AO", "SR0.5", "SR0.75", "FPS"]
     assert lines[2].split() == ["t/good", "95.5", "±", "6.4", "95.5", "95.5", "-"]

@@ -81,7 +81,7 @@ def test_missing_results(dataset: list[Sequence], results: Path) -> None:
         extract_scores(TRACKERS, dataset, results)
     scores = extract_scores(TRACKERS, dataset, results, skip_missing_seq=True)
     assert scores.sequences == ["group_far"]
-    assert scores.notes == ["1 of 2 sequences left out for want of a result: near"]
+    assert scores.notes == ["1 of 2 sequences left out, as they have no result: near"]
     with pytest.raises(UserError, match="and 1 more sequences"):
         extract_scores([TrackerRun("no", "one")], dataset, results, skip_missing_seq=True)
     with pytest.raises(UserError, match="no trackers"):

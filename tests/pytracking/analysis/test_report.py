@@ -15,10 +15,10 @@ from ltr.errors import UserError
 from pytracking import get_dataset, trackerlist
 from pytracking.analysis.annotations import find_sequences
 from pytracking.analysis.extract import extract_scores
-from pytracking.analysis.report import main
-from pytracking.analysis.report_data import curves, figures, report_data, unpack
-from pytracking.analysis.report_frames import choose_clips, clip_tracks, embed_clips
-from pytracking.analysis.report_html import first_runs, write_report
+from pytracking.analysis.report.__main__ import main
+from pytracking.analysis.report.data import report_data, unpack
+from pytracking.analysis.report.frames import choose_clips, clip_tracks, embed_clips
+from pytracking.analysis.report.html import first_runs, write_report
 
 SHIFTS = {"good_000": 0, "good_001": 4, "other": 9}
 HOSTILE = "</script><script>alert(1)</script>"
@@ -51,13 +51,13 @@ def test_the_numbers_are_those_of_the_scores(sequence_root: Path, results: Path,
     runs = trackerlist("t", "good", (0, 1), "Good") + trackerlist("t", "other", None, "Other")
     scores = extract_scores(runs, get_dataset("folder", path=sequence_root), results, merge_results=True)
     data = content["data"]
-    for title, values in figures(scores).items():
-        assert np.allclose(unpack(data["figures"][title]), values)
-        assert np.allclose(data["subsets"][0]["figures"][title], scores.mean(values))
+    for title, values in scores.metrics.items():
+        assert np.allclose(unpack(data["metrics"][title]), values)
+        assert np.allclose(data["subsets"][0]["metrics"][title], scores.mean(values))
     for plot in data["plots"]:
-        assert np.allclose(unpack(plot["values"]), curves(scores)[plot["key"]])
+        assert np.allclose(unpack(plot["values"]), scores.curves(plot["key"]).values)
     assert [tracker["name"] for tracker in data["trackers"]] == ["Good", "Other"]
-    assert data["subsets"][0]["deviation"] == [pytest.approx(scores.deviation[0]), None]
+    assert data["subsets"][0]["deviation"] == [pytest.approx(scores.spread()[0]), None]
     difference = data["subsets"][0]["differences"]
     assert difference[0] is None
     assert difference[1]["mean"] == pytest.approx(scores.mean(scores.headline)[1] - scores.mean(scores.headline)[0])
@@ -102,7 +102,7 @@ def test_without_frames_there_is_no_playback(sequence_root: Path, results: Path,
     for sequence in sequences:
         sequence.frames[-1].unlink()
     assert choose_clips(scores, sequences, []) == ([], choose_clips(scores, sequences, ["all"])[1])
-    assert "not at hand" in choose_clips(scores, sequences, [])[1]
+    assert "not on disk" in choose_clips(scores, sequences, [])[1]
     assert choose_clips(scores, sequences, ["none"]) == ([], "")
     with pytest.raises(UserError, match="cannot be played"):
         choose_clips(scores, sequences, ["near"])

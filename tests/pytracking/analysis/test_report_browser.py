@@ -16,7 +16,7 @@ import pytest
 from ltr.dataset.boxfile import format_boxes
 from pytracking import get_dataset, trackerlist
 from pytracking.analysis.extract import extract_scores
-from pytracking.analysis.report_html import write_report
+from pytracking.analysis.report.html import write_report
 
 FLAGS = (
     "--headless=new",

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from ltr.errors import UserError
-from pytracking.analysis.curves import SequenceCurves
-from pytracking.analysis.protocol import PROTOCOLS, get_protocol
+from pytracking.analysis.protocol import PROTOCOLS, SequenceCurves, get_protocol
 
 GOLDEN = Path(__file__).parents[2] / "data" / "foreign_results.npz"
 BOX = [10.0, 10, 20, 20]

@@ -10,7 +10,7 @@ import pytest
 
 from ltr.errors import UserError
 from pytracking.analysis import vot
-from pytracking.analysis.polygons import area_overlap, corners, region_overlap
+from pytracking.analysis.metrics import area_overlap, corners, region_overlap
 from pytracking.analysis.votfiles import Annotation, Trajectory, read_annotations, read_trajectories
 
 GOLDEN = Path(__file__).parents[2] / "data" / "vot2018.npz"

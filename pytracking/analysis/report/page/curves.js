@@ -53,8 +53,8 @@ function makeChart(plot) {
         return line(svg("polyline", { points: points.join(" "), "data-tracker": k }), k);
       }),
     );
-    const spoken = shownTrackers().map((k) => `${data.trackers[k].name} ${number(chosenFigure(plot.figure, k))}`);
-    const told = plot.key === "success" ? plot.figure : `${plot.figure} at ${plot.thresholds[plot.read_at]}`;
+    const spoken = shownTrackers().map((k) => `${data.trackers[k].name} ${number(chosenMetric(plot.metric, k))}`);
+    const told = plot.key === "success" ? plot.metric : `${plot.metric} at ${plot.thresholds[plot.read_at]}`;
     picture.setAttribute("aria-label", `${plot.title} plot of ${subsetLabel()}; ${told}: ${spoken.join(", ")}. Arrow keys read values.`);
     point(at);
   }

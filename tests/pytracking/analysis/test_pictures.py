@@ -10,9 +10,9 @@ import pytest
 from ltr.errors import UserError
 from pytracking import get_dataset
 from pytracking.analysis.bootstrap import Difference
+from pytracking.analysis.comparisons import draw_intervals
 from pytracking.analysis.extract import extract_scores
-from pytracking.analysis.interval_plot import draw_intervals
-from pytracking.analysis.worst import draw_overlap, draw_worst_frames, worst_frames, worst_sequences
+from pytracking.analysis.pictures import draw_overlap, draw_worst_frames, worst_frames, worst_sequences
 from pytracking.evaluation.data import Sequence
 from pytracking.evaluation.tracker import TrackerRun
 
@@ -68,14 +68,17 @@ def test_a_result_of_another_length_is_refused(dog: Sequence, tmp_path: Path) ->
 
 def test_intervals_are_coloured_where_they_tell_something() -> None:
     differences = {
-        "told apart": Difference(2, 1, 3, 0.95, 1, 0),
-        "holds zero": Difference(1, -1, 3, 0.95, 1, 0),
-        "one sequence": Difference(5, 5, 5, 0.95, 1, 0),
+        "without zero": Difference(2, 1, 3, 0.95, 1, 0, 100),
+        "holds zero": Difference(1, -1, 3, 0.95, 1, 0, 100),
+        "one sequence": Difference(5, 5, 5, 0.95, 1, 0, 1),
+        "a few": Difference(5, 4, 6, 0.95, 1, 0, 7),
     }
     axes = draw_intervals(differences, "title", "label").axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == list(differences)
     colours = [str(line.get_color()) for line in axes.lines if line.get_marker() == "o"]
-    assert colours[1] == colours[2] != colours[0]
+    assert colours[1] == colours[2] == colours[3] != colours[0]
+    filled = [line.get_markerfacecolor() != "white" for line in axes.lines if line.get_marker() == "o"]
+    assert filled == [True, True, False, False], "too few sequences decide nothing"
     assert axes.get_ylim()[0] > axes.get_ylim()[1]
     with pytest.raises(UserError, match="no differences"):
         draw_intervals({}, "", "")

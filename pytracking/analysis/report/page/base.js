@@ -2,9 +2,9 @@
 // Data of the page, what the reader has chosen, and small helpers. Text enters the document as text only.
 
 const data = JSON.parse(document.getElementById("data").textContent);
-const state = { hidden: new Set(), subset: 0, sequence: null, figure: Object.keys(data.figures)[0] };
+const state = { hidden: new Set(), subset: 0, sequence: null, metric: Object.keys(data.metrics)[0] };
 const views = [];
-const headline = Object.keys(data.figures)[0];
+const headline = Object.keys(data.metrics)[0];
 
 function changed() {
   for (const draw of views) draw();
@@ -54,7 +54,7 @@ function plural(count, noun) {
   return `${count} ${noun}${count === 1 ? "" : "s"}`;
 }
 
-const figureValues = Object.fromEntries(Object.entries(data.figures).map(([title, packed]) => [title, unpack(packed)]));
+const metricValues = Object.fromEntries(Object.entries(data.metrics).map(([title, packed]) => [title, unpack(packed)]));
 const shownTrackers = () => data.ranking.filter((k) => !state.hidden.has(k));
 const subset = () => data.subsets[state.subset];
 
@@ -92,7 +92,7 @@ function trackerName(k) {
   return el("span", { class: "name" }, swatch(k), data.trackers[k].name);
 }
 
-// What the figures and curves are of, in words.
+// What the metrics and curves are of, in words.
 function subsetLabel() {
   if (state.sequence !== null) return data.sequences[state.sequence].name;
   return subsetName(subset());
@@ -103,7 +103,7 @@ function subsetName(item) {
   return item.name === "" ? `all ${count}` : `${item.name}, ${count}`;
 }
 
-// {figure -> value of every tracker} for what is chosen.
-function chosenFigure(title, k) {
-  return state.sequence === null ? subset().figures[title][k] : figureValues[title].at(state.sequence, k);
+// {metric -> value of every tracker} for what is chosen.
+function chosenMetric(title, k) {
+  return state.sequence === null ? subset().metrics[title][k] : metricValues[title].at(state.sequence, k);
 }

@@ -1,4 +1,4 @@
-// Sortable tables: overall figures, figures by attribute, and one row a sequence.
+// Sortable tables: overall metrics, metrics by attribute, and one row a sequence.
 
 // columns: {key, title, tip, value(row), cell(row), header, text}; the state of sorting outlives redrawing.
 function sortableTable(place, caption, columns, rows, options = {}) {
@@ -6,7 +6,7 @@ function sortableTable(place, caption, columns, rows, options = {}) {
   const body = el("tbody");
   const heads = columns.map((column) => {
     const button = el("button", { type: "button", title: column.tip, onclick: () => sortBy(column) }, column.label || column.title, el("span", { class: "arrow", "aria-hidden": "true" }));
-    // Right-aligned headings end where their figures end.
+    // Right-aligned headings end where their numbers end.
     if (!column.text) button.prepend(button.lastChild);
     return el("th", { scope: "col", class: column.text ? "text" : "figure", "data-key": column.key }, button);
   });
@@ -53,19 +53,19 @@ function sortableTable(place, caption, columns, rows, options = {}) {
   return draw;
 }
 
-function figureColumn(title) {
+function metricColumn(title) {
   return {
     key: title,
     title,
-    value: (k) => chosenFigure(title, k),
+    value: (k) => chosenMetric(title, k),
     cell: (k) => {
-      const text = number(chosenFigure(title, k));
+      const text = number(chosenMetric(title, k));
       const spread = state.sequence === null && title === headline ? subset().deviation[k] : null;
       return spread === null ? text : `${text} ± ${number(spread)}`;
     },
     dress: (cell, k) => {
-      const best = Math.max(...shownTrackers().map((other) => chosenFigure(title, other) ?? -Infinity));
-      if (shownTrackers().length > 1 && chosenFigure(title, k) === best) cell.classList.add("best");
+      const best = Math.max(...shownTrackers().map((other) => chosenMetric(title, other) ?? -Infinity));
+      if (shownTrackers().length > 1 && chosenMetric(title, k) === best) cell.classList.add("best");
     },
   };
 }
@@ -75,7 +75,7 @@ function intervalBar(found, reach) {
   const x = (value) => 60 + (54 * value) / reach;
   return svg(
     "svg",
-    { class: found.excludes_zero ? "interval told" : "interval", viewBox: "0 0 120 16", width: 120, height: 16, "aria-hidden": "true" },
+    { class: { yes: "interval told", "too few": "interval few" }[found.verdict] || "interval", viewBox: "0 0 120 16", width: 120, height: 16, "aria-hidden": "true" },
     svg("line", { class: "zero", x1: 60, x2: 60, y1: 0, y2: 16 }),
     svg("line", { class: "range", x1: x(found.low), x2: x(found.high), y1: 8, y2: 8 }),
     svg("circle", { cx: x(found.mean), cy: 8, r: 3.5 }),
@@ -102,13 +102,14 @@ function differenceColumn() {
 function startOverall() {
   const speed = { key: "fps", title: "FPS", tip: "frames a second over all sequences, reading images excluded", value: (k) => data.trackers[k].fps, cell: (k) => { const fps = data.trackers[k].fps; return fps > 9999 ? ">9999" : number(fps); } };
   const name = { key: "tracker", title: "Tracker", text: true, value: (k) => data.trackers[k].name, cell: trackerName };
-  const columns = [name, ...Object.keys(data.figures).map(figureColumn), speed];
+  const columns = [name, ...Object.keys(data.metrics).map(metricColumn), speed];
   if (data.trackers.length > 1) columns.push(differenceColumn());
-  views.push(sortableTable(byId("overall"), "Figures of every tracker", columns, shownTrackers, { order: { key: headline, descending: true }, empty: "every tracker is hidden" }));
+  views.push(sortableTable(byId("overall"), "Metrics of every tracker", columns, shownTrackers, { order: { key: headline, descending: true }, empty: "every tracker is hidden" }));
   const merged = data.trackers.some((tracker) => tracker.runs > 1) ? " ± is the standard deviation over runs (divisor runs − 1)." : "";
-  const { samples, level, seed } = data.bootstrap;
-  const bootstrap = data.trackers.length > 1 ? ` Differences: interval of ${100 * level} % by a paired bootstrap over the sequences (${samples} samples, seed ${seed}); a filled dot means that it excludes 0.` : "";
-  byId("overall-hint").textContent = `All figures in percent.${merged}${bootstrap}`;
+  const { samples, level, seed, fewest } = data.bootstrap;
+  const few = data.sequences.length < fewest ? ` Warning: ${plural(data.sequences.length, "sequence")} are too few; from about ${fewest} on an interval means something.` : "";
+  const bootstrap = data.trackers.length > 1 ? ` Differences: interval of ${100 * level} % by a paired bootstrap over the sequences (${samples} samples, seed ${seed}); a filled dot means that it excludes 0, a dotted line that there are too few sequences to say.${few}` : "";
+  byId("overall-hint").textContent = `All metrics in percent.${merged}${bootstrap}`;
 }
 
 function startAttributes() {
@@ -119,7 +120,7 @@ function startAttributes() {
     const columns = [
       { key: "name", title: "Attribute", text: true, value: (n) => data.subsets[n].name || "all", cell: (n) => el("button", { type: "button", class: "link", onclick: () => choose(n) }, data.subsets[n].name || "all") },
       { key: "count", title: "Sequences", value: (n) => data.subsets[n].rows.length, cell: (n) => String(data.subsets[n].rows.length) },
-      ...shownTrackers().map((k) => trackerColumn(k, (n) => data.subsets[n].figures[headline][k], (n) => shownTrackers().map((j) => data.subsets[n].figures[headline][j]))),
+      ...shownTrackers().map((k) => trackerColumn(k, (n) => data.subsets[n].metrics[headline][k], (n) => shownTrackers().map((j) => data.subsets[n].metrics[headline][j]))),
     ];
     sortableTable(byId("attributes"), `${headline} by attribute`, columns, () => data.subsets.keys(), { order: draw.order, sorted: (order) => { draw.order = order; } });
   };
@@ -148,8 +149,8 @@ function matches(sequence, words) {
 
 function startSequences() {
   const filter = byId("filter");
-  const figure = byId("figure");
-  figure.append(...Object.keys(data.figures).map((title) => el("option", {}, title)));
+  const metric = byId("metric");
+  metric.append(...Object.keys(data.metrics).map((title) => el("option", {}, title)));
   const attributes = data.sequences.some((sequence) => sequence.attributes.length);
   const clips = new Map((data.clips || []).map((clip, n) => [clip.sequence, n]));
   const playable = (s) => clips.has(data.sequences[s].name);
@@ -165,7 +166,7 @@ function startSequences() {
   function draw() {
     const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
     const rows = data.sequences.map((_, s) => s).filter((s) => matches(data.sequences[s], words) && (state.sequence !== null || subset().rows.includes(s)));
-    const value = (s, k) => figureValues[state.figure].at(s, k);
+    const value = (s, k) => metricValues[state.metric].at(s, k);
     const spread = (s) => { const all = shownTrackers().map((k) => value(s, k)); return Math.max(...all) - Math.min(...all); };
     const columns = [
       { key: "name", title: "Sequence", text: true, value: (s) => data.sequences[s].name, cell: nameCell },
@@ -174,7 +175,7 @@ function startSequences() {
     ];
     if (shownTrackers().length > 1) columns.push({ key: "spread", title: "Spread", tip: "best minus worst tracker", value: spread, cell: (s) => number(spread(s)) });
     if (attributes) columns.push({ key: "attributes", title: "Attributes", text: true, value: (s) => data.sequences[s].attributes.join(" "), cell: (s) => data.sequences[s].attributes.join(" ") });
-    sortableTable(byId("per-sequence"), `${state.figure} of every sequence`, columns, () => rows, {
+    sortableTable(byId("per-sequence"), `${state.metric} of every sequence`, columns, () => rows, {
       order: draw.order,
       sorted: (order) => { draw.order = order; },
       empty: "no sequence of this name or attribute",
@@ -184,7 +185,7 @@ function startSequences() {
   }
 
   filter.addEventListener("input", draw);
-  figure.addEventListener("change", () => { state.figure = figure.value; draw(); });
+  metric.addEventListener("change", () => { state.metric = metric.value; draw(); });
   byId("sequences-hint").textContent = clips.size
     ? "Press a row to open it: ▶ plays its frames, the others show their curves. Press a column to sort by it."
     : "Press a row to see its curves, a column to sort by it.";

@@ -14,9 +14,9 @@ import numpy as np
 
 from ltr.data.image import VIDEO_SUFFIXES
 from ltr.errors import UserError, unknown_name
-from pytracking.analysis.extract import Scores
 from pytracking.analysis.metrics import box_overlap
-from pytracking.analysis.report_data import pack
+from pytracking.analysis.report.data import pack
+from pytracking.analysis.scores import Scores
 from pytracking.evaluation.data import Sequence
 from pytracking.evaluation.results import load_result
 from pytracking.evaluation.tracker import TrackerRun
@@ -50,16 +50,16 @@ class Clip:
 
 
 def choose_clips(scores: Scores, sequences: Listing[Sequence], play: Listing[str]) -> tuple[list[Sequence], str]:
-    """The sequences to play, and a note where frames are not at hand.
+    """The sequences to play, and a note where frames are missing.
 
     Args:
         scores: of the same sequences, or fewer.
         sequences: with their frames.
-        play: names of sequences; 'all'; 'none'; or nothing for up to six: those with the lowest figure of the first
+        play: names of sequences; 'all'; 'none'; or nothing for up to six: those with the lowest metric of the first
             tracker, and those on which trackers differ most.
 
     Raises:
-        UserError: an unknown name, or one whose frames are not at hand.
+        UserError: an unknown name, or one whose frames are missing.
     """
     known = {sequence.name: sequence for sequence in sequences if sequence.name in set(scores.sequences)}
     if list(play) == ["none"]:
@@ -68,21 +68,21 @@ def choose_clips(scores: Scores, sequences: Listing[Sequence], play: Listing[str
         for name in play:
             if name not in known:
                 raise unknown_name("sequence to play", name, [*known, "all", "none"])
-            if not frames_at_hand(known[name]):
+            if not has_frames(known[name]):
                 raise UserError(
                     f"{known[name].frames[0]}: no such frame, so '{name}' cannot be played; "
                     "say where the frames lie with --dataset_path, or leave it out of --play"
                 )
         return [known[name] for name in dict.fromkeys(play)], ""
-    at_hand = {name for name, sequence in known.items() if frames_at_hand(sequence)}
-    missing = len(known) - len(at_hand)
-    note = f"the frames of {missing} of {len(known)} sequences are not at hand: no playback of these" if missing else ""
+    present = {name for name, sequence in known.items() if has_frames(sequence)}
+    missing = len(known) - len(present)
+    note = f"the frames of {missing} of {len(known)} sequences are not on disk: no playback of these" if missing else ""
     if play:
-        return [sequence for name, sequence in known.items() if name in at_hand], note
-    return [known[name] for name in _telling(scores) if name in at_hand][:DEFAULT_CLIPS], note
+        return [sequence for name, sequence in known.items() if name in present], note
+    return [known[name] for name in _telling(scores) if name in present][:DEFAULT_CLIPS], note
 
 
-def frames_at_hand(sequence: Sequence) -> bool:
+def has_frames(sequence: Sequence) -> bool:
     """Whether the first and the last frame exist, as image files or as frames of a video file."""
     return all(
         frame.exists() or (frame.parent.suffix.lower() in VIDEO_SUFFIXES and frame.parent.is_file())
@@ -106,7 +106,7 @@ def embed_clips(sequences: Listing[Sequence], height: int, budget: int) -> list[
     every k-th frame.
 
     Args:
-        sequences: with frames at hand.
+        sequences: with frames on disk.
         height: of the frames in pixels; smaller ones are not enlarged.
         budget: in bytes.
 

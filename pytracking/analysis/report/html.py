@@ -15,17 +15,17 @@ from string import Template
 from typing import Any
 
 from ltr.admin.files import whole_file
-from ltr.errors import UserError
-from pytracking.analysis.extract import Scores
-from pytracking.analysis.report_data import report_data
-from pytracking.analysis.report_frames import choose_clips, clip_frames, clip_tracks, embed_clips
+from ltr.errors import UserError, printable
+from pytracking.analysis.report.data import report_data
+from pytracking.analysis.report.frames import choose_clips, clip_frames, clip_tracks, embed_clips
+from pytracking.analysis.scores import Scores
 from pytracking.analysis.tables import results_table
 from pytracking.evaluation.data import Sequence
 from pytracking.evaluation.tracker import TrackerRun
 
 FRAME_HEIGHT = 360
 MAX_MEGABYTES = 25.0
-_FOLDER = Path(__file__).with_name("report_page")
+_FOLDER = Path(__file__).with_name("page")
 _SCRIPTS = ("base.js", "curves.js", "tables.js", "player.js", "page.js")
 
 
@@ -51,7 +51,7 @@ def write_report(
         sequences: with their frames, where something is to be played.
         results: folder of raw results.
         against: label of the tracker that differences are taken to; the first when left out.
-        play: sequences to play, as for `report_frames.choose_clips`.
+        play: sequences to play, as for `report.frames.choose_clips`.
         frame_height: of the played frames, in pixels.
         max_megabytes: size of the file, in 10^6 bytes; frames are left out evenly where it would be exceeded.
         command: the command line, to be shown in the page.
@@ -129,7 +129,7 @@ def render_page(scores: Scores, data: dict[str, Any], parts: Listing[str] = ()) 
     template = Template((_FOLDER / "page.html").read_text(encoding="utf-8"))
     return template.substitute(
         policy=policy,
-        title=html.escape(f"Trackers on {scores.dataset}"),
+        title=html.escape(printable(f"Trackers on {scores.dataset}")),
         style=style,
         table=html.escape(results_table(scores)),
         data="\n".join([_block("data", data), *parts]),
@@ -139,7 +139,7 @@ def render_page(scores: Scores, data: dict[str, Any], parts: Listing[str] = ()) 
 
 def _block(name: str, content: Any) -> str:
     """JSON in an element that no browser runs; without '<' nothing in it can end the element."""
-    text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    text = json.dumps(content, allow_nan=False, separators=(",", ":"))
     return f'<script type="application/json" id="{name}">{text.replace("<", chr(92) + "u003c")}</script>'
 
 
