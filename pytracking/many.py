@@ -195,6 +195,10 @@ class MultiTracker:
         """Checksum of the network's file; None for a tracker without one."""
         return self._batch.weights_sha256
 
+    def start(self, image: np.ndarray, box: Sequence[float]) -> tuple[int, TrackResult]:
+        """Start a target, as `add`, and say what there is to say of its first frame."""
+        return self._batch.start(image, box)
+
     def add(self, image: np.ndarray, box: Sequence[float]) -> int:
         """Start a target on the box (x, y, w, h) in this image; its id. Raises `ValueError` for a bad image or box."""
         return self._batch.add(image, box)

@@ -39,8 +39,12 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("tracker_param", help="its parameters, such as dimp_nceplus_lite or kcf")
     parser.add_argument("--camera", default="0", help="number of the camera, or the address of a stream (default: 0)")
     parser.add_argument(
-        "--box", metavar="X,Y,W,H", help="the target in the first frame, in pixels (default: drawn with the mouse)"
+        "--box",
+        metavar="X,Y,W,H",
+        action="append",
+        help="the target in the first frame, in pixels; once for each target (default: drawn with the mouse)",
     )
+    parser.add_argument("--targets", type=int, default=1, help="number of boxes to draw with the mouse (default: 1)")
     parser.add_argument("--seconds", type=float, help="end after so many seconds (default: at q or Ctrl-C)")
     parser.add_argument("--output", type=Path, default=Path("results/video"), help="folder (default: results/video)")
     return parser
@@ -94,14 +98,15 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command line. Returns 0; raises `UserError` where the input ended it."""
     args = build_parser().parse_args(argv)
     from pytracking.frames import read_ahead
+    from pytracking.many import MultiTracker
     from pytracking.registry import find_tracker, load_tracker
-    from pytracking.select_box import opencv_has_windows, parse_box, select_box
+    from pytracking.select_box import choose_boxes, opencv_has_windows, parse_box
     from pytracking.stream import choose_stem, finish, track_stream
-    from pytracking.tracker.base import check_first_box
 
     tracker_name, parameter = find_tracker(args.tracker_param, args.tracker_name)
-    box = None if args.box is None else parse_box(args.box)
-    tracker = load_tracker(parameter, tracker_name)
+    given = [parse_box(text) for text in args.box or []]
+    several = (len(given) or args.targets) > 1
+    tracker = MultiTracker(parameter, tracker_name) if several else load_tracker(parameter, tracker_name)
     recorded = Path(args.camera).is_file()
     capture = open_camera(args.camera)
     rate = camera_rate(capture)
@@ -110,10 +115,7 @@ def main(argv: list[str] | None = None) -> int:
         first = next(camera_frames(capture, None), None)
         if first is None:
             raise UserError(f"camera '{args.camera}' delivers no picture")
-        try:
-            box = check_first_box(select_box(first.image) if box is None else box, first.image)
-        except ValueError as error:
-            raise UserError(str(error)) from None
+        boxes = choose_boxes(first.image, given, args.targets)
         first = replace(first, time=0.0)
         started = time.perf_counter()
         stem = choose_stem(args.output, f"webcam_{parameter}", None)
@@ -122,12 +124,12 @@ def main(argv: list[str] | None = None) -> int:
             tracked = track_stream(
                 itertools.chain([first], rest),
                 tracker,
-                box,
+                boxes if several else boxes[0],
                 stem,
                 label=parameter,
                 rate=rate,
                 show=_window() if opencv_has_windows() else None,
-                described={**described, "first_boxes": {1: box}, "size": first.image.shape[1::-1]},
+                described={**described, "first_boxes": dict(enumerate(boxes, 1)), "size": first.image.shape[1::-1]},
                 announce=True,
             )
     finally:

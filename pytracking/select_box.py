@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
 
 from ltr.errors import UserError
-from pytracking.tracker.base import Box
+from pytracking.tracker.base import Box, check_first_box
+from pytracking.visualise import COLOURS, draw_box
 
 _PASS_A_BOX = "pass the first box with --box x,y,w,h (pixels; left, top, width, height)"
 
@@ -22,6 +24,33 @@ def parse_box(text: str) -> Box:
     except ValueError:
         raise UserError(f"--box must be four numbers x,y,w,h, got '{text}'") from None
     return x, y, w, h
+
+
+def choose_boxes(image: np.ndarray, given: Sequence[Box], count: int = 1) -> list[Box]:
+    """The boxes to start on: those that are given, else as many as are wanted, drawn one after another.
+
+    Args:
+        image: the first frame, [H, W, 3] uint8 RGB.
+        given: boxes (x, y, w, h) in pixels.
+        count: number of boxes to draw where none is given.
+
+    Raises:
+        UserError: a box is no box in this image, or cannot be drawn, as `select_box` says.
+    """
+    if count < 1:
+        raise UserError(f"--targets must be at least 1, not {count}")
+    boxes: list[Box] = []
+    shown = image.copy()
+    try:
+        for number in range(len(given) or count):
+            box = check_first_box(given[number] if given else select_box(shown), image)
+            draw_box(shown, box, COLOURS[number % len(COLOURS)], 2, f"{number + 1}")
+            boxes.append(box)
+    except UserError:
+        raise
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    return boxes
 
 
 def has_screen() -> bool:

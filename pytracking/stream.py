@@ -8,6 +8,7 @@ import itertools
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Sequence as Listing
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -21,6 +22,7 @@ from ltr.admin.files import write_json, write_text
 from ltr.data.video import VideoFrame
 from ltr.dataset.boxfile import format_boxes
 from ltr.errors import UserError, disk_full, is_disk_full
+from pytracking.many import MultiTracker
 from pytracking.progress import progress_bar
 from pytracking.tracker.base import Box, Tracker, TrackResult
 from pytracking.video import video_writer
@@ -39,7 +41,7 @@ class Tracked:
         frames: number of frames, the first included.
         seconds: time that the tracker took, reading, drawing and writing excluded.
         video: the annotated video, None where it could not be written.
-        boxes: the text file with a box a frame, None where no frame was tracked.
+        boxes: the text file with a box a frame, or the table of several targets; None where no frame was tracked.
         stopped_by: what ended the stream early; None at its end.
         skipped: number of frames that were left out because the tracker was busy.
     """
@@ -63,7 +65,7 @@ class Tracked:
 
 @dataclass(frozen=True)
 class _Step:
-    """A tracked frame: its number, its time in seconds, and the answer for each target."""
+    """A tracked frame: its number, its time in seconds, and the answer for each target, counted from 1."""
 
     number: int
     seconds: float
@@ -110,8 +112,8 @@ def _manifest(path: Path) -> dict[str, Any]:
 
 def track_stream(
     frames: Iterable[VideoFrame | np.ndarray],
-    tracker: Tracker,
-    box: Box,
+    tracker: Tracker | MultiTracker,
+    box: Box | Listing[Box],
     stem: Path,
     *,
     label: str,
@@ -123,13 +125,14 @@ def track_stream(
 ) -> Tracked:
     """Track until the frames end, an error or Ctrl-C, and write `<stem>.mp4`, `.txt`, `.csv` and, last, `.json`.
 
-    `.txt` has a box a line; `.csv` also the number and the second of each frame, score, flag and the tracker's time;
-    `.json` what was run. Where the disk is full, the boxes alone are kept.
+    `.txt` has a box a line, a file for each of several targets (`<stem>_target1.txt`); `.csv` also the number and the
+    second of each frame, the target, score, flag and the tracker's time; `.json` what was run. Where the disk is full,
+    the boxes alone are kept.
 
     Args:
         frames: frames, or uint8 RGB images [H, W, 3] at `rate`; the first one is what `box` belongs to.
-        tracker: initialised here.
-        box: (x, y, w, h) in pixels of the first frame.
+        tracker: initialised here; a `MultiTracker` without targets for several.
+        box: (x, y, w, h) in pixels of the first frame, or a list of them for a `MultiTracker`.
         stem: path of the files without their suffix.
         label: the tracker's name on the video and the progress bar.
         rate: frames a second of the video.
@@ -154,9 +157,9 @@ def track_stream(
         with video_writer(video_file, rate) as add, progress_bar(total, label) as bar:
             try:
                 for frame in _timed(frames, rate):
-                    result = tracker.track(frame.image) if steps else tracker.initialize(frame.image, box)
                     before = steps[-1].results if steps else {}
-                    steps.append(_Step(frame.number, frame.time, {1: result}))
+                    results = _follow(tracker, frame.image) if steps else _start(tracker, frame.image, box)
+                    steps.append(_Step(frame.number, frame.time, results))
                     drawn = annotate(frame.image, steps[-1].results, label, frame.number)
                     add(drawn, frame.time, frame.duration)
                     if announce:
@@ -235,6 +238,18 @@ def _timed(frames: Iterable[VideoFrame | np.ndarray], rate: Fraction) -> Iterato
             yield VideoFrame(number, frame, float((number - 1) / rate), float(1 / rate))
 
 
+def _start(tracker: Tracker | MultiTracker, image: np.ndarray, box: Any) -> dict[int, TrackResult]:
+    if isinstance(tracker, MultiTracker):
+        return {target + 1: result for target, result in (tracker.start(image, one) for one in box)}
+    return {1: tracker.initialize(image, box)}
+
+
+def _follow(tracker: Tracker | MultiTracker, image: np.ndarray) -> dict[int, TrackResult]:
+    if isinstance(tracker, MultiTracker):
+        return {target + 1: result for target, result in tracker.track(image).items()}
+    return {1: tracker.track(image)}
+
+
 def _announce(before: Mapping[int, TrackResult], step: _Step) -> None:
     for target, result in step.results.items():
         lost = result.flag == "not_found"
@@ -245,10 +260,13 @@ def _announce(before: Mapping[int, TrackResult], step: _Step) -> None:
 
 def _write(stem: Path, steps: list[_Step], boxes_alone: bool, described: Mapping[str, Any] | None) -> Path | None:
     """Write the boxes, and table and description unless the disk is full; the file of the boxes."""
+    targets = list(steps[0].results) if steps else []
     path = stem.with_name(f"{stem.name}.txt")
     try:
-        if steps:
-            write_text(path, format_boxes(np.array([step.results[1].box for step in steps])))
+        for target in targets:
+            if len(targets) > 1:
+                path = stem.with_name(f"{stem.name}_target{target}.txt")
+            write_text(path, format_boxes(np.array([step.results[target].box for step in steps])))
         if steps and not boxes_alone:
             write_text(stem.with_name(f"{stem.name}.csv"), _table(steps))
             if described is not None:
@@ -261,7 +279,8 @@ def _write(stem: Path, steps: list[_Step], boxes_alone: bool, described: Mapping
         manifest = stem.with_name(f"{stem.name}.json")
         if list(_manifest(manifest)) == ["source"]:
             manifest.unlink()
-    return path if steps else None
+    table = stem.with_name(f"{stem.name}.csv")
+    return None if not steps else table if len(targets) > 1 and not boxes_alone else path
 
 
 def _table(steps: list[_Step]) -> str:

@@ -16,11 +16,12 @@ import pytest
 from ltr.data.video import count_frames, read_timed, video_frames
 from ltr.dataset.boxfile import read_boxes
 from ltr.errors import exit_status
-from pytracking import run_video, run_webcam
+from pytracking import run_video, run_webcam, select_box
 from pytracking.evaluation.datasets import get_dataset
-from pytracking.stream import choose_stem, track_stream
+from pytracking.stream import annotate, choose_stem, track_stream
 from pytracking.tracker.base import TrackResult
 from pytracking.tracker.static import StaticTracker
+from pytracking.video import video_writer
 
 CASES = Path(__file__).resolve().parents[1] / "data" / "pictures"
 BOX = "60,80,40,32"
@@ -150,6 +151,67 @@ def test_the_levels_of_a_thermal_video_are_written_down(tmp_path: Path) -> None:
     assert run(tmp_path / "thermal.mkv", tmp_path, "--box=10,10,20,20") == 0
     low, high = json.loads((tmp_path / "thermal_default.json").read_text())["levels"]
     assert 7100 < low < 7200 and 8000 < high < 8100
+
+
+def two_targets(path: Path) -> Path:
+    """A video of 12 frames with two bright things that move apart."""
+    with video_writer(path, Fraction(25)) as add:
+        for k in range(12):
+            image = np.random.default_rng(1).integers(0, 90, (120, 160, 3), dtype=np.uint8)
+            image[20 + k : 50 + k, 30:70] = np.random.default_rng(2).integers(150, 255, (30, 40, 3), dtype=np.uint8)
+            image[80 - k : 104 - k, 100:136] = np.random.default_rng(3).integers(150, 255, (24, 36, 3), dtype=np.uint8)
+            add(image)
+    return path
+
+
+@pytest.mark.parametrize("tracker", ["opencv kcf", "dimp dimp_nceplus_lite"])
+def test_several_targets_have_a_file_each_and_one_table(tmp_path: Path, tracker: str) -> None:
+    video = two_targets(tmp_path / "pair.mp4")
+    assert run(video, tmp_path / "out", "--box=30,20,40,30", "--box=100,80,36,24", tracker=tracker) == 0
+    stem = f"pair_{tracker.split()[1]}"
+    table = rows(tmp_path / "out" / f"{stem}.csv")
+    assert [row["id"] for row in table] == ["1", "2"] * 12 and not (tmp_path / "out" / f"{stem}.txt").exists()
+    for target, (box, step) in enumerate((((30, 20, 40, 30), 1), ((100, 80, 36, 24), -1)), 1):
+        boxes = read_boxes(tmp_path / "out" / f"{stem}_target{target}.txt")
+        wanted = np.array([[box[0], box[1] + step * k, *box[2:]] for k in range(12)], dtype=float)
+        assert len(boxes) == 12 and np.abs(boxes - wanted).max() < 8
+        own = [[float(row[key]) for key in "xywh"] for row in table if row["id"] == str(target)]
+        assert np.allclose(own, boxes, atol=0.01)
+    described = json.loads((tmp_path / "out" / f"{stem}.json").read_text())
+    assert list(described["first_boxes"]) == ["1", "2"]
+    assert count_frames(tmp_path / "out" / f"{stem}.mp4") == 12
+
+
+def test_several_boxes_are_drawn_one_after_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = iter([(30.0, 20.0, 40.0, 30.0), (100.0, 80.0, 36.0, 24.0)])
+    seen: list[np.ndarray] = []
+
+    def draw(image: np.ndarray) -> tuple[float, float, float, float]:
+        seen.append(image.copy())
+        return next(drawn)
+
+    monkeypatch.setattr(select_box, "select_box", draw)
+    video = two_targets(tmp_path / "pair.mp4")
+    assert run(video, tmp_path / "out", "--targets", "2") == 0
+    assert len(list((tmp_path / "out").glob("*_target*.txt"))) == 2
+    assert not np.array_equal(seen[0], seen[1]), "the first box is shown while the second is drawn"
+
+
+def test_one_bad_box_of_several_is_named(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    video = two_targets(tmp_path / "pair.mp4")
+    assert run(video, tmp_path / "out", "--box=30,20,40,30", "--box=900,80,36,24") == 2
+    assert "lies outside the image" in capsys.readouterr().err
+    assert run(video, tmp_path / "out", "--targets", "0") == 2
+    assert "--targets must be at least 1" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_targets_keep_their_colours() -> None:
+    image = np.zeros((60, 80, 3), np.uint8)
+    box, lost = (10.0, 30.0, 20.0, 20.0), (50.0, 30.0, 20.0, 20.0)
+    both = annotate(image, {1: TrackResult(box, 0.5, "normal", 0), 2: TrackResult(lost, 0.5, "normal", 0)}, "x", 1)
+    alone = annotate(image, {2: TrackResult(lost, 0.5, "normal", 0)}, "x", 2)
+    assert both[40, 49].tolist() == alone[40, 49].tolist() != both[40, 9].tolist() != [0, 0, 0]
 
 
 class Slow(StaticTracker):
