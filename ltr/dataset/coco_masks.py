@@ -109,8 +109,12 @@ class MaskCutouts:
     def __len__(self) -> int:
         return len(self.objects)
 
-    def __getitem__(self, index: int) -> np.ndarray:
-        """uint8 RGBA [h, w, 4], cut to its mask; the colours are multiplied by alpha.
+    def alike(self, index: int, rng: np.random.Generator) -> int:
+        """Any object: what looks like what would take reading all of them."""
+        return int(rng.integers(len(self)))
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
+        """The only look of an object: uint8 RGBA [h, w, 4], cut to its mask; the colours are multiplied by alpha.
 
         Raises:
             ImageError: the image cannot be read.
@@ -125,7 +129,7 @@ class MaskCutouts:
                 f"{path} has {header.size[0]} x {header.size[1]} pixels, the mask of annotation {item.identity} has "
                 f"{mask.shape[1]} x {mask.shape[0]}"
             )
-        return cut_out(np.dstack((read_annotated(path, mask.shape[1::-1]), mask)))
+        return (cut_out(np.dstack((read_annotated(path, mask.shape[1::-1]), mask))),)
 
 
 def _is_compressed(segmentation: Any) -> bool:

@@ -10,19 +10,29 @@ import cv2
 import numpy as np
 
 _PROBES = 96
-_LONGEST_STREAK = 15
+_LONGEST_STREAK = 25
 
 
 @dataclass(frozen=True)
-class Actor:
+class Sprite:
     """A cut-out (colours multiplied by alpha) at its largest appearance, and its placement in every frame.
 
-    rgba: uint8 [h, w, 4]; placement: [T, 2, 3], its pixels to the canvas; gain: [T, 3], of its colours.
+    looks: uint8 [h, w, 4] each; look: [T], which of them a frame shows; placement: [T, 2, 3], its pixels to the canvas;
+    gain: [T, 3], of its colours.
     """
 
-    rgba: np.ndarray
+    looks: tuple[np.ndarray, ...]
+    look: np.ndarray
     placement: np.ndarray
     gain: np.ndarray
+
+    def boxes(self) -> np.ndarray:
+        """Tight boxes [T, 4] of the opaque pixels; see `outline_boxes`."""
+        boxes = np.empty((len(self.look), 4), np.float32)
+        for look in np.unique(self.look):
+            frames = self.look == look
+            boxes[frames] = outline_boxes(self.looks[look], self.placement[frames])
+        return boxes
 
 
 @dataclass(frozen=True)
@@ -30,17 +40,19 @@ class Plan:
     """Everything that decides a video's frames.
 
     canvas: (width, height) of the frames; background: uint8 [h, w, 3]; camera: [T, 2, 3], background to canvas; behind,
-    target, before: what is drawn, in this order; light: [T, 3], gain of the colours; motion_blur: part of a frame's
+    target, before: what is drawn, in this order; light: [T, 3], gain of the colours; margins: [4], how much wider than the
+    target its boxes are (left, top, right, bottom, in parts of their sides); motion_blur: part of a frame's
     motion; defocus: sigma in pixels; noise: deviation in levels; quality: of the JPEG coding, 0 without.
     """
 
     canvas: tuple[int, int]
     background: np.ndarray
     camera: np.ndarray
-    behind: tuple[Actor, ...]
-    target: Actor
-    before: tuple[Actor, ...]
+    behind: tuple[Sprite, ...]
+    target: Sprite
+    before: tuple[Sprite, ...]
     light: np.ndarray
+    margins: np.ndarray
     motion_blur: float
     defocus: float
     noise: float
@@ -66,22 +78,35 @@ def outline_boxes(rgba: np.ndarray, placement: np.ndarray) -> np.ndarray:
     return np.concatenate((low, high - low), axis=1).astype(np.float32)
 
 
-def visible_share(target: Actor, before: Sequence[Actor], canvas: tuple[int, int]) -> np.ndarray:
+def visible_share(target: Sprite, before: Sequence[Sprite], canvas: tuple[int, int]) -> np.ndarray:
     """Share [T] of the target's opaque pixels that lie in the canvas and under no occluder (probed at points)."""
-    rows, cols = np.nonzero(target.rgba[..., 3] > 127)
-    chosen = np.linspace(0, len(rows) - 1, min(_PROBES, len(rows))).astype(int)
-    points = np.stack((cols[chosen] + 0.5, rows[chosen] + 0.5), axis=1)
-    moved = points @ target.placement[:, :, :2].transpose(0, 2, 1) + target.placement[:, None, :, 2]
-    seen = ((moved >= 0) & (moved < np.array(canvas))).all(axis=-1)
-    for actor in before:
-        inverse = np.linalg.inv(actor.placement[:, :, :2])
-        back = (moved - actor.placement[:, None, :, 2]) @ inverse.transpose(0, 2, 1)
-        index = np.floor(back).astype(int)
-        height, width = actor.rgba.shape[:2]
-        inside = (index >= 0).all(-1) & (index[..., 0] < width) & (index[..., 1] < height)
-        alpha = actor.rgba[index[..., 1].clip(0, height - 1), index[..., 0].clip(0, width - 1), 3]
-        seen &= ~(inside & (alpha > 127))
-    return seen.mean(axis=1)
+    share = np.empty(len(target.look))
+    for look in np.unique(target.look):
+        frames = np.flatnonzero(target.look == look)
+        rows, cols = np.nonzero(target.looks[look][..., 3] > 127)
+        chosen = np.linspace(0, len(rows) - 1, min(_PROBES, len(rows))).astype(int)
+        points = np.stack((cols[chosen] + 0.5, rows[chosen] + 0.5), axis=1)
+        placement = target.placement[frames]
+        moved = points @ placement[:, :, :2].transpose(0, 2, 1) + placement[:, None, :, 2]
+        seen = ((moved >= 0) & (moved < np.array(canvas))).all(axis=-1)
+        for sprite in before:
+            for other in np.unique(sprite.look[frames]):
+                at = sprite.look[frames] == other
+                seen[at] &= ~_covers(sprite.looks[other], sprite.placement[frames[at]], moved[at])
+        share[frames] = seen.mean(axis=1)
+    return share
+
+
+def _covers(rgba: np.ndarray, placement: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Which points [T, P, 2] of the canvas lie under a cut-out's opaque pixels, [T, P]."""
+    inverse = np.linalg.inv(placement[:, :, :2])
+    back = (points - placement[:, None, :, 2]) @ inverse.transpose(0, 2, 1)
+    index = np.floor(back).astype(int)
+    height, width = rgba.shape[:2]
+    inside = (index >= 0).all(-1) & (index[..., 0] < width) & (index[..., 1] < height)
+    alpha = rgba[index[..., 1].clip(0, height - 1), index[..., 0].clip(0, width - 1), 3]
+    covered: np.ndarray = inside & (alpha > 127)
+    return covered
 
 
 def render(plan: Plan, frame: int) -> np.ndarray:
@@ -94,8 +119,12 @@ def render(plan: Plan, frame: int) -> np.ndarray:
         flags=cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REFLECT_101,
     )
-    for actor in (*plan.behind, plan.target, *plan.before):
-        _paste(image, actor, frame, plan.motion_blur)
+    if plan.motion_blur and frame:
+        step = plan.camera[frame] - plan.camera[frame - 1]
+        kernel = _streak(plan.motion_blur * (step @ np.array((*np.array(plan.background.shape[1::-1]) / 2, 1.0))))
+        image = image if kernel is None else cv2.filter2D(image, -1, kernel, borderType=cv2.BORDER_REFLECT_101)
+    for sprite in (*plan.behind, plan.target, *plan.before):
+        _paste(image, sprite, frame, plan.motion_blur)
     if plan.defocus:
         image = cv2.GaussianBlur(image, (0, 0), plan.defocus)
     values = np.arange(256)[:, None] * plan.light[frame]
@@ -112,12 +141,12 @@ def render(plan: Plan, frame: int) -> np.ndarray:
     return image
 
 
-def _paste(image: np.ndarray, actor: Actor, frame: int, motion_blur: float) -> None:
+def _paste(image: np.ndarray, sprite: Sprite, frame: int, motion_blur: float) -> None:
     """Blend a cut-out into the image, in place."""
-    matrix = actor.placement[frame]
-    kernel = _streak(motion_blur * _velocity(actor, frame)) if motion_blur and frame else None
+    matrix, rgba = sprite.placement[frame], sprite.looks[sprite.look[frame]]
+    kernel = _streak(motion_blur * _velocity(sprite, frame)) if motion_blur and frame else None
     margin = 0 if kernel is None else len(kernel) // 2
-    height, width = actor.rgba.shape[:2]
+    height, width = rgba.shape[:2]
     corners = np.array(((0, 0), (width, 0), (0, height), (width, height))) @ matrix[:, :2].T + matrix[:, 2]
     # The patch is wider than what is seen of it by the streak, which also brings in what lies beyond the image's edge.
     limit = np.array(image.shape[1::-1])
@@ -128,20 +157,23 @@ def _paste(image: np.ndarray, actor: Actor, frame: int, motion_blur: float) -> N
         return
     moved = matrix.copy()
     moved[:, 2] -= low
-    patch = cv2.warpAffine(actor.rgba, _opencv(moved), tuple((high - low).tolist()), flags=cv2.INTER_LINEAR)
+    patch = cv2.warpAffine(rgba, _opencv(moved), tuple((high - low).tolist()), flags=cv2.INTER_LINEAR)
     if kernel is not None:
         patch = cv2.filter2D(patch, -1, kernel, borderType=cv2.BORDER_CONSTANT)
     patch = patch[y0 - low[1] : y1 - low[1], x0 - low[0] : x1 - low[0]]
     alpha = patch[..., 3:].astype(np.float32) * (1 / 255)
     part = image[y0:y1, x0:x1]
-    colour = patch[..., :3] * actor.gain[frame].astype(np.float32)
+    colour = patch[..., :3] * sprite.gain[frame].astype(np.float32)
     part[:] = np.clip(np.rint(part * (1 - alpha) + colour), 0, 255).astype(np.uint8)
 
 
-def _velocity(actor: Actor, frame: int) -> np.ndarray:
+def _velocity(sprite: Sprite, frame: int) -> np.ndarray:
     """How far the middle of a cut-out moves up to a frame, in pixels [2]."""
-    middle = np.array((actor.rgba.shape[1] / 2, actor.rgba.shape[0] / 2, 1.0))
-    return np.asarray((actor.placement[frame] - actor.placement[frame - 1]) @ middle)
+    now, before = (
+        sprite.placement[t] @ np.array((*np.array(sprite.looks[sprite.look[t]].shape[1::-1]) / 2, 1.0))
+        for t in (frame, frame - 1)
+    )
+    return np.asarray(now - before)
 
 
 def _streak(velocity: np.ndarray) -> np.ndarray | None:

@@ -1,9 +1,9 @@
-"""Cut-outs: objects with masks, the material of composited video."""
+"""Cut-outs: objects with masks, standing still or cut from the frames of a video; the material of composited video."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Protocol
 
@@ -16,9 +16,16 @@ from ltr.errors import ImageError
 _LONGEST = 256
 _SMALLEST = 20
 # Composited targets get down to this square root of area, in pixels; some of the object must be left there.
-_SHRUNK = 10
+_SHRUNK = 8
 _COVER = (0.12, 0.97)
 _MAX_BORDER = 0.35
+_NEIGHBOURS = 6
+_SECOND_OBJECT = 0.15
+_FEWEST_LOOKS = 8
+
+
+# An object's picture (an image and its mask; mask None for an RGBA file), or its pictures in successive frames.
+Entry = tuple[tuple[Path, Path | None], ...]
 
 
 class Cutouts(Protocol):
@@ -28,55 +35,98 @@ class Cutouts(Protocol):
         """Number of objects."""
         ...
 
-    def __getitem__(self, index: int) -> np.ndarray:
-        """uint8 RGBA [h, w, 4], cut to its outline; the colours are multiplied by alpha."""
+    def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
+        """Looks of an object, one after another; one alone where it does not move. uint8 RGBA [h, w, 4] each, cut to
+        its outline; the colours are multiplied by alpha."""
+        ...
+
+    def alike(self, index: int, rng: np.random.Generator) -> int:
+        """Another object that may be taken for this one."""
         ...
 
 
 class CutoutSource:
-    """A list of cut-outs on disk, read when asked for: RGBA files, or images with masks.
+    """A list of cut-outs on disk, read when asked for.
 
     Args:
-        entries: (image, mask) paths; mask None for an RGBA file.
+        entries: the pictures of every object.
     """
 
-    def __init__(self, entries: Sequence[tuple[Path, Path | None]]) -> None:
+    def __init__(self, entries: Sequence[Entry]) -> None:
         self.entries = list(entries)
 
     def __len__(self) -> int:
         return len(self.entries)
 
-    def __getitem__(self, index: int) -> np.ndarray:
-        """uint8 RGBA [h, w, 4], cut to its mask, at most 256 pixels long; the colours are multiplied by alpha."""
-        return _read_cutout(*self.entries[index])
+    def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
+        """Looks of an object, uint8 RGBA [h, w, 4] each, at most 256 pixels long, all at one scale."""
+        return _read_cutouts(self.entries[index])
+
+    @cached_property
+    def _neighbours(self) -> np.ndarray:
+        """The nearest objects of every object [n, k], by colour and shape at eight by eight pixels."""
+        looks = [self[index][0] for index in range(len(self))]
+        small = np.stack([cv2.resize(look, (8, 8), interpolation=cv2.INTER_AREA).ravel() for look in looks])
+        points = small.astype(np.float32)
+        squares = (points**2).sum(axis=1)
+        distances = squares[:, None] + squares - 2 * points @ points.T
+        np.fill_diagonal(distances, np.inf)
+        return np.argsort(distances, axis=1)[:, :_NEIGHBOURS]
+
+    def alike(self, index: int, rng: np.random.Generator) -> int:
+        """One of the six objects that are nearest in colour and shape; the object itself where there is no other."""
+        return int(rng.choice(self._neighbours[index])) if len(self) > 1 else index
 
 
-# At most 256 KB each; filled while choosing usable ones, before worker processes are forked, so that they share it.
-@lru_cache(maxsize=4096)
-def _read_cutout(image: Path, mask: Path | None) -> np.ndarray:
+# At most 256 KB a look; filled while choosing usable ones, before worker processes are forked, so that they share it.
+@lru_cache(maxsize=8192)
+def _read_cutouts(entry: Entry) -> tuple[np.ndarray, ...]:
+    whole = [_cut(_read_rgba(image, mask, len(entry) == 1)) for image, mask in entry]
+    scale = min(_LONGEST / max(max(look.shape[:2]) for look in whole), 1.0)
+    return tuple(_shrunk(look, scale) for look in whole)
+
+
+def _read_rgba(image: Path, mask: Path | None, single: bool) -> np.ndarray:
     if mask is None:
-        rgba = read_rgba(image)
-    else:
-        colour, alpha = read_image(image), read_mask(mask)
-        if alpha.shape != colour.shape[:2]:
-            raise ImageError(
-                f"{mask} has {alpha.shape[1]} x {alpha.shape[0]} pixels, its image {image} has "
-                f"{colour.shape[1]} x {colour.shape[0]}"
-            )
-        rgba = np.dstack((colour, alpha))
-    return cut_out(rgba)
+        return read_rgba(image)
+    colour, alpha = read_image(image), read_mask(mask)
+    if alpha.shape != colour.shape[:2]:
+        raise ImageError(
+            f"{mask} has {alpha.shape[1]} x {alpha.shape[0]} pixels, its image {image} has "
+            f"{colour.shape[1]} x {colour.shape[0]}"
+        )
+    return np.dstack((colour, largest_object(alpha) if single else alpha))
+
+
+def largest_object(alpha: np.ndarray) -> np.ndarray:
+    """A mask [H, W] with its largest connected part only, where the second has a fair size and so may be an object."""
+    count, labels, statistics, _ = cv2.connectedComponentsWithStats((alpha > 127).astype(np.uint8))
+    areas = statistics[1:, cv2.CC_STAT_AREA]
+    if count < 3 or np.sort(areas)[-2] < _SECOND_OBJECT * areas.max():
+        return alpha
+    # A little around it, where alpha is soft.
+    kept = cv2.dilate((labels == 1 + areas.argmax()).astype(np.uint8), np.ones((3, 3), np.uint8))
+    return alpha * kept
 
 
 def cut_out(rgba: np.ndarray) -> np.ndarray:
     """Cut an image uint8 RGBA [H, W, 4] to its opaque part, at most 256 pixels long; multiply the colours by alpha."""
+    whole = _cut(rgba)
+    return _shrunk(whole, min(_LONGEST / max(whole.shape[:2]), 1.0))
+
+
+def _cut(rgba: np.ndarray) -> np.ndarray:
     x, y, w, h = cv2.boundingRect((rgba[..., 3] > 127).astype(np.uint8))
-    rgba = rgba[y : y + h, x : x + w].copy()
+    rgba = rgba[y : y + h, x : x + w].copy() if w else rgba[:1, :1].copy()
     # What lies under the transparent part would else shine through at the edges of a resized or moved cut-out.
     opacity = cv2.merge([rgba[..., 3]] * 3)
     rgba[..., :3] = cv2.multiply(np.ascontiguousarray(rgba[..., :3]), opacity, scale=1 / 255)
-    scale = _LONGEST / max(h, w, 1)
+    return rgba
+
+
+def _shrunk(rgba: np.ndarray, scale: float) -> np.ndarray:
     if scale < 1:
-        size = (max(round(w * scale), 1), max(round(h * scale), 1))
+        size = (max(round(rgba.shape[1] * scale), 1), max(round(rgba.shape[0] * scale), 1))
         rgba = cv2.resize(rgba, size, interpolation=cv2.INTER_AREA)
     return np.ascontiguousarray(rgba)
 
@@ -119,6 +169,24 @@ def usable(rgba: np.ndarray) -> bool:
     return bool((cv2.resize(rgba[..., 3], size, interpolation=cv2.INTER_AREA) > 127).any())
 
 
-def usable_cutouts(entries: Iterable[tuple[Path, Path | None]]) -> list[tuple[Path, Path | None]]:
-    """Those of the cut-outs that are `usable`; every file is read once."""
-    return [entry for entry in entries if usable(_read_cutout(*entry))]
+def usable_cutouts(entries: Iterable[Entry]) -> list[Entry]:
+    """Those of the cut-outs whose looks are all `usable`; every file is read once."""
+    return [entry for entry in entries if all(map(usable, _read_cutouts(entry)))]
+
+
+def moving_cutouts(videos: Iterable[Path]) -> list[Entry]:
+    """The usable cut-outs of videos with masks (`img/` and `masks/` with the same names), a cut-out a video.
+
+    Frames where the mask is not `usable`, as where the object is hidden, are passed over; a video with fewer than eight
+    others is left out.
+    """
+    found = []
+    for video in videos:
+        masks = sorted((video / "masks").glob("*.png"))
+        images = {path.stem: path for path in (video / "img").glob("*")}
+        frames = [(images[mask.stem], mask) for mask in masks if mask.stem in images]
+        entry: Entry = tuple(frame for frame in frames if usable(_read_cutouts((frame,))[0]))
+        if len(entry) >= _FEWEST_LOOKS:
+            _read_cutouts(entry)
+            found.append(entry)
+    return found

@@ -13,13 +13,30 @@ from pathlib import Path
 
 from ltr.dataset.base import TrainingDataset
 from ltr.dataset.composited import CompositedSettings, CompositedVideo
-from ltr.dataset.cutouts import CutoutSource, find_cutouts, usable_cutouts
-from ltr.dataset.folders import IMAGE_SUFFIXES, FolderSequences, ImageBoxes
+from ltr.dataset.cutouts import CutoutSource, find_cutouts, moving_cutouts, usable_cutouts
+from ltr.dataset.folders import IMAGE_SUFFIXES, FolderSequences, ImageBoxes, list_frames
 from ltr.errors import MissingFileError, UserError
 
 _VALIDATION_SHARE = 10
 _VIDEOS_A_SPLIT = {"train": 1_000_000, "val": 20_000}
-_WEIGHTS = {"composited": 6.0, "videos": 2.0, "images": 1.0}
+_WEIGHTS = {"composited": 5.0, "videos": 4.0, "images": 1.0}
+# Recordings with several videos are held out as a whole, by this list; the families in it have no other validation.
+_HELD_OUT_SCENES = frozenset(
+    (
+        "davis_drift-turn",
+        "davis_mallard-fly",
+        "davis_schoolgirls",
+        "davis_scooter-gray",
+        "davis_soccerball",
+        "sbi2015_HighwayI",
+        "sbi2015_IBMtest2",
+        "scbt_BookStand",
+        "scbt_TransparentCup",
+    )
+)
+_LONG = 20
+_SMALLEST = 6.0
+LISTED_FAMILIES = ("cdnet_", "davis_", "sbi2015_", "scbt_", "tlp_")
 # A fixed word, so that the split does not follow the name of the data folder.
 _BACKGROUNDS_KEY = "train"
 
@@ -28,6 +45,14 @@ def in_split(name: str, split: str) -> bool:
     """Whether a file or sequence belongs to a split; one in ten is validation, by a checksum of its name."""
     held_out = zlib.crc32(name.encode()) % _VALIDATION_SHARE == 0
     return held_out == (split == "val")
+
+
+def video_in_split(name: str, split: str) -> bool:
+    """Whether a video below `videos/` belongs to a split: whole scenes by a list, other families as `in_split`."""
+    if name.startswith(LISTED_FAMILIES):
+        held_out = not _HELD_OUT_SCENES.isdisjoint((name, name.rpartition("_")[0]))
+        return held_out == (split == "val")
+    return in_split(name, split)
 
 
 def _kept(paths: Iterable[Path], key: str, split: str) -> list[Path]:
@@ -62,11 +87,14 @@ def build_lite_datasets(root: Path, split: str, seed: int) -> list[tuple[Trainin
         raise UserError(f"split must be 'train' or 'val', not '{split}'")
     folders = lite_folders(root)
     entries = [
-        entry
+        (entry,)
         for folder in folders
         for entry in find_cutouts(folder)
         if in_split(f"{folder.name}/{entry[0].stem}", split)
     ]
+    names = sorted(path.parent.name for path in (root / "videos").glob("*/groundtruth_rect.txt"))
+    names = [name for name in names if video_in_split(name, split)]
+    moving = moving_cutouts(root / "videos" / name for name in names)
     cutouts = usable_cutouts(entries)
     if not cutouts:
         raise MissingFileError(
@@ -76,17 +104,21 @@ def build_lite_datasets(root: Path, split: str, seed: int) -> list[tuple[Trainin
     photographs = _kept(_images(root / "backgrounds"), _BACKGROUNDS_KEY, split)
     scenes = [image for folder in tables for image in _kept(_images(folder / "images"), folder.name, split)]
     video = CompositedVideo(
-        CutoutSource(cutouts),
+        # A moving cut-out is worth many still ones.
+        CutoutSource([*cutouts, *moving * max(len(cutouts) // max(4 * len(moving), 1), 1)]),
         [*photographs * max(1, len(scenes) // max(len(photographs), 1)), *scenes],
         _VIDEOS_A_SPLIT[split],
         CompositedSettings(),
         seed=seed * 2 + (split == "val"),
     )
     found: list[tuple[TrainingDataset, float]] = [(video, _WEIGHTS["composited"])]
-    if (root / "videos").is_dir():
-        names = sorted(p.parent.name for p in (root / "videos").glob("*/groundtruth_rect.txt"))
-        names = [name for name in names if in_split(name, split)]
-        found.append((FolderSequences(root / "videos", names, "videos", smallest=8.0), _WEIGHTS["videos"]))
+    # Sequences are drawn uniformly, and a long one has more to teach: two sets of them, by length.
+    long = [name for name in names if len(list_frames(root / "videos" / name)) >= _LONG]
+    for label, chosen in (("videos", long), ("short_videos", sorted(set(names) - set(long)))):
+        weight = _WEIGHTS["videos"] * (0.75 if chosen is long else 0.25)
+        if chosen:
+            weighted = FolderSequences(root / "videos", chosen, label, smallest=_SMALLEST), weight
+            found.append(weighted)
     for folder in tables:
         keep = frozenset(image.name for image in _kept(_images(folder / "images"), folder.name, split))
         boxes = ImageBoxes(folder, folder.name, keep=keep)

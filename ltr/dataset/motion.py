@@ -28,12 +28,12 @@ def smooth_waves(
 
 
 def affine(
-    size: tuple[int, int], centre: np.ndarray, zoom: np.ndarray, turn: np.ndarray, shear: np.ndarray
+    size: tuple[int, int] | np.ndarray, centre: np.ndarray, zoom: np.ndarray, turn: np.ndarray, shear: np.ndarray
 ) -> np.ndarray:
     """Maps that put the middle of an image at a centre.
 
     Args:
-        size: (width, height) of the image.
+        size: (width, height) of the image, or of a frame's each, [T, 2].
         centre: [T, 2] (x, y).
         zoom: [T, 2] along the image's axes, before the turn.
         turn: [T] radians.
@@ -49,4 +49,4 @@ def affine(
     slant[:, 0, 1] = shear
     linear = rotation @ slant * zoom[:, None, :]
     middle = np.array(size) / 2
-    return np.concatenate((linear, (centre - linear @ middle)[..., None]), axis=2)
+    return np.concatenate((linear, centre[..., None] - linear @ middle[..., None]), axis=2)

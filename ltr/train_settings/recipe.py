@@ -164,6 +164,8 @@ class Recipe:
         classifier: None where the network has none (ATOM).
         refinement: how validation refines boxes; its step suits the objective's scale.
         tracked_with: tracker parameters that differ from what training did, such as a larger search area.
+        start: path of a network whose weights training starts from, of the same constructor; where empty, from the
+            constructor's own.
         seed: of weights, data order, crops and box samples.
     """
 
@@ -185,6 +187,7 @@ class Recipe:
     best_is: str = "highest"
     tracking: TrackingValidation = TrackingValidation()
     tracked_with: dict[str, Any] = field(default_factory=dict)
+    start: str = ""
     seed: int = 0
 
     def __post_init__(self) -> None:

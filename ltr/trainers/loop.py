@@ -50,6 +50,7 @@ from ltr.trainers.run import (
     PrepareTracking,
     RunSettings,
     Training,
+    first_network,
     make_sampler,
     make_samplers,
     seeded_generator,
@@ -262,7 +263,7 @@ def set_up(recipe: Recipe, run: RunSettings, prepare_tracking: PrepareTracking |
         keep_freed_memory()
 
     torch.manual_seed(recipe.seed)
-    net = recipe.network.build().to(device)
+    net = first_network(recipe).to(device)
     if recipe.batch_norm == "sync":
         net = synchronise(net, device, accelerator.num_processes)
     actor = make_actor(recipe, net)

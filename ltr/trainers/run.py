@@ -15,6 +15,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from ltr.actors.tracking import Actor, StepOutput
+from ltr.admin.checkpoint import load_network
 from ltr.data.loader import EpochLoader
 from ltr.data.processing import CropProcessing
 from ltr.data.sampler import TrackingSampler
@@ -169,6 +170,24 @@ def share_of(recipe: Recipe, process: int, processes: int) -> range:
             f"micro_batches={processes} divides the batch of {recipe.batch_size}, or change batch_size with it"
         )
     return range(process * each, (process + 1) * each)
+
+
+def first_network(recipe: Recipe) -> nn.Module:
+    """The recipe's network as training begins: as its constructor makes it, or with the weights of `recipe.start`.
+
+    Raises:
+        CheckpointError: `recipe.start` is no network, or not one of the recipe's constructor.
+    """
+    net = recipe.network.build()
+    if recipe.start:
+        try:
+            net.load_state_dict(load_network(recipe.start).state_dict())
+        except RuntimeError as error:
+            raise CheckpointError(
+                f"start={recipe.start}: its weights do not fit the recipe's {recipe.network.name}; "
+                "start from a network of the same constructor and arguments"
+            ) from error
+    return net
 
 
 def make_samplers(recipe: Recipe) -> tuple[TrackingSampler, TrackingSampler]:
