@@ -73,7 +73,7 @@ def main() -> None:
         for scene in scenes:
             cv2.imwrite(str(scene), landscape(rng))
         settings = CompositedSettings(size=(50.0, 110.0))
-        video = CompositedVideo(CutoutSource([(path, None) for path in paths]), scenes, 100, settings)
+        video = CompositedVideo(CutoutSource([((path, None),) for path in paths]), scenes, 100, settings)
         picture = np.vstack([row(video, index) for index in SEQUENCES])
     part = TARGET.with_name("composited.part.jpg")
     cv2.imwrite(str(part), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), (cv2.IMWRITE_JPEG_QUALITY, 85))

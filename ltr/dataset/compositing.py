@@ -40,9 +40,9 @@ class Plan:
     """Everything that decides a video's frames.
 
     canvas: (width, height) of the frames; background: uint8 [h, w, 3]; camera: [T, 2, 3], background to canvas; behind,
-    target, before: what is drawn, in this order; light: [T, 3], gain of the colours; margins: [4], how much wider than the
-    target its boxes are (left, top, right, bottom, in parts of their sides); motion_blur: part of a frame's
-    motion; defocus: sigma in pixels; noise: deviation in levels; quality: of the JPEG coding, 0 without.
+    target, before: what is drawn, in this order; light: [T, 3], gain of the colours; margins: [4], how much wider than
+    the target its boxes are (left, top, right, bottom, in parts of their sides); motion_blur: part of a frame's motion;
+    defocus: sigma in pixels; noise: deviation in levels; quality: of the JPEG coding, 0 without.
     """
 
     canvas: tuple[int, int]

@@ -131,12 +131,12 @@ def test_masks_become_cutouts_and_composited_video(tmp_path):
     objects = read_objects(root / "annotations" / "instances_train2017.json")
     cutouts = MaskCutouts(objects, folder)
     assert len(objects) == len(cutouts) == 8
-    rgba = cutouts[0]
+    (rgba,) = cutouts[0]
     # A polygon's border runs between pixels.
     assert (
         rgba.shape[2] == 4 and abs(np.array(rgba.shape[:2]) - (20, 24)).max() <= 1 and rgba[4:-4, 4:-4, 3].min() == 255
     )
-    assert cutouts[1].shape == (20, 24, 4), "run lengths are exact"
+    assert cutouts[1][0].shape == (20, 24, 4), "run lengths are exact"
     assert len(MaskCutouts(objects, folder, smallest=22)) == 0
     video = CompositedVideo(cutouts, [folder / objects[0].image], 10)
     assert video.frames(0, [5])[0].dtype == np.uint8 and (video.sequence_info(0).boxes[:, 2:] > 0).all()

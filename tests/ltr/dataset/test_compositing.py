@@ -9,7 +9,7 @@ import pytest
 from tiny_data import scene, shape_rgba, write_image
 
 from ltr.dataset.composited import CompositedSettings, CompositedVideo
-from ltr.dataset.compositing import Actor, Plan, render, visible_share
+from ltr.dataset.compositing import Plan, Sprite, render, visible_share
 from ltr.dataset.cutouts import CutoutSource
 
 WIDTH, HEIGHT = 100, 80
@@ -27,9 +27,10 @@ def plan(**changes):
         background=np.zeros((HEIGHT, WIDTH, 3), np.uint8),
         camera=still,
         behind=(),
-        target=Actor(square, placement, np.ones((2, 3))),
+        target=Sprite((square,), np.zeros(2, int), placement, np.ones((2, 3))),
         before=(),
         light=np.ones((2, 3)),
+        margins=np.zeros(4),
         motion_blur=0.0,
         defocus=0.0,
         noise=0.0,
@@ -93,7 +94,7 @@ def test_light_and_blending_round():
 
 @pytest.fixture
 def video(tmp_path):
-    entries = [(write_image(tmp_path / f"{k}.png", shape_rgba((60 * k, 90, 90))), None) for k in range(4)]
+    entries = [((write_image(tmp_path / f"{k}.png", shape_rgba((60 * k, 90, 90))), None),) for k in range(4)]
     backgrounds = [write_image(tmp_path / "backgrounds" / f"{k}.png", scene(k, 300, 200)) for k in range(3)]
     return CompositedVideo(CutoutSource(entries), backgrounds, 200)
 
@@ -111,7 +112,7 @@ def test_a_third_of_the_clips_is_partly_hidden_for_a_while(video):
 
 
 def test_an_occluder_hides_what_it_should_and_leaves(video):
-    video.settings = replace(CompositedSettings(), occlusion=1.0, occluders=0, cover=(0.4, 0.4))
+    video.settings = replace(CompositedSettings(), occlusion=1.0, occluders=0, cover=(0.4, 0.4), absence=0, shake=0)
     most = []
     for index in range(60):
         hidden = covered(video, index)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tiny_data import scene, shape_rgba, write_image
 
-from ltr.dataset.cutouts import CutoutSource, find_cutouts, usable, usable_cutouts
+from ltr.dataset.cutouts import CutoutSource, find_cutouts, largest_object, usable, usable_cutouts
 from ltr.errors import ImageError
 
 
@@ -42,7 +42,7 @@ def test_a_cutout_is_cut_to_its_mask(tmp_path):
     mask[10:40, 20:50] = 255
     mask[10:12, 20:22] = 90
     entry = (write_image(tmp_path / "i.png", image), write_image(tmp_path / "m.png", mask))
-    cutout = CutoutSource([entry])[0]
+    (cutout,) = CutoutSource([(entry,)])[0]
     assert cutout.shape == (30, 30, 4)
     assert np.array_equal(cutout[2:, 2:, :3], image[12:40, 22:50])
     assert cutout[5, 5, 3] == 255 and cutout[0, 0, 3] == 90, "soft edges stay soft"
@@ -51,7 +51,7 @@ def test_a_cutout_is_cut_to_its_mask(tmp_path):
 
 def test_a_large_cutout_is_shrunk_to_256_pixels(tmp_path):
     rgba = cv2.resize(shape_rgba((50, 90, 130)), (1200, 600), interpolation=cv2.INTER_NEAREST)
-    cutout = CutoutSource([(write_image(tmp_path / "big.png", rgba), None)])[0]
+    (cutout,) = CutoutSource([((write_image(tmp_path / "big.png", rgba), None),)])[0]
     assert max(cutout.shape) == 256
     assert np.array_equal(cutout[-3, 3], (50, 90, 130, 255))
 
@@ -59,7 +59,7 @@ def test_a_large_cutout_is_shrunk_to_256_pixels(tmp_path):
 def test_a_mask_of_another_size_is_named(tmp_path):
     entry = (write_image(tmp_path / "i.png", scene(2)), write_image(tmp_path / "m.png", np.zeros((40, 64), np.uint8)))
     with pytest.raises(ImageError, match=r"m\.png has 64 x 40 pixels, its image .*i\.png has 64 x 48"):
-        CutoutSource([entry])[0]
+        CutoutSource([(entry,)])[0]
 
 
 def opaque(alpha):
@@ -89,6 +89,16 @@ def test_what_vanishes_when_shrunk_is_not_usable():
 
 
 def test_unusable_cutouts_are_left_out(tmp_path):
-    good = (write_image(tmp_path / "good.png", shape_rgba()), None)
-    bad = (write_image(tmp_path / "bad.png", opaque(np.full((60, 60), 255))), None)
+    good = ((write_image(tmp_path / "good.png", shape_rgba()), None),)
+    bad = ((write_image(tmp_path / "bad.png", opaque(np.full((60, 60), 255))), None),)
     assert usable_cutouts([bad, good]) == [good]
+
+
+def test_of_several_objects_in_a_mask_the_largest_is_cut_out(tmp_path):
+    image, mask = scene(2), np.zeros((48, 64), np.uint8)
+    mask[10:40, 5:30] = 255
+    mask[10:30, 40:60] = 255
+    entry = (write_image(tmp_path / "i.png", image), write_image(tmp_path / "m.png", mask))
+    assert CutoutSource([(entry,)])[0][0].shape == (30, 25, 4)
+    mask[10:30, 43:60] = 0
+    assert largest_object(mask) is mask, "a small part belongs to the object"

@@ -8,7 +8,7 @@ from tiny_data import scene, shape_rgba, write_image, write_lines, write_sequenc
 
 from ltr.dataset.composited import CompositedVideo
 from ltr.dataset.folders import FolderSequences, ImageBoxes
-from ltr.dataset.lite import build_lite_datasets, in_split
+from ltr.dataset.lite import build_lite_datasets, in_split, video_in_split
 from ltr.errors import AnnotationError
 
 
@@ -32,11 +32,11 @@ def test_every_kind_of_data_is_found(root):
     found = by_name(root, "train")
     assert {name: type(dataset) for name, (dataset, _) in found.items()} == {
         "composited": CompositedVideo,
-        "videos": FolderSequences,
+        "short_videos": FolderSequences,
         "scenes": ImageBoxes,
     }
     weights = {name: weight for name, (_, weight) in found.items()}
-    assert weights["composited"] > weights["videos"] > weights["scenes"] > 0
+    assert weights["composited"] > weights["short_videos"] >= weights["scenes"] > 0
     for dataset, _ in found.values():
         assert dataset.frames(0, [0])[0].dtype == np.uint8
 
@@ -45,9 +45,9 @@ def test_nothing_of_validation_is_trained_on(root):
     train, val = by_name(root, "train"), by_name(root, "val")
 
     def material(found):
-        composited, videos, scenes = (found[name][0] for name in ("composited", "videos", "scenes"))
+        composited, videos, scenes = (found[name][0] for name in ("composited", "short_videos", "scenes"))
         return [
-            {image for image, _ in composited.cutouts.entries},
+            {image for entry in composited.cutouts.entries for image, _ in entry},
             set(composited.backgrounds),
             {videos.sequence_name(k) for k in range(len(videos))},
             {scenes.sequence_name(k).split("#")[0] for k in range(len(scenes))},
@@ -86,7 +86,7 @@ def test_pictures_of_one_object_serve_as_cutouts_not_as_boxes(root):
     found = by_name(root, "train")
     assert "single" not in found
     entries = found["composited"][0].cutouts.entries
-    assert sum(mask is not None for _, mask in entries) > 20 and len(entries) == before
+    assert sum(mask is not None for ((_, mask),) in entries) > 20 and len(entries) == before
 
 
 def test_only_cutouts_are_required(tmp_path):
@@ -109,3 +109,24 @@ def test_what_is_wrong_with_the_folder_is_said(root, tmp_path):
     write_lines(trained / "groundtruth_rect.txt", ["1,2,3,4", "broken"])
     with pytest.raises(AnnotationError, match=r"groundtruth_rect\.txt, line 2"):
         build_lite_datasets(root, "train", 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "held_out"),
+    [
+        ("davis_schoolgirls", True),
+        ("davis_hike", False),
+        ("scbt_BookStand_2", True),
+        ("scbt_Bowl_2", False),
+        ("sbi2015_HighwayI_0", True),
+        ("sbi2015_HighwayII_0", False),
+        ("cdnet_highway_highway_3", False),
+    ],
+)
+def test_videos_of_one_scene_are_held_out_together(name, held_out):
+    assert video_in_split(name, "val") == held_out and video_in_split(name, "train") != held_out
+
+
+def test_other_videos_are_split_by_their_names():
+    names = [f"mine_{k}" for k in range(500)]
+    assert [name for name in names if video_in_split(name, "val")] == [name for name in names if in_split(name, "val")]

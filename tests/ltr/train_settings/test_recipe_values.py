@@ -215,7 +215,7 @@ def table() -> str:
     for name, module in sorted(recipes().items(), key=lambda item: (item[1].split(".")[-2] != "dimp", item[0])):
         recipe = load_recipe([name])
         parts = [part for part in recipe.optimiser.learning_rates if part.startswith("feature_extractor")]
-        backbone = parts[0].partition(".")[2] or "whole backbone" if parts else ""
+        backbone = ", ".join(part.partition(".")[2] or "whole backbone" for part in parts)
         trained = ["box head"] if recipe.classifier is None else ["classifier", "box head"]
         cells = (
             f"`{module.split('.')[-2]} {name}`",

@@ -11,6 +11,7 @@ from tiny_training import poison, tiny_recipe
 
 from ltr.actors.tracking import make_actor
 from ltr.admin.checkpoint import CheckpointError, load_network, load_training_state
+from ltr.admin.model_constructor import NetworkConstructor
 from ltr.errors import SampleError
 from ltr.train_settings.recipe import TrackingValidation, with_changes
 from ltr.trainers import loop
@@ -36,6 +37,16 @@ def weights(path):
 
 def same(first, second):
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_training_goes_on_from_a_network(recipe, tmp_path):
+    first = train(replace(recipe, epochs=1, seed=5), settings(tmp_path / "first"))
+    optimiser = replace(recipe.optimiser, learning_rates=dict.fromkeys(recipe.optimiser.learning_rates, 0.0))
+    onward = replace(recipe, epochs=1, optimiser=optimiser, batch_norm="frozen", start=str(first))
+    assert same(weights(train(onward, settings(tmp_path / "second"))), weights(first))
+    other = replace(onward, network=NetworkConstructor("dimpnet_lite0", {"out_feature_dim": 64}))
+    with pytest.raises(CheckpointError, match=r"first.*network\.safetensors: its weights do not fit the recipe's"):
+        train(other, settings(tmp_path / "third"))
 
 
 def test_a_run_learns_logs_and_leaves_a_network(recipe, tmp_path):
