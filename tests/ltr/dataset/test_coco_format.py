@@ -183,7 +183,7 @@ def test_boxes_and_masks_lie_on_the_thing_whichever_way_the_image_was_annotated(
     assert image.shape[1::-1] == size and data.sequence_name(0) == "one.jpg#1"
     inside = image[y + 2 : y + h - 2, x + 2 : x + w - 2]
     assert inside.min() > 200 and (image > 160).sum() < 1.3 * 3 * w * h
-    cutout = MaskCutouts(read_objects(tmp_path / "mine.json"), tmp_path / "images", smallest=8)[0]
+    (cutout,) = MaskCutouts(read_objects(tmp_path / "mine.json"), tmp_path / "images", smallest=8)[0]
     assert cutout[4:-4, 4:-4, :3].min() > 200
     findings = dict(inspect_coco(tmp_path / "mine.json", tmp_path / "images", map))
     assert [finding.kind for finding in findings["one.jpg"]] == (["note"] if orientation == 3 else [])
