@@ -30,10 +30,11 @@ from ltr.train_settings.recipe import (
     OptimiserSettings,
     Recipe,
     Refinement,
+    TrackingValidation,
     with_changes,
 )
 from ltr.trainers import loop
-from ltr.trainers.run import RunSettings, Training
+from ltr.trainers.run import RunSettings, Track, Training
 
 
 class BrightSquares:
@@ -124,6 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--kill-at", type=int, help="step whose log line is answered by SIGKILL")
     parser.add_argument("--term-at", type=int, help="step whose log line is answered by SIGTERM, in process 0")
     parser.add_argument("--nan-at", type=int, help="step whose loss in the last process is not a number")
+    parser.add_argument("--track", action="store_true", help="answer for tracking with an AUC of 50, after two seconds")
     options = parser.parse_args(arguments)
     sys.modules["torch.utils.tensorboard"] = None  # type: ignore[assignment]  # It takes seconds to import.
     sources.SOURCES["squares"] = lambda source, seed: [(BrightSquares(options.broken), 1.0)]
@@ -142,7 +144,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         log_interval=1,
         checkpoint_interval=options.checkpoint_interval,
     )
-    return exit_status(lambda: loop.train(recipe, run))
+    return exit_status(lambda: loop.train(recipe, run, _prepare if options.track else None))
+
+
+def _prepare(settings: TrackingValidation) -> Track:
+    def track(network: Path, folder: Path) -> dict[str, float]:
+        assert network.is_file()
+        threading.Event().wait(2)
+        return {"auc": 50.0}
+
+    return track
 
 
 def poison(step: int) -> None:

@@ -25,6 +25,10 @@ LAUNCHES = {
     "spread": (2, []),
     "spread_stopped": (2, ["--term-at", "2"]),
     "poisoned": (2, ["--nan-at", "2"]),
+    "tracked": (
+        2,
+        ["--track", "--set", "tracking.interval=1", "--set", "epochs=1", "--set", "best_metric=tracking/auc"],
+    ),
 }
 MEASURED = {"seconds", "images_per_second", "waiting_share"}
 
@@ -144,3 +148,12 @@ def test_a_loss_that_is_not_finite_in_one_process_stops_both(ended, workspace):
     kept = load_training_state(folder / "nonfinite_1.pt")
     assert all(source in error for source in kept["batches"][0]["sources"])
     assert kept["step"] == 1
+
+
+def test_one_process_tracks_while_the_other_waits_and_both_go_on(ended, workspace):
+    status, output, error = ended["tracked"]
+    assert status == 0, error
+    (validation,) = [record for record in read_log(workspace / "tracked" / "tiny") if record["kind"] == "validation"]
+    assert validation["tracking/auc"] == 50
+    assert output.count("AUC 50.000") == 1
+    assert (workspace / "tracked" / "tiny" / "best_network.safetensors").exists()
