@@ -50,7 +50,7 @@ def test_its_recipe_trains_and_the_network_tracks(folders, monkeypatch):
     assert recipe.name == "mine"
     result = train(recipe, RunSettings(workspace=folders / "workspace", device="cpu", num_workers=0))
     tracker = pytracking.load_tracker("dimp_nceplus_lite", net_path=str(result), image_sample_size=96)
-    assert type(tracker).__name__ == "DiMP"
+    assert type(tracker).__name__ == "OnlineTracker"
 
 
 def test_its_checks_pass(folders, capsys):
