@@ -133,7 +133,28 @@ def count_frames(path: str | os.PathLike[str]) -> int:
     Raises:
         UserError: as `read_video`.
     """
-    return _counted(os.fspath(path), _check_file(path).st_mtime_ns)
+    return _survey(os.fspath(path), _check_file(path).st_mtime_ns)[0]
+
+
+def video_notes(path: str | os.PathLike[str]) -> list[str]:
+    """What is unusual about a video that is read all the same, a line each: a size that changes, a header that lies.
+
+    Raises:
+        UserError: as `read_video`; the whole video is decoded, once for each file.
+    """
+    frames, sizes = _survey(os.fspath(path), _check_file(path).st_mtime_ns)
+    with _open(path) as container:
+        announced = container.streams.video[0].frames
+    notes = [
+        f"{path}: frame {number} has {width} x {height} pixels; frames are scaled to the {sizes[0][1]} x {sizes[0][2]} "
+        "of the first"
+        for number, width, height in sizes[1:]
+    ]
+    if len(notes) > 1:
+        notes = [f"{notes[0]}; the size changes {len(notes)} times"]
+    if announced > 0 and announced != frames:
+        notes.append(f"{path}: announces {announced} frames; {frames} can be seen")
+    return notes
 
 
 def video_frames(path: Path) -> list[Path]:
@@ -169,8 +190,14 @@ def video_levels(path: Path) -> tuple[float, float] | None:
 
 
 @lru_cache(maxsize=1024)
-def _counted(path: str, modified: int) -> int:
-    return sum(1 for _ in _decode(path))
+def _survey(path: str, modified: int) -> tuple[int, list[tuple[int, int, int]]]:
+    """Number of frames, and the number, width and height of each whose stored size is not that of the one before."""
+    number = 0
+    sizes: list[tuple[int, int, int]] = []
+    for number, frame in enumerate(_decode(path), 1):
+        if not sizes or sizes[-1][1:] != (frame.width, frame.height):
+            sizes.append((number, frame.width, frame.height))
+    return number, sizes
 
 
 class _OpenVideo:

@@ -16,7 +16,7 @@ import pytest
 
 from ltr.data import video
 from ltr.data.image import levels_of, read_image
-from ltr.data.video import count_frames, probe_video, read_timed, read_video, video_frames
+from ltr.data.video import count_frames, probe_video, read_timed, read_video, video_frames, video_notes
 from ltr.errors import UserError
 from pytracking.video import video_writer
 
@@ -178,6 +178,14 @@ def test_a_size_that_changes_is_brought_back_to_the_first(tmp_path: Path) -> Non
     assert {frame.shape for frame in frames} == {(240, 320, 3)}
     # The same scene at half the size: the frame after the change looks like the one before.
     assert np.abs(frames[9].astype(float) - frames[10]).mean() < 12
+
+
+def test_what_is_unusual_is_noted() -> None:
+    (note,) = video_notes(CASES / "both.h264")
+    assert "frame 11 has 160 x 120 pixels; frames are scaled to the 320 x 240 of the first" in note
+    (note,) = video_notes(CASES / "trimmed.mp4")
+    assert "announces 20 frames; 10 can be seen" in note
+    assert video_notes(CASES / "held.mkv") == [] == video_notes(CASES / "hflip.mp4")
 
 
 # The matrix of a display, and what it does to a picture; (a, b, c, d) as ISO 14496-12, 8.5.2 has them.
