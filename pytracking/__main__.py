@@ -58,12 +58,12 @@ def models_text() -> str:
 
 def datasets_text() -> str:
     """One line a data set: its name and where it is, or how to say where."""
-    from pytracking.evaluation.datasets import READERS
+    from pytracking.evaluation.datasets import LISTERS, describe_dataset
 
     lines = []
-    for name, list_sequences in sorted(READERS.items()):
+    for name in sorted(LISTERS):
         try:
-            text = f"{len(list_sequences(None))} sequences"
+            text = describe_dataset(name)
         except UserError as error:
             text = str(error)
         lines.append(f"{name:22s} {text}")

@@ -24,12 +24,12 @@ import numpy as np
 
 from experiments.benchmarks.speed import describe_machine, positive
 from ltr.admin.files import write_json
+from ltr.dataset.layout import load_list
 from ltr.errors import exit_status
 from pytracking.analysis.extract import extract_scores
 from pytracking.analysis.tables import per_sequence_table, results_table
 from pytracking.evaluation.data import Sequence
 from pytracking.evaluation.datasets import get_dataset
-from pytracking.evaluation.layout import load_list
 from pytracking.evaluation.results import RawResult, save_result
 from pytracking.evaluation.running import Workers, run_dataset
 from pytracking.evaluation.tracker import TrackerRun, parse_runs

@@ -26,11 +26,10 @@ import numpy as np
 import torch
 
 from ltr.data.augmentation import apply_colour_map, colour_map
-from ltr.data.image import read_image, read_shrunk
+from ltr.data.image import IMAGE_SUFFIXES, read_image, read_shrunk
 from ltr.data.loader import make_loader
 from ltr.data.processing import CropProcessing
 from ltr.data.sampler import TrackingSampler
-from ltr.dataset.folders import IMAGE_SUFFIXES
 from ltr.dataset.index import index_file
 from ltr.dataset.tracking_net import TrackingNet
 from ltr.run_training import load_recipe

@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from ltr.data.image import read_image, read_mask, read_rgba
 from ltr.dataset.boxfile import read_boxes
-from ltr.dataset.folders import IMAGE_SUFFIXES
+from ltr.data.image import IMAGE_SUFFIXES
 from ltr.errors import UserError, exit_status
 
 # Longest side of a picture in pixels, and JPEG quality. Crops are 256 pixels wide, so less is lost than it looks.

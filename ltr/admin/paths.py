@@ -9,6 +9,9 @@ from typing import Any
 from ltr.admin.inputs import read_toml
 from ltr.errors import MissingFileError, UserError
 
+# Parts of a data set that lie in one folder.
+_SHARED = {"got10k_test": "got10k", "got10k_val": "got10k"}
+
 
 def paths_file() -> Path:
     """The TOML file with a `[paths]` table; EBM_TRACKING_PATHS overrides its place."""
@@ -39,6 +42,7 @@ def dataset_path(name: str) -> Path:
         MissingFileError: neither names it, or the folder is not there; the message says what to write where.
         UserError: the file is not TOML, or its entry is not text.
     """
+    name = _SHARED.get(name, name)
     variable = f"EBM_TRACKING_{name.upper()}"
     given = os.environ.get(variable)
     source = f"the environment variable {variable}"

@@ -1,24 +1,47 @@
-"""Walk a local copy of a training data set and tell, sequence by sequence, what is wrong."""
+"""Walk a local copy of a data set, tell sequence by sequence what is wrong, and repair names."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from ltr.data.image import IMAGE_SUFFIXES
 from ltr.dataset import got10k, lasot, tracking_net
 from ltr.dataset.coco import coco_files
 from ltr.dataset.coco_format import coco_format_files
-from ltr.dataset.folders import IMAGE_SUFFIXES, sequence_names
+from ltr.dataset.davis import list_davis
+from ltr.dataset.filenames import Finding, Rename, Surroundings, absent, apply_renames, surroundings_of
+from ltr.dataset.folders import folder_split, list_folder
 from ltr.dataset.inspect_images import inspect_coco, inspect_cutouts, inspect_table
-from ltr.dataset.inspection import Finding, Mapper, absent, inspect_video, open_frame
+from ltr.dataset.inspection import Mapper, inspect_sequence, open_frame
+from ltr.dataset.layout import SequenceFiles
+from ltr.dataset.listed import list_sequences, list_vot
 from ltr.dataset.lite import lite_folders
-from ltr.dataset.videos import VideoFiles
-from ltr.errors import AnnotationError, MissingFileError, UserError, unknown_name
+from ltr.errors import AnnotationError, MissingFileError, UserError, list_some, unknown_name
 
-# What is checked where no split is named: everything that the recipes train and validate on.
+Lister = Callable[[Path], list[SequenceFiles]]
+
+# The data sets that are evaluated on: where the files of their sequences are, there or not.
+EVALUATION: dict[str, Lister] = {
+    "davis": list_davis,
+    "folder": list_folder,
+    "got10k_test": partial(got10k.list_official, part="test"),
+    "got10k_val": partial(got10k.list_official, part="val"),
+    "lasot": partial(lasot.list_sequences, split="test"),
+    "lasot_extension_subset": lasot.list_extension,
+    "nfs": partial(list_sequences, "nfs"),
+    "otb": partial(list_sequences, "otb"),
+    "trackingnet": tracking_net.list_test,
+    "uav": partial(list_sequences, "uav"),
+    "vot": list_vot,
+}
+# How many sequences there should be where the list has only those on disk.
+COUNTS = {"trackingnet": 511, "lasot_extension_subset": 150}
+# What is checked of a data set for training where no split is named: everything that the recipes train and validate on.
 SPLITS = {
     "lasot": ("train",),
     "trackingnet": ("0-3",),
@@ -33,15 +56,17 @@ _THREADS = 8
 
 @dataclass(frozen=True)
 class SequenceReport:
-    """What was found about a sequence, an image or a folder.
+    """What was found about a sequence, an image or a folder, after any repair.
 
     Attributes:
         name: of it; empty for what concerns the data set as a whole.
         findings: nothing for one that is as it should be.
+        renamed: what was renamed to repair it.
     """
 
     name: str
     findings: list[Finding]
+    renamed: tuple[Rename, ...] = ()
 
     @property
     def whole(self) -> bool:
@@ -62,18 +87,55 @@ class Walk:
     reports: Iterator[SequenceReport]
 
 
-def check_dataset(name: str, root: Path, splits: Sequence[str] = (), decode: bool = True) -> Walk:
-    """Check a local copy of a data set.
+@dataclass(frozen=True)
+class CheckOptions:
+    """How a copy is checked.
+
+    Attributes:
+        sequences: only these; all where it is empty.
+        repair: rename what is only written differently; nothing is overwritten or removed.
+        decode: open every frame.
+    """
+
+    sequences: tuple[str, ...] = ()
+    repair: bool = False
+    decode: bool = True
+
+
+def check_evaluation(name: str, root: Path, lister: Lister, options: CheckOptions | None = None) -> Walk:
+    """Check a local copy of a data set that is evaluated on.
+
+    Args:
+        name: of the data set.
+        root: its folder.
+        lister: where its files are, such as one of `EVALUATION`.
+        options: what is checked, and whether names are repaired.
+
+    Raises:
+        UserError: an unknown sequence, or a folder that is not this data set's.
+    """
+    if name == "folder":
+        lister = partial(list_folder, strays=True)
+    walk = _walk(partial(lister, root), options or CheckOptions(), f"sequence of {name}", _as_evaluated)
+    if (options and options.sequences) or name not in COUNTS or walk.count == COUNTS[name]:
+        return walk
+    kind = "missing" if walk.count < COUNTS[name] else "long"
+    text = f"{walk.count} sequences are there, of {COUNTS[name]}"
+    return Walk(walk.count, _chain(walk.reports, SequenceReport("", [Finding(kind, text)])))
+
+
+def check_training(name: str, root: Path, splits: Sequence[str] = (), options: CheckOptions | None = None) -> Walk:
+    """Check a local copy of a data set that is trained on.
 
     Args:
         name: of the data set, a key of `SPLITS`.
         root: its folder.
         splits: as the data set's reader takes them; those of `SPLITS` by default.
-        decode: open every frame.
+        options: what is checked, and whether names are repaired.
 
     Raises:
-        ValueError: an unknown data set or split.
-        FileNotFoundError: `root` is not such a data set's folder.
+        UserError: an unknown data set, split or sequence, or a data set whose names cannot be repaired.
+        MissingFileError: `root` is not such a data set's folder.
         AnnotationError: a list of sequences that cannot be read.
     """
     if name not in SPLITS:
@@ -83,75 +145,89 @@ def check_dataset(name: str, root: Path, splits: Sequence[str] = (), decode: boo
         raise UserError("name the file and the images: --split annotations/train.json:images/train")
     if not root.is_dir():
         raise MissingFileError(f"{root} is not a folder")
+    given = options or CheckOptions()
     if name in _VIDEOS:
-        return _walk_videos(_VIDEOS[name](root, chosen), decode)
-    if name == "folder":
-        return _walk_folder(root, decode)
-    if name == "lite":
-        return _walk_lite(root, decode)
-    return Walk(0, _coco_reports(name, root, chosen, decode))
+        return _walk(lambda: [f for split in chosen for f in _VIDEOS[name](root, split)], given, f"sequence of {name}")
+    if given.repair or given.sequences:
+        raise UserError(f"--repair and --sequence are for data sets of video sequences, which '{name}' is not")
+    reports = _lite_reports(root, given) if name == "lite" else _coco_reports(name, root, chosen, given.decode)
+    return Walk(0, reports)
 
 
-def _lasot(root: Path, splits: list[str]) -> list[VideoFiles]:
-    return [video for split in splits for video in lasot.list_videos(root, split)]
+def _folder(root: Path, split: str) -> list[SequenceFiles]:
+    """The sequences of a split; of 'all' also those that lack their annotation."""
+    listed = list_folder(root, strays=split == "all")
+    if split == "all":
+        return listed
+    chosen = folder_split(root, split)
+    if lacking := sorted(set(chosen) - {files.name for files in listed}):
+        raise AnnotationError(f"{root}: split '{split}' names {len(lacking)} sequences not there: {list_some(lacking)}")
+    return [files for files in listed if files.name in chosen]
 
 
-def _got10k(root: Path, splits: list[str]) -> list[VideoFiles]:
-    return [video for split in splits for video in got10k.list_videos(root, split)]
-
-
-def _trackingnet(root: Path, splits: list[str]) -> list[VideoFiles]:
-    """Sequences with an annotation, or with frames; a set that is not there counts as a sequence."""
-    videos = []
-    for number in dict.fromkeys(number for split in splits for number in tracking_net.set_numbers(split)):
-        folder = root / f"TRAIN_{number}"
-        names: set[str] = set()
-        if (folder / "anno").is_dir():
-            names |= {path.stem for path in (folder / "anno").iterdir() if path.suffix == ".txt"}
-        if (folder / "frames").is_dir():
-            names |= {path.name for path in (folder / "frames").iterdir() if path.is_dir()}
-        videos += [tracking_net.sequence_files(folder, name) for name in sorted(names) or [f"TRAIN_{number}"]]
-    return videos
-
-
-_VIDEOS: dict[str, Callable[[Path, list[str]], list[VideoFiles]]] = {
-    "lasot": _lasot,
-    "got10k": _got10k,
-    "trackingnet": _trackingnet,
+_VIDEOS: dict[str, Callable[[Path, str], list[SequenceFiles]]] = {
+    "lasot": lasot.list_sequences,
+    "got10k": got10k.list_sequences,
+    "trackingnet": tracking_net.list_found,
+    "folder": _folder,
 }
 
 
-def _walk_videos(videos: list[VideoFiles], decode: bool, numbered: bool = True) -> Walk:
-    def reports() -> Iterator[SequenceReport]:
-        with ThreadPoolExecutor(_THREADS) as pool:
-            for video in videos:
-                yield SequenceReport(video.name, inspect_video(video, pool.map if decode else None, numbered))
-
-    return Walk(len(videos), reports())
-
-
-def _walk_folder(root: Path, decode: bool) -> Walk:
-    """Folders with a box file or with `img/`."""
-    names = sorted(path.name for path in root.iterdir() if (path / "img").is_dir()) or sequence_names(root)
-    boxed = {path.parent.name for path in root.glob("*/groundtruth_rect.txt")}
-    videos = [
-        VideoFiles(name, root / name / "img", root / name / "groundtruth_rect.txt") for name in sorted({*names, *boxed})
-    ]
-    return _walk_videos(videos, decode, numbered=False)
-
-
-def _walk_lite(root: Path, decode: bool) -> Walk:
-    folders = lite_folders(root)
+def _walk(
+    list_files: Callable[[], list[SequenceFiles]],
+    options: CheckOptions,
+    kind: str,
+    judge: Callable[[Finding], Finding] = lambda finding: finding,
+) -> Walk:
+    listed = {files.name: files for files in list_files()}
+    for name in options.sequences:
+        if name not in listed:
+            raise unknown_name(kind, name, listed)
+    chosen = options.sequences or tuple(listed)
+    surroundings = surroundings_of(listed.values())
 
     def reports() -> Iterator[SequenceReport]:
         with ThreadPoolExecutor(_THREADS) as pool:
-            for folder in folders:
-                yield SequenceReport(folder.name, _inspect_lite_folder(folder, pool.map if decode else None))
-        if (root / "videos").is_dir():
-            for report in _walk_folder(root / "videos", decode).reports:
-                yield SequenceReport(f"videos/{report.name}", report.findings)
+            for name in chosen:
+                files, renamed = listed[name], []
+                if options.repair and (renamed := _repair(files, surroundings)):
+                    # A repaired folder may make another of the known places right, so the list is made anew.
+                    files = {files.name: files for files in list_files()}.get(name, files)
+                findings = inspect_sequence(files, surroundings, pool.map if options.decode else None)
+                yield SequenceReport(name, [judge(finding) for finding in findings], tuple(renamed))
 
-    return Walk(0, reports())
+    return Walk(len(chosen), reports())
+
+
+def _repair(files: SequenceFiles, surroundings: Surroundings) -> list[Rename]:
+    """Rename until nothing more can be repaired so; a renamed folder brings what is in it to light."""
+    done: list[Rename] = []
+    while True:
+        findings = inspect_sequence(files, surroundings, None)
+        renames = next((finding.renames for finding in findings if finding.renames), ())
+        if not renames:
+            return done
+        apply_renames(renames)
+        done += renames
+
+
+def _as_evaluated(finding: Finding) -> Finding:
+    """A box outside its image is scored as it stands."""
+    return Finding("note", finding.text) if finding.kind == "out of image" else finding
+
+
+def _chain(reports: Iterable[SequenceReport], last: SequenceReport) -> Iterator[SequenceReport]:
+    yield from reports
+    yield last
+
+
+def _lite_reports(root: Path, options: CheckOptions) -> Iterator[SequenceReport]:
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for folder in lite_folders(root):
+            yield SequenceReport(folder.name, _inspect_lite_folder(folder, pool.map if options.decode else None))
+    if (root / "videos").is_dir():
+        for report in _walk(partial(list_folder, root / "videos", strays=True), options, "sequence").reports:
+            yield SequenceReport(f"videos/{report.name}", report.findings)
 
 
 def _inspect_lite_folder(folder: Path, mapper: Mapper | None) -> list[Finding]:
@@ -177,8 +253,12 @@ def _coco_reports(name: str, root: Path, splits: list[str], decode: bool) -> Ite
 
 
 def summary_text(dataset: str, reports: Sequence[SequenceReport]) -> str:
-    """'lasot: 1118 of 1120 sequences are whole; 1 missing, 1 short'."""
+    """'otb: 97 of 100 sequences are whole; 3 missing, 1 short', and whether renaming would repair some."""
     named = [report for report in reports if report.name]
     kinds = Counter(finding.kind for report in reports for finding in report.findings if not finding.harmless)
     text = f"{dataset}: {sum(report.whole for report in named)} of {len(named)} sequences are whole"
-    return text + ("; " + ", ".join(f"{count} {kind}" for kind, count in kinds.most_common()) if kinds else "")
+    if kinds:
+        text += "; " + ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+    if any(finding.renames for report in reports for finding in report.findings):
+        text += "; --repair renames what is misnamed"
+    return text

@@ -1,29 +1,127 @@
-"""Training data in plain folders: sequences with a box file, and images with a table of boxes."""
+"""Folders of your own: sequences with a box file, for training and evaluation, and images with a table of boxes."""
 
 from __future__ import annotations
 
 import csv
+import io
 import math
+import os
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
-from ltr.data.image import read_image
+from ltr.admin.inputs import read_text
+from ltr.data.image import VIDEO_SUFFIXES, read_image
 from ltr.dataset.base import SequenceInfo
-from ltr.dataset.boxfile import positive, read_boxes
+from ltr.dataset.boxfile import parse_numbers, positive
 from ltr.dataset.index import IndexedSequences, open_index, read_index
-from ltr.errors import AnnotationError, MissingFileError
+from ltr.dataset.layout import SequenceFiles, find_images, list_images, read_annotation
+from ltr.dataset.videos import read_split
+from ltr.errors import AnnotationError, MissingFileError, unknown_name
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
+ANNOTATION = "groundtruth_rect.txt"
+_ANNOTATIONS = (ANNOTATION, "groundtruth.txt")
+_LAYOUT = f"[<group>/]<sequence>/img/*.jpg and {ANNOTATION} beside img, or [<group>/]<name>.mp4 and <name>.txt"
+_VALIDATION_SHARE = 10
+
+
+def list_folder(root: Path, strays: bool = False) -> list[SequenceFiles]:
+    """The sequences below a folder, in alphabetical order, named '<sequence>' or '<group>_<sequence>'.
+
+    A sequence has `groundtruth_rect.txt` or `groundtruth.txt`, and its frames in `img/`, beside the file, or as one
+    video file beside it. A video `<name>.mp4` with `<name>.txt` is a sequence too.
+
+    Args:
+        root: the folder.
+        strays: also folders that have `img/` and no annotation, for a check.
+
+    Raises:
+        MissingFileError: no such folder.
+        AnnotationError: no sequence in it, or two of the same name.
+    """
+    if not root.is_dir():
+        raise MissingFileError(f"{root} is not a folder of sequences")
+    found: dict[str, SequenceFiles] = {}
+    for place, frames, annotation, problem in sorted(_places(root, strays)):
+        name = "_".join(place.relative_to(root).parts)
+        if name in found:
+            raise AnnotationError(f"{root}: two sequences are named '{name}'; rename one of the folders")
+        found[name] = SequenceFiles(name, "folder", root, (frames,), annotation, numbered=False, problem=problem)
+    if not found:
+        raise AnnotationError(f"{root} has no sequences: wanted {_LAYOUT}")
+    return list(found.values())
+
+
+def _places(root: Path, strays: bool) -> Iterator[tuple[Path, Path, Path, str]]:
+    """(the sequence's folder, or its video without the suffix; frames or video; annotation; what is wrong)."""
+    for depth in ("*", "*/*"):
+        for entry in root.glob(depth):
+            if entry.is_dir():
+                # A pipe or a folder of this name is listed, and refused when it is read.
+                annotation = next((entry / name for name in _ANNOTATIONS if os.path.lexists(entry / name)), None)
+                if annotation is not None:
+                    yield entry, *_frames_beside(annotation)
+                elif strays and (entry / "img").is_dir():
+                    yield entry, entry / "img", entry / ANNOTATION, ""
+            elif entry.suffix.lower() in VIDEO_SUFFIXES and os.path.lexists(entry.with_suffix(".txt")):
+                yield entry.with_suffix(""), entry, entry.with_suffix(".txt"), ""
+
+
+def _frames_beside(annotation: Path) -> tuple[Path, Path, str]:
+    folder = annotation.parent
+    if (folder / "img").is_dir():
+        return folder / "img", annotation, ""
+    if find_images(folder):
+        return folder, annotation, ""
+    videos = sorted(file for file in folder.iterdir() if file.suffix.lower() in VIDEO_SUFFIXES and file.is_file())
+    if len(videos) > 1:
+        names = " or ".join(video.name for video in videos)
+        return folder / "img", annotation, f"{annotation}: belongs to which video, {names}?"
+    return videos[0] if videos else folder / "img", annotation, ""
+
+
+def in_split(name: str, split: str) -> bool:
+    """Whether a file or sequence belongs to a split; one in ten is validation, by a checksum of its name."""
+    held_out = zlib.crc32(os.fsencode(name)) % _VALIDATION_SHARE == 0
+    return held_out == (split == "val")
+
+
+def folder_split(root: Path, split: str) -> list[str]:
+    """The sequences of a split of a folder: 'all', 'train' and 'val' (nine and one in ten, by a checksum of the name),
+    or the path of a text file of names.
+
+    Raises:
+        UserError: another split.
+        MissingFileError, AnnotationError: no such folder, no sequence in it or in the split, or a list that cannot be
+            read.
+    """
+    if split.endswith(".txt"):
+        return read_split("folder", split, {})
+    if split not in ("all", "train", "val"):
+        raise unknown_name("split of folder", split, ("all", "train", "val", "<list>.txt"))
+    names = [files.name for files in _with_images(root)]
+    chosen = [name for name in names if split == "all" or in_split(name, split)]
+    if not chosen:
+        raise AnnotationError(
+            f"{root}: none of the {len(names)} sequences is in split '{split}' of data set 'folder', which takes "
+            f"{'one' if split == 'val' else 'nine'} in ten by a checksum of the name; name the sequences of each split "
+            "in a text file, as in split = '/data/val.txt'"
+        )
+    return chosen
+
+
+def _with_images(root: Path) -> list[SequenceFiles]:
+    """The sequences whose frames are images: drawing single frames from a video file would decode it from its start."""
+    return [files for files in list_folder(root) if not files.folders[0].is_file()]
 
 
 class FolderSequences(IndexedSequences):
-    """`<root>/<sequence>/img/*.jpg` with `groundtruth_rect.txt`, one box a frame in the order of the frames' numbers.
+    """The sequences of a folder whose frames are images, as `list_folder` finds them, with one box a frame.
 
-    Boxes count pixels from 0, unlike OTB's own files of this name. Frames whose names are no numbers come by name.
+    Boxes count pixels from 0, unlike OTB's own files of the name groundtruth_rect.txt.
 
     Args:
         root: the folder of sequences.
@@ -31,8 +129,8 @@ class FolderSequences(IndexedSequences):
         smallest: a target whose shorter side is not above this, in pixels, counts as not visible.
 
     Raises:
-        FileNotFoundError: no such folder.
-        AnnotationError: no sequence, a bad annotation, or another number of boxes than frames.
+        MissingFileError: no such folder.
+        AnnotationError: no sequence, an unknown name, a bad annotation, or another number of boxes than frames.
     """
 
     is_video = True
@@ -42,16 +140,20 @@ class FolderSequences(IndexedSequences):
     ) -> None:
         self.name = name
         self.root = root
-        found = sequence_names(root)
-        chosen = found if names is None else list(names)
+        found = {files.name: files for files in _with_images(root)}
+        chosen = list(found) if names is None else list(names)
+        for sequence in chosen:
+            if sequence not in found:
+                raise AnnotationError(f"{root}: {unknown_name('sequence', sequence, found)}")
+        self._files = [found[sequence] for sequence in chosen]
         # Several choices from one folder have an index each.
         label = name if names is None else f"{name}-{zlib.crc32(chr(10).join(chosen).encode()):08x}"
         self.index = open_index(
             label,
             root,
-            [root / sequence / "groundtruth_rect.txt" for sequence in chosen],
+            [files.annotation for files in self._files],
             f"visible: sides above {smallest:g} px",
-            lambda: read_index(chosen, lambda k: _read_sequence(root / chosen[k], smallest), name),
+            lambda: read_index(chosen, lambda k: _read_sequence(self._files[k], smallest), name),
         )
 
     def frame_files(self, index: int, frame_ids: Sequence[int]) -> tuple[list[Path], Path]:
@@ -60,7 +162,7 @@ class FolderSequences(IndexedSequences):
         Raises:
             AnnotationError: frames came or went since the index was made.
         """
-        folder = self.root / self.index.name(index)
+        folder = self._files[index].folders[0]
         images, count = list_frames(folder), len(self.index.info(index).boxes)
         if len(images) != count:
             raise AnnotationError(f"{folder}: {len(images)} images but {count} boxes")
@@ -72,39 +174,18 @@ class FolderSequences(IndexedSequences):
         return [read_image(file, first) for file in files]
 
 
-def sequence_names(root: Path) -> list[str]:
-    """The folders below `root` that have a box file, by name.
-
-    Raises:
-        FileNotFoundError: no such folder.
-        AnnotationError: there is none.
-    """
-    if not root.is_dir():
-        raise MissingFileError(f"{root} is not a folder of sequences")
-    found = sorted(path.parent.name for path in root.glob("*/groundtruth_rect.txt"))
-    if not found:
-        raise AnnotationError(f"{root} has no sequences: wanted <sequence>/groundtruth_rect.txt with <sequence>/img/")
-    return found
-
-
-def _read_sequence(folder: Path, smallest: float) -> tuple[np.ndarray, np.ndarray]:
-    boxes = read_boxes(folder / "groundtruth_rect.txt").astype(np.float32)
-    images = list_frames(folder)
+def _read_sequence(files: SequenceFiles, smallest: float) -> tuple[np.ndarray, np.ndarray]:
+    boxes = read_annotation(files).boxes.astype(np.float32)
+    images = list_frames(files.folders[0])
     if len(images) != len(boxes):
-        raise AnnotationError(f"{folder}: {len(images)} images but {len(boxes)} boxes")
+        raise AnnotationError(f"{files.folders[0]}: {len(images)} images but {len(boxes)} boxes")
     return boxes, positive(boxes, smallest)
 
 
 @lru_cache(maxsize=512)
 def list_frames(folder: Path) -> tuple[Path, ...]:
-    """The images in `folder/img`, in the order of their numbers."""
-    return tuple(_in_order(p for p in (folder / "img").glob("*") if p.suffix.lower() in IMAGE_SUFFIXES))
-
-
-def _in_order(paths: Iterable[Path]) -> list[Path]:
-    """Frames by number, so that 10.jpg follows 9.jpg; by name where a name is no number."""
-    found = sorted(paths)
-    return sorted(found, key=lambda path: int(path.stem)) if all(p.stem.isdecimal() for p in found) else found
+    """`list_images`, remembered: training draws from the same folder again and again."""
+    return tuple(list_images(folder))
 
 
 class ImageBoxes:
@@ -156,23 +237,23 @@ class ImageBoxes:
 
 def _read_table(path: Path) -> list[tuple[str, tuple[float, float, float, float]]]:
     rows = []
+    reader = csv.DictReader(io.StringIO(read_text(path, error=AnnotationError)))
     try:
-        with open(path, newline="", encoding="utf-8") as lines:
-            reader = csv.DictReader(lines)
-            missing = {"image", "x", "y", "w", "h"} - set(reader.fieldnames or ())
-            if missing:
-                raise AnnotationError(f"{path} lacks the columns {sorted(missing)}; wanted image, x, y, w, h")
-            for row in reader:
-                try:
-                    box = (float(row["x"]), float(row["y"]), float(row["w"]), float(row["h"]))
-                except (ValueError, TypeError):
-                    box = (math.nan,) * 4
-                if not row["image"] or not all(math.isfinite(value) for value in box):
-                    raise AnnotationError(
-                        f"{path}, line {reader.line_num}: wanted an image and four numbers x, y, w, h, found "
-                        f"{[row[key] for key in ('image', 'x', 'y', 'w', 'h')]}"
-                    )
-                rows.append((row["image"], box))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise AnnotationError(f"cannot read {path}: {error}") from error
+        missing = {"image", "x", "y", "w", "h"} - set(reader.fieldnames or ())
+        if missing:
+            raise AnnotationError(f"{path} lacks the columns {sorted(missing)}; wanted image, x, y, w, h")
+        for row in reader:
+            cells = [row[key] or "" for key in ("x", "y", "w", "h")]
+            try:
+                x, y, w, h = parse_numbers(path, reader.line_num, ",".join(cells), (4,))
+            except AnnotationError:
+                x = y = w = h = math.nan
+            if not row["image"] or not all(math.isfinite(value) for value in (x, y, w, h)):
+                raise AnnotationError(
+                    f"{path}, line {reader.line_num}: wanted an image and four numbers x, y, w, h, found "
+                    f"{[row['image'], *cells]}"
+                )
+            rows.append((row["image"], (x, y, w, h)))
+    except csv.Error as error:
+        raise AnnotationError(f"{path}, line {reader.line_num}: not a table: {error}") from None
     return rows

@@ -1,15 +1,15 @@
-"""GOT-10k as a training data set, in its official layout.
+"""GOT-10k in its official layout: the training sequences, the validation set and the test set.
 
 `<root>/train/GOT-10k_Train_000001/00000001.jpg`, with `groundtruth.txt`, `absence.label` and `cover.label` beside the
-frames. `root` may also be the folder `train` itself.
+frames; `val` and `test` likewise, where `test` has the first box only. `root` may also be the folder `train` itself.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from ltr.dataset.split_lists import read_split, require, split_label
-from ltr.dataset.videos import FlagFile, IndexedVideos, VideoFiles
+from ltr.dataset.layout import FlagFile, SequenceFiles, require_folder
+from ltr.dataset.videos import IndexedVideos, read_split, split_label
 from ltr.errors import MissingFileError
 
 # PyTracking's lists of sequences, counted from 0. 'vot...' were meant to leave out the 1000 sequences that VOT forbids,
@@ -20,50 +20,78 @@ SPLITS = {
     "vottrain": "got10k_vot_train_split.txt",
     "votval": "got10k_vot_val_split.txt",
 }
+# Of the validation set, and as many of the test set.
+OFFICIAL = 180
 
 
 def split_indices(split: str) -> list[int]:
-    """The sequences of a split: 0 is `GOT-10k_Train_000001`. Raises ValueError for an unknown one."""
+    """The sequences of a split: 0 is `GOT-10k_Train_000001`. Raises UserError for an unknown one."""
     return [int(line) for line in read_split("GOT-10k", split, SPLITS)]
 
 
 def sequence_names(split: str) -> list[str]:
-    """The sequences of a split, such as 'GOT-10k_Train_000001'.
+    """The training sequences of a split, such as 'GOT-10k_Train_000001'.
 
     Raises:
-        ValueError: an unknown split; the nearest is named.
-        AnnotationError: a list of one's own that cannot be read.
+        UserError: an unknown split; the nearest is named.
+        AnnotationError: a list of your own that cannot be read.
     """
     if split.endswith(".txt"):
         return read_split("GOT-10k", split, SPLITS)
     return [f"GOT-10k_Train_{index + 1:06d}" for index in split_indices(split)]
 
 
-def sequence_files(root: Path, name: str) -> VideoFiles:
+def sequence_files(root: Path, name: str, dataset: str = "got10k") -> SequenceFiles:
     """The files of the sequence `name`; `root` is the folder of sequences."""
     folder = root / name
     flags = (FlagFile(folder / "absence.label"), FlagFile(folder / "cover.label", hidden_if_zero=True, highest=8))
-    return VideoFiles(name, folder, folder / "groundtruth.txt", flags)
+    test = dataset == "got10k_test"
+    return SequenceFiles(
+        name=name,
+        dataset=dataset,
+        root=root,
+        folders=(folder,),
+        annotation=folder / "groundtruth.txt",
+        first_only=test,
+        marks_absence=True,
+        flags=() if test else flags,
+    )
 
 
 def train_folder(root: Path) -> Path:
-    """`root/train`, or `root` where it is that folder. Raises FileNotFoundError where there is neither."""
+    """`root/train`, or `root` where it is that folder. Raises MissingFileError where there is neither."""
     folder = root / "train" if (root / "train").is_dir() else root
-    if not folder.is_dir():
-        raise MissingFileError(f"{folder} is not a folder: wanted GOT-10k's train/")
+    require_folder(folder, "GOT-10k's train/")
     return folder
 
 
-def list_videos(root: Path, split: str = "vottrain") -> list[VideoFiles]:
-    """The files of a split's sequences, there or not; of 'all', those that are there.
+def list_sequences(root: Path, split: str = "vottrain") -> list[SequenceFiles]:
+    """The files of a training split's sequences, there or not; of 'all', those that are there.
 
     Raises:
-        ValueError: an unknown split; the nearest is named.
-        FileNotFoundError: no such folder.
-        AnnotationError: a list of one's own that cannot be read.
+        UserError: an unknown split; the nearest is named.
+        MissingFileError: no such folder.
+        AnnotationError: a list of your own that cannot be read.
     """
     folder = train_folder(root)
     return [sequence_files(folder, name) for name in (_found(folder) if split == "all" else sequence_names(split))]
+
+
+def list_official(root: Path, part: str) -> list[SequenceFiles]:
+    """The files of the 180 sequences of the official validation or test set, there or not.
+
+    Args:
+        root: the folder with `val/` and `test/`, or one of them, as PyTracking's users often have it.
+        part: 'val' or 'test'.
+
+    Raises:
+        MissingFileError: no such folder.
+    """
+    for folder in (root / part, root.parent / part, root):
+        if folder.is_dir() and (folder.name == part or any(folder.glob(f"GOT-10k_{part.title()}_*"))):
+            names = [f"GOT-10k_{part.title()}_{number:06d}" for number in range(1, OFFICIAL + 1)]
+            return [sequence_files(folder, name, f"got10k_{part}") for name in names]
+    raise MissingFileError(f"{root}: no folder '{part}' of GOT-10k in it")
 
 
 def _found(folder: Path) -> list[str]:
@@ -79,13 +107,12 @@ class Got10k(IndexedVideos):
             the path of a text file of names.
 
     Raises:
-        ValueError: an unknown split; the nearest is named.
-        FileNotFoundError: no such folder.
+        UserError: an unknown split; the nearest is named.
+        MissingFileError: no such folder.
         AnnotationError: a sequence of the split is not on disk, or an annotation cannot be read.
     """
 
     def __init__(self, root: Path, split: str = "vottrain") -> None:
         folder = train_folder(root)
-        videos = list_videos(root, split)
-        require("GOT-10k", split, folder, [video.name for video in videos], set(_found(folder)))
-        super().__init__(f"got10k_{split_label(split)}", folder, videos)
+        videos = list_sequences(root, split)
+        super().__init__(f"got10k_{split_label(split)}", folder, videos, split, set(_found(folder)))

@@ -144,7 +144,7 @@ def fingerprint(root: Path, files: Sequence[Path], rule: str) -> str:
         parts = pool.map(lambda k: _describe(root, files[k : k + _CHUNK]), _chunks(files))
         digest = hashlib.sha256(f"{_FORMAT}\n{rule}\n".encode())
         for part in parts:
-            digest.update(part.encode())
+            digest.update(part.encode(errors="surrogateescape"))
     return digest.hexdigest()
 
 

@@ -12,8 +12,9 @@ from ltr.dataset.boxfile import positive
 from ltr.dataset.coco_format import CocoObject, read_objects
 from ltr.dataset.coco_masks import decode_mask
 from ltr.dataset.cutouts import find_cutouts
+from ltr.dataset.filenames import Finding, absent
 from ltr.dataset.folders import ImageBoxes
-from ltr.dataset.inspection import Finding, Mapper, Opened, absent, inspect_extents, open_frame
+from ltr.dataset.inspection import Mapper, Opened, inspect_extents, open_frame
 from ltr.errors import AnnotationError, ImageError
 
 
@@ -62,7 +63,7 @@ def _inspect_objects(path: Path, objects: list[CocoObject], opened: Opened | Non
     boxes = np.array([item.box for item in objects])
     broken = [item.identity for item, box in zip(objects, boxes) if not np.isfinite(box).all()]
     if broken:
-        findings.append(Finding("not a number", f"{path}: the box of annotation {broken[0]} is not four numbers"))
+        findings.append(Finding("wrong box", f"{path}: the box of annotation {broken[0]} is not four numbers"))
     empty = int((np.isfinite(boxes).all(axis=1) & ~positive(boxes)).sum())
     if empty:
         findings.append(Finding("note", f"{path}: {empty} boxes are empty and not used"))

@@ -1,4 +1,4 @@
-"""What is wrong with the files of one training video."""
+"""What is wrong with the files of one sequence in a local copy of a data set."""
 
 from __future__ import annotations
 
@@ -8,35 +8,25 @@ from pathlib import Path
 
 import numpy as np
 
+from ltr.admin.inputs import read_bytes
 from ltr.data.image import ImageHeader, verify_image
-from ltr.dataset.boxfile import positive, read_boxes, read_flags
-from ltr.dataset.filenames import find_misnamed, first_missing, frame_number, image_suffix, number_text, similar_names
-from ltr.dataset.folders import list_frames
-from ltr.dataset.videos import VideoFiles
-from ltr.errors import AnnotationError, ImageError
+from ltr.dataset.boxfile import positive, read_flags
+from ltr.dataset.filenames import Finding, Surroundings, absent, compare_length, find_frames, number_text
+from ltr.dataset.layout import (
+    Annotation,
+    SequenceFiles,
+    check_sequence_name,
+    flag_shows,
+    locate_frames,
+    read_annotation,
+)
+from ltr.errors import AnnotationError, UserError
 
 # Annotators draw to the border of the picture and round.
 _BORDER = 1.0
+_DELIMITERS = {",": "commas", "\t": "tabs", ";": "semicolons", " ": "spaces"}
+_MOST_UNREADABLE = 20
 Mapper = Callable[[Callable[[Path], "Opened"], Iterable[Path]], Iterator["Opened"]]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something noticed about a sequence.
-
-    Attributes:
-        kind: 'missing', 'misnamed', 'short', 'long', 'unreadable', 'wrong count', 'wrong flag', 'not a number',
-            'out of image', 'wrong size' or 'note'.
-        text: what, and where.
-    """
-
-    kind: str
-    text: str
-
-    @property
-    def harmless(self) -> bool:
-        """Whether the sequence is trained on rightly all the same."""
-        return self.kind == "note"
 
 
 @dataclass(frozen=True)
@@ -53,54 +43,48 @@ def open_frame(path: Path) -> Opened:
     """Decode an image whole."""
     try:
         header = verify_image(path)
-    except ImageError as error:
+    except UserError as error:
         return Opened(path, error=str(error))
     return Opened(path, header.size, header=header)
 
 
-def inspect_video(files: VideoFiles, mapper: Mapper | None, numbered: bool = True) -> list[Finding]:
-    """Everything that can be told of a video.
+def inspect_sequence(files: SequenceFiles, surroundings: Surroundings, mapper: Mapper | None) -> list[Finding]:
+    """Everything that can be told of a sequence, in the order annotation, flags, frames.
 
     Args:
         files: where its files should be.
+        surroundings: of the data set that it belongs to.
         mapper: opens frames, such as the `map` of a pool of threads; None opens none.
-        numbered: frames have the names that `files` gives them; else any images in the folder, in order, are frames.
     """
-    findings, boxes, visible = inspect_annotation(files, absence_is_nan=not numbered)
-    if not files.frames.is_dir():
-        return [*findings, absent(files.frames, "folder of frames")]
-    inspect = _numbered_frames if numbered else _any_frames
-    found, frames = inspect(files, None if boxes is None else len(boxes))
-    findings += found
-    if mapper is not None:
-        findings += inspect_pictures([path for _, path in frames], mapper, boxes, visible, [k for k, _ in frames])
-    return findings
-
-
-def absent(path: Path, what: str) -> Finding:
-    """The finding for a file or folder that is not there, or is there under another name."""
-    if rename := find_misnamed(path, ()):
-        return Finding("misnamed", f"{rename[0]} should be {rename[1].name}")
-    similar, lost = similar_names(path), first_missing(path)
-    text = f"{lost}: no such {what if lost == path else 'folder'}"
-    return Finding("missing", text + (f"; there is {', '.join(similar)}" if similar else ""))
-
-
-def inspect_annotation(
-    files: VideoFiles, absence_is_nan: bool
-) -> tuple[list[Finding], np.ndarray | None, np.ndarray | None]:
-    """Findings about a video's text files; its boxes [T, 4] and where no flag hides the target [T], if readable."""
-    wanted = [files.annotation, *(flag.path for flag in files.flags)]
-    findings = [absent(path, "annotation") for path in wanted if not path.is_file()]
-    if not files.annotation.is_file():
-        return findings, None, None
     try:
-        boxes = read_boxes(files.annotation)
+        check_sequence_name(files)
     except AnnotationError as error:
-        return [*findings, Finding("unreadable", str(error))], None, None
+        return [Finding("unreadable", str(error))]
+    findings, annotation = _inspect_annotation(files, surroundings)
+    rows = None if annotation is None or files.first_only else len(annotation.boxes)
+    found, frames = _inspect_names(files, surroundings, rows)
+    findings = list(dict.fromkeys([*findings, *found]))
+    if mapper is not None and frames:
+        # A video file is decoded from its start, so that threads would get into each other's way.
+        opened = list((map if files.folders[0].is_file() else mapper)(open_frame, frames.values()))
+        findings += _inspect_pictures(files, opened, annotation, list(frames))
+    return [_with_hint(finding, files.hint) for finding in findings]
+
+
+def _inspect_annotation(files: SequenceFiles, around: Surroundings) -> tuple[list[Finding], Annotation | None]:
+    """Findings about the text files, and what they say where the boxes can be read."""
+    wanted = [files.annotation, *(flag.path for flag in files.flags)]
+    findings = [absent(path, "annotation", around.official) for path in wanted if not path.exists()]
+    if not files.annotation.exists():
+        return findings, None
+    bare = SequenceFiles(**{**vars(files), "flags": ()})
+    try:
+        boxes = read_annotation(bare).boxes
+    except UserError as error:
+        return [*findings, Finding("unreadable", str(error))], None
     shown = np.ones(len(boxes), dtype=bool)
     for flag in files.flags:
-        if not flag.path.is_file():
+        if not flag.path.exists():
             continue
         try:
             values = read_flags(flag.path)
@@ -110,100 +94,100 @@ def inspect_annotation(
         if len(values) != len(boxes):
             findings.append(Finding("wrong count", f"{flag.path}: {len(values)} flags for {len(boxes)} boxes"))
         else:
-            shown &= (values != 0) if flag.hidden_if_zero else (values == 0)
+            shown &= flag_shows(flag, values)
         strange = np.flatnonzero((values < 0) | (values > flag.highest))
         if len(strange):
             text = f"{flag.path}: {values[strange[0]]} for frame {strange[0] + 1}; wanted 0 to {flag.highest}"
             findings.append(Finding("wrong flag", text))
-    return [*findings, *_inspect_boxes(files, boxes, shown, absence_is_nan)], boxes, shown & positive(boxes)
+    findings += _inspect_boxes(files, boxes, shown)
+    if files.masks is None:
+        findings += _inspect_text(files.annotation)
+    if not files.first_only and files.last is not None:
+        findings += compare_length(files, len(boxes), files.last - files.first + 1)
+    return findings, Annotation(boxes, shown)
 
 
-def _inspect_boxes(files: VideoFiles, boxes: np.ndarray, shown: np.ndarray, absence_is_nan: bool) -> list[Finding]:
-    findings = []
+def _inspect_boxes(files: SequenceFiles, boxes: np.ndarray, shown: np.ndarray) -> list[Finding]:
     broken = ~np.isfinite(boxes).all(axis=1)
     empty = ~broken & (boxes[:, 2:] <= 0).any(axis=1)
-    lines = _lines(broken & shown)
-    if lines and not absence_is_nan:
-        text = f"{files.annotation}: boxes are not numbers (NaN) in line {number_text(lines)}"
-        findings.append(Finding("not a number", text))
-    for where, what in ((broken if absence_is_nan else broken & ~shown, "not numbers"), (empty, "empty")):
+    findings = []
+    if (broken | empty)[files.omitted : files.omitted + 1].any():
+        findings.append(Finding("wrong box", f"{files.annotation}: the first box is {boxes[files.omitted].tolist()}"))
+    # Own recordings and data sets with absent targets mark them so; where flags do, a NaN in sight is a fault.
+    marks = files.marks_absence or not files.numbered
+    wrong = broken & shown if files.flags or not marks else np.zeros(len(boxes), bool)
+    if wrong.any():
+        lines = number_text([int(index) + 1 for index in np.flatnonzero(wrong)])
+        findings.append(Finding("wrong box", f"{files.annotation}: boxes are not numbers (NaN) in line {lines}"))
+    for where, what in ((broken & ~wrong, "not numbers (NaN)"), (empty, "empty")):
         if where.any():
-            text = f"{files.annotation}: {int(where.sum())} boxes are {what}, so the target counts as absent there"
+            text = f"{files.annotation}: {int(where.sum())} boxes are {what}: the target counts as absent there"
             findings.append(Finding("note", text))
-    if (shown & positive(boxes)).sum() < 2:
-        findings.append(Finding("note", f"{files.annotation}: fewer than two visible frames: the video is never drawn"))
+    if not files.first_only and (shown & positive(boxes)).sum() < 2:
+        findings.append(Finding("note", f"{files.annotation}: fewer than two visible frames: training never draws it"))
     return findings
 
 
-def _lines(where: np.ndarray) -> list[int]:
-    return [int(index) + 1 for index in np.flatnonzero(where)]
+def _inspect_text(path: Path) -> list[Finding]:
+    """Peculiarities of an annotation file that do no harm: line ends of Windows, mixed delimiters."""
+    data = read_bytes(path)
+    text = data.decode("utf-8", errors="replace")
+    found = [f"{path}: line ends of Windows (CRLF)"] if b"\r\n" in data else []
+    kinds = {_delimiters(line) for line in text.split("\n") if line.strip() and line.strip() != "0"}
+    if len(kinds) > 1 or any(" and " in kind for kind in kinds):
+        found.append(f"{path}: mixed delimiters ({'; '.join(sorted(kinds))})")
+    return [Finding("note", text) for text in found]
 
 
-def _any_frames(files: VideoFiles, rows: int | None) -> tuple[list[Finding], list[tuple[int, Path]]]:
-    frames = list(enumerate(list_frames(files.frames.parent)))
-    if not frames:
-        return [Finding("missing", f"{files.frames}: no frames")], []
-    if rows is not None and rows != len(frames):
-        kind = "short" if len(frames) < rows else "long"
-        return [Finding(kind, f"{files.frames}: {len(frames)} images for {rows} boxes")], frames
-    return [], frames
+def _delimiters(line: str) -> str:
+    inner = line.strip()
+    found = [name for character, name in _DELIMITERS.items() if character in inner]
+    return " and ".join(name for name in found if name != "spaces" or len(found) == 1)
 
 
-def _numbered_frames(files: VideoFiles, rows: int | None) -> tuple[list[Finding], list[tuple[int, Path]]]:
-    """Findings about the names of frames, and the frames that are there with their places in the video."""
-    images: dict[str, int] = {}
-    suffix = files.suffix.removeprefix(".")
-    for path in files.frames.iterdir():
-        number = frame_number(path)
-        if image_suffix(path) == suffix and number is not None and not path.name.startswith("."):
-            images[path.name] = number
-    if not images:
-        return [Finding("missing", f"{files.frames}: no frames such as {files.frame_name(0)}")], []
-    count = rows if rows is not None else max(images.values()) - files.first + 1
-    missing = [k for k in range(count) if files.frame_name(k) not in images]
-    findings = []
-    written = {number: name for name, number in sorted(images.items())}
-    misnamed = [k for k in missing if k + files.first in written]
-    if misnamed:
-        more = f", and {len(misnamed) - 1} more" if len(misnamed) > 1 else ""
-        name = written[misnamed[0] + files.first]
-        text = f"{files.frames / name} should be {files.frame_name(misnamed[0])}{more}"
-        findings.append(Finding("misnamed", text))
-    lost = [k + files.first for k in missing if k not in misnamed]
-    if lost:
-        tail = min(lost) > max(images.values())
-        text = f"{files.frames}: {_frames(lost)} missing" + (", the last of the sequence" if tail else "")
-        findings.append(Finding("short" if tail else "missing", text))
-    over = sum(number >= count + files.first for number in images.values())
-    if over:
-        findings.append(Finding("long", f"{files.frames}: {over} frames have no box; there are {count} boxes"))
-    return findings, [(k, files.frames / files.frame_name(k)) for k in range(count) if k not in set(missing)]
+def _inspect_names(
+    files: SequenceFiles, around: Surroundings, rows: int | None
+) -> tuple[list[Finding], dict[int, Path]]:
+    """Findings about the frames' names and number, and the frames that are there with their places in the sequence."""
+    folder = next((folder for folder in files.folders if folder.is_dir()), None)
+    if files.numbered:
+        if folder is None:
+            return [absent(files.folders[0], "folder of frames", around.official)], {}
+        return find_frames(files, folder, rows, around.spans)
+    if not files.folders[0].exists():
+        return [absent(files.folders[0], "folder of frames", around.official)], {}
+    try:
+        frames = locate_frames(files)
+    except UserError as error:
+        return [Finding("unreadable" if files.folders[0].is_file() else "missing", str(error))], {}
+    found = compare_length(files, rows, len(frames)) if rows is not None and rows != 1 else []
+    if rows == 1 < len(frames):
+        text = f"{files.annotation}: only the first frame has a box: it can be tracked, not trained on or scored"
+        found.append(Finding("note", text))
+    return found, dict(enumerate(frames))
 
 
-def _frames(numbers: list[int]) -> str:
-    return f"frame {number_text(numbers)} is" if len(numbers) == 1 else f"frames {number_text(numbers)} are"
-
-
-def inspect_pictures(
-    frames: Sequence[Path],
-    mapper: Mapper,
-    boxes: np.ndarray | None,
-    visible: np.ndarray | None,
-    places: Sequence[int],
+def _inspect_pictures(
+    files: SequenceFiles, opened: Sequence[Opened], annotation: Annotation | None, places: Sequence[int]
 ) -> list[Finding]:
-    """Open frames; `places` are their rows in `boxes` [T, 4] and `visible` [T]."""
-    opened = list(mapper(open_frame, frames))
-    findings = [Finding("unreadable", one.error) for one in opened if one.error]
-    sizes = {one.size for one in opened if not one.error}
+    """Findings about frames that were opened; `places` are their rows in the annotation."""
+    wrong = [one.error for one in opened if one.error]
+    findings = [Finding("unreadable", error) for error in wrong[:_MOST_UNREADABLE]]
+    if len(wrong) > _MOST_UNREADABLE:
+        findings.append(Finding("unreadable", f"{files.folders[0]}: {len(wrong) - _MOST_UNREADABLE} more frames"))
+    sizes = sorted({one.size for one in opened if not one.error})
     if len(sizes) > 1:
-        texts = ", ".join(f"{width} x {height}" for width, height in sorted(sizes))
-        findings.append(Finding("wrong size", f"{frames[0].parent}: frames of {texts} pixels"))
-    if boxes is None or visible is None:
+        texts = ", ".join(f"{width} x {height}" for width, height in sizes[:_MOST_UNREADABLE])
+        # An official sequence has one size; a recording of one's own may change it midway.
+        kind = "wrong size" if files.numbered else "size change"
+        findings.append(Finding(kind, f"{opened[0].path.parent}: frames of {texts} pixels"))
+    if annotation is None or not opened:
         return findings
-    inside = [(place, one.size) for place, one in zip(places, opened) if not one.error and place < len(boxes)]
-    rows = np.array([place for place, _ in inside if visible[place]], dtype=int)
-    extents = np.array([size for place, size in inside if visible[place]], dtype=float).reshape(-1, 2)
-    return findings + inspect_extents(f"{frames[0].parent if frames else ''}", boxes[rows], extents, rows)
+    visible = annotation.visible
+    seen = [(k, one.size) for k, one in zip(places, opened) if not one.error and k < len(visible) and visible[k]]
+    rows = np.array([k for k, _ in seen], dtype=int)
+    extents = np.array([size for _, size in seen], dtype=float).reshape(-1, 2)
+    return findings + inspect_extents(f"{opened[0].path.parent}", annotation.boxes[rows], extents, rows)
 
 
 def inspect_extents(place: str, boxes: np.ndarray, extents: np.ndarray, rows: np.ndarray) -> list[Finding]:
@@ -213,12 +197,14 @@ def inspect_extents(place: str, boxes: np.ndarray, extents: np.ndarray, rows: np
     over = ~outside & ((low < -_BORDER) | (high > extents + _BORDER)).any(axis=1)
     findings = []
     if outside.any():
-        numbers = [int(row) + 1 for row in rows[outside]]
-        findings.append(Finding("out of image", f"{place}: boxes lie outside the image in {_frames_at(numbers)}"))
+        lines = number_text([int(row) + 1 for row in rows[outside]])
+        findings.append(Finding("out of image", f"{place}: boxes lie outside the image in line {lines} of the boxes"))
     if over.any():
         findings.append(Finding("note", f"{place}: {int(over.sum())} boxes reach beyond the image"))
     return findings
 
 
-def _frames_at(numbers: list[int]) -> str:
-    return f"line {number_text(numbers)} of the boxes"
+def _with_hint(finding: Finding, hint: str) -> Finding:
+    if not hint or finding.harmless:
+        return finding
+    return Finding(finding.kind, f"{finding.text} [{hint}]", finding.renames)

@@ -1,4 +1,4 @@
-"""LaSOT as a training data set, in its official layout.
+"""LaSOT in its official layout, its training and test sequences and its extension subset.
 
 `<root>/<class>/<class>-<number>/img/00000001.jpg`, with `groundtruth.txt`, `full_occlusion.txt` and `out_of_view.txt`
 beside `img/`.
@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ltr.dataset.split_lists import read_split, require, split_label
-from ltr.dataset.videos import FlagFile, IndexedVideos, VideoFiles
+from ltr.dataset.layout import FlagFile, SequenceFiles, load_attributes, load_list, require_folder
+from ltr.dataset.videos import IndexedVideos, read_split, split_label
 from ltr.errors import MissingFileError
 
 # PyTracking's lists: the 1120 training sequences, and their parts of 1000 and 120.
@@ -18,39 +18,61 @@ SPLITS = {
     "train-train": "lasot_train_train_split.txt",
     "train-val": "lasot_train_val_split.txt",
 }
+_LAYOUT = "LaSOT's <class>/<class>-<number>/"
 
 
 def sequence_names(split: str) -> list[str]:
-    """The sequences of a split, such as 'airplane-10'. Raises ValueError for an unknown one."""
-    return read_split("LaSOT", split, SPLITS)
+    """The sequences of a split, such as 'airplane-10'; of 'test' the 280. Raises UserError for an unknown one."""
+    return list(load_list("lasot_test.json")) if split == "test" else read_split("LaSOT", split, SPLITS)
 
 
-def sequence_files(root: Path, name: str) -> VideoFiles:
-    """The files of the sequence `name`."""
-    folder = root / name.rpartition("-")[0] / name
-    flags = (FlagFile(folder / "full_occlusion.txt"), FlagFile(folder / "out_of_view.txt"))
-    return VideoFiles(name, folder / "img", folder / "groundtruth.txt", flags)
+def sequence_files(root: Path, name: str, dataset: str = "lasot") -> SequenceFiles:
+    """The files of the sequence `name`: under its class's folder, or straight under the root."""
+    kind = name.rpartition("-")[0]
+    folder = root / kind / name
+    if not folder.is_dir() and (root / name).is_dir():
+        folder = root / name
+    return SequenceFiles(
+        name=name,
+        dataset=dataset,
+        root=root,
+        folders=(folder / "img",),
+        annotation=folder / "groundtruth.txt",
+        flags=(FlagFile(folder / "full_occlusion.txt"), FlagFile(folder / "out_of_view.txt")),
+        object_class=kind,
+        attributes=load_attributes("lasot_attributes.json").get(name),
+    )
 
 
-def list_videos(root: Path, split: str = "train") -> list[VideoFiles]:
+def list_sequences(root: Path, split: str = "train") -> list[SequenceFiles]:
     """The files of a split's sequences, there or not; of 'all', those that are there.
 
     Raises:
-        ValueError: an unknown split; the nearest is named.
-        FileNotFoundError: no such folder.
+        UserError: an unknown split; the nearest is named.
+        MissingFileError: no such folder.
     """
-    if not root.is_dir():
-        raise MissingFileError(f"{root} is not a folder: wanted LaSOT's <class>/<class>-<number>/")
+    require_folder(root, _LAYOUT)
     return [sequence_files(root, name) for name in (_found(root) if split == "all" else sequence_names(split))]
+
+
+def list_extension(root: Path) -> list[SequenceFiles]:
+    """The files of the extension subset (150 sequences in 15 classes): those that have a folder, by class and number.
+
+    Raises:
+        MissingFileError: no such folder, or no sequence in it.
+    """
+    require_folder(root, _LAYOUT)
+    if not (names := _found(root)):
+        raise MissingFileError(f"{root}: no sequences; expected {_LAYOUT}img/00000001.jpg and groundtruth.txt")
+    return [sequence_files(root, name, "lasot_extension_subset") for name in names]
 
 
 def _found(root: Path) -> list[str]:
     """Names of the sequences on disk, by class and number."""
-    names = []
-    for folder in sorted(path for path in root.iterdir() if path.is_dir()):
-        own = [path.name for path in folder.iterdir() if path.name.rpartition("-")[0] == folder.name]
-        names += sorted(own, key=lambda name: (len(name), name))
-    return names
+    folders = [folder for folder in (*root.glob("*-*"), *root.glob("*/*-*")) if folder.is_dir()]
+    parts = {folder.name: folder.name.rpartition("-") for folder in folders}
+    numbered = {name for name, (kind, _, number) in parts.items() if kind and number.isascii() and number.isdecimal()}
+    return sorted(numbered, key=lambda name: (parts[name][0], len(parts[name][2]), parts[name][2]))
 
 
 class Lasot(IndexedVideos):
@@ -62,12 +84,10 @@ class Lasot(IndexedVideos):
             text file of names.
 
     Raises:
-        ValueError: an unknown split; the nearest is named.
-        FileNotFoundError: no such folder.
+        UserError: an unknown split; the nearest is named.
+        MissingFileError: no such folder.
         AnnotationError: a sequence of the split is not on disk, or an annotation cannot be read.
     """
 
     def __init__(self, root: Path, split: str = "train") -> None:
-        videos = list_videos(root, split)
-        require("LaSOT", split, root, [video.name for video in videos], set(_found(root)))
-        super().__init__(f"lasot_{split_label(split)}", root, videos)
+        super().__init__(f"lasot_{split_label(split)}", root, list_sequences(root, split), split, set(_found(root)))

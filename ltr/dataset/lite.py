@@ -7,17 +7,16 @@ sequences, and `backgrounds/` with photographs. docs/data.md shows an example.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
+from ltr.data.image import IMAGE_SUFFIXES
 from ltr.dataset.base import TrainingDataset
 from ltr.dataset.composited import CompositedSettings, CompositedVideo
 from ltr.dataset.cutouts import CutoutSource, find_cutouts, moving_cutouts, usable_cutouts
-from ltr.dataset.folders import IMAGE_SUFFIXES, FolderSequences, ImageBoxes, list_frames
+from ltr.dataset.folders import FolderSequences, ImageBoxes, in_split, list_frames
 from ltr.errors import MissingFileError, UserError
 
-_VALIDATION_SHARE = 10
 _VIDEOS_A_SPLIT = {"train": 1_000_000, "val": 20_000}
 _WEIGHTS = {"composited": 5.0, "videos": 4.0, "images": 1.0}
 # Recordings with several videos are held out as a whole, by this list; the families in it have no other validation.
@@ -39,12 +38,6 @@ _SMALLEST = 6.0
 LISTED_FAMILIES = ("cdnet_", "davis_", "sbi2015_", "scbt_", "tlp_")
 # A fixed word, so that the split does not follow the name of the data folder.
 _BACKGROUNDS_KEY = "train"
-
-
-def in_split(name: str, split: str) -> bool:
-    """Whether a file or sequence belongs to a split; one in ten is validation, by a checksum of its name."""
-    held_out = zlib.crc32(name.encode()) % _VALIDATION_SHARE == 0
-    return held_out == (split == "val")
 
 
 def video_in_split(name: str, split: str) -> bool:
@@ -113,7 +106,7 @@ def build_lite_datasets(root: Path, split: str, seed: int) -> list[tuple[Trainin
     )
     found: list[tuple[TrainingDataset, float]] = [(video, _WEIGHTS["composited"])]
     # Sequences are drawn uniformly, and a long one has more to teach: two sets of them, by length.
-    long = [name for name in names if len(list_frames(root / "videos" / name)) >= _LONG]
+    long = [name for name in names if len(list_frames(root / "videos" / name / "img")) >= _LONG]
     for label, chosen in (("videos", long), ("short_videos", sorted(set(names) - set(long)))):
         weight = _WEIGHTS["videos"] * (0.75 if chosen is long else 0.25)
         if chosen:

@@ -1,14 +1,15 @@
-"""TrackingNet as a training data set, in its official layout.
+"""TrackingNet in its official layout, its training sets and its test set.
 
-`<root>/TRAIN_<k>/frames/<sequence>/0.jpg` and `<root>/TRAIN_<k>/anno/<sequence>.txt`, k from 0 to 11.
+`<root>/TRAIN_<k>/frames/<sequence>/0.jpg` and `<root>/TRAIN_<k>/anno/<sequence>.txt`, k from 0 to 11; `TEST` likewise,
+with the first box only.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from ltr.dataset.split_lists import require
-from ltr.dataset.videos import IndexedVideos, VideoFiles
+from ltr.dataset.layout import SequenceFiles, require_folder
+from ltr.dataset.videos import IndexedVideos
 from ltr.errors import AnnotationError, MissingFileError, UserError
 
 _SETS = 12
@@ -18,13 +19,13 @@ def set_numbers(split: str) -> list[int]:
     """The sets that a split names: '0-3' is 0, 1, 2, 3; '0,4,11' those; 'all' every one; 'train' is 0-3.
 
     Raises:
-        ValueError: something else, or a number that is not between 0 and 11.
+        UserError: something else, or a number that is not between 0 and 11.
     """
     text = {"all": f"0-{_SETS - 1}", "train": "0-3"}.get(split, split)
     numbers: list[int] = []
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
-        if not first.isdecimal() or (dash and not last.isdecimal()):
+        if not _is_number(first) or (dash and not _is_number(last)):
             raise UserError(f"a split of TrackingNet is 'all', 'train' or sets such as '0-3' or '0,4', not '{split}'")
         numbers += range(int(first), int(last if dash else first) + 1)
     wrong = [number for number in numbers if number >= _SETS]
@@ -33,21 +34,33 @@ def set_numbers(split: str) -> list[int]:
     return list(dict.fromkeys(numbers))
 
 
-def sequence_files(folder: Path, name: str) -> VideoFiles:
-    """The files of the sequence `name` of a set; `folder` is `<root>/TRAIN_<k>`."""
-    return VideoFiles(name, folder / "frames" / name, folder / "anno" / f"{name}.txt", first=0, digits=1)
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) < 5
 
 
-def list_videos(root: Path, split: str = "0-3") -> list[VideoFiles]:
+def sequence_files(folder: Path, name: str, first_only: bool = False) -> SequenceFiles:
+    """The files of the sequence `name` of a set; `folder` is `<root>/TRAIN_<k>` or `<root>/TEST`."""
+    return SequenceFiles(
+        name=name,
+        dataset="trackingnet",
+        root=folder.parent,
+        folders=(folder / "frames" / name,),
+        annotation=folder / "anno" / f"{name}.txt",
+        first=0,
+        digits=1,
+        first_only=first_only,
+    )
+
+
+def list_sequences(root: Path, split: str = "0-3") -> list[SequenceFiles]:
     """The files of the annotated sequences of some sets, set after set, by name.
 
     Raises:
-        ValueError: an unknown split.
-        FileNotFoundError: no such folder.
+        UserError: an unknown split.
+        MissingFileError: no such folder.
         AnnotationError: a set is not there.
     """
-    if not root.is_dir():
-        raise MissingFileError(f"{root} is not a folder: wanted TrackingNet's TRAIN_0/ ... TRAIN_{_SETS - 1}/")
+    require_folder(root, f"TrackingNet's TRAIN_0/ ... TRAIN_{_SETS - 1}/")
     videos = []
     for number in set_numbers(split):
         folder = root / f"TRAIN_{number}"
@@ -61,6 +74,37 @@ def list_videos(root: Path, split: str = "0-3") -> list[VideoFiles]:
     return videos
 
 
+def list_found(root: Path, split: str = "0-3") -> list[SequenceFiles]:
+    """The files of sequences with an annotation or with frames, for a check; a set that is not there counts as one.
+
+    Raises:
+        UserError: an unknown split.
+    """
+    videos = []
+    for folder in (root / f"TRAIN_{number}" for number in set_numbers(split)):
+        videos += [sequence_files(folder, name) for name in _names(folder) or [folder.name]]
+    return videos
+
+
+def list_test(root: Path) -> list[SequenceFiles]:
+    """The files of the test sequences (511 in all) that have an annotation or a folder of frames, by name.
+
+    Raises:
+        MissingFileError: there is none.
+    """
+    test = root if (root / "anno").is_dir() else root / "TEST"
+    if not (names := _names(test)):
+        raise MissingFileError(f"{root}: no sequences; expected TEST/frames/<sequence>/0.jpg, TEST/anno/<sequence>.txt")
+    return [sequence_files(test, name, first_only=True) for name in names]
+
+
+def _names(folder: Path) -> list[str]:
+    """Names of the sequences of a set that have an annotation or a folder of frames."""
+    names = {path.stem for path in folder.glob("anno/*.txt")}
+    names |= {path.name for path in folder.glob("frames/*") if path.is_dir()}
+    return sorted(name for name in names if not name.startswith("."))
+
+
 class TrackingNet(IndexedVideos):
     """TrackingNet's training sequences; visible: positive box.
 
@@ -69,12 +113,10 @@ class TrackingNet(IndexedVideos):
         split: sets such as '0-3' (which the field trains on), '0,4' or 'all'.
 
     Raises:
-        ValueError: an unknown split.
-        FileNotFoundError: no such folder.
+        UserError: an unknown split.
+        MissingFileError: no such folder.
         AnnotationError: a set is not there or empty, or an annotation cannot be read.
     """
 
     def __init__(self, root: Path, split: str = "0-3") -> None:
-        videos = list_videos(root, split)
-        require("TrackingNet", split, root, [video.name for video in videos], {video.name for video in videos})
-        super().__init__(f"trackingnet_{split.replace(',', '+')}", root, videos)
+        super().__init__(f"trackingnet_{split.replace(',', '+')}", root, list_sequences(root, split), split)

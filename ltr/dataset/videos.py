@@ -1,75 +1,44 @@
-"""Training videos in an official layout: numbered frames in a folder, annotations in text files, one index of all."""
+"""Training videos of an official layout: which of them belong to a split, and one index of their annotations."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Mapping, Sequence
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
 
 from ltr.data.image import read_image
-from ltr.dataset.boxfile import positive, read_boxes, read_flags
+from ltr.dataset.boxfile import read_names
 from ltr.dataset.index import IndexedSequences, open_index, read_index
-from ltr.errors import AnnotationError
+from ltr.dataset.layout import TITLES, SequenceFiles, read_annotation
+from ltr.errors import AnnotationError, list_some, unknown_name
 
 
-@dataclass(frozen=True)
-class FlagFile:
-    """A text file with a whole number a frame that tells whether the target is seen.
+def read_split(dataset: str, split: str, lists: Mapping[str, str]) -> list[str]:
+    """The names in a split's list: one of the field's, which come with the package, or one of your own.
 
-    Attributes:
-        path: the file.
-        hidden_if_zero: the target is hidden where the number is 0 (a cover), else where it is not 0 (an absence).
-        highest: the largest number that can occur.
-    """
-
-    path: Path
-    hidden_if_zero: bool = False
-    highest: int = 1
-
-
-@dataclass(frozen=True)
-class VideoFiles:
-    """Where the files of one video lie.
-
-    Attributes:
-        name: of the sequence.
-        frames: folder of the frames.
-        annotation: text file with a box a line.
-        flags: files that tell where the target is hidden.
-        first: number of the first frame.
-        digits: frame numbers are padded with zeros to this length.
-        suffix: of the frames.
-    """
-
-    name: str
-    frames: Path
-    annotation: Path
-    flags: tuple[FlagFile, ...] = ()
-    first: int = 1
-    digits: int = 8
-    suffix: str = ".jpg"
-
-    def frame_name(self, frame: int) -> str:
-        """File name of a frame, counted from 0."""
-        return f"{frame + self.first:0{self.digits}d}{self.suffix}"
-
-
-def read_annotation(files: VideoFiles) -> tuple[np.ndarray, np.ndarray]:
-    """Boxes [T, 4] float32, and whether the target is visible [T]: a box of positive size, and no flag against it.
+    Args:
+        dataset: for messages.
+        split: a key of `lists`, or the path of a text file (`.txt`) with one entry a line.
+        lists: split -> file in `ltr/dataset/splits`.
 
     Raises:
-        AnnotationError: a file is missing or cannot be read, or has another number of flags than there are boxes.
+        UserError: an unknown split; the nearest is named.
+        AnnotationError: a list of your own that is missing or empty, or a name that could lead to another folder.
     """
-    boxes = read_boxes(files.annotation).astype(np.float32)
-    visible = positive(boxes)
-    for flag in files.flags:
-        values = read_flags(flag.path)
-        if len(values) != len(boxes):
-            raise AnnotationError(f"{flag.path} has {len(values)} flags for {len(boxes)} boxes")
-        visible &= (values != 0) if flag.hidden_if_zero else (values == 0)
-    return boxes, visible
+    if split.endswith(".txt"):
+        return read_names(os.path.expanduser(split))
+    if split not in lists:
+        raise unknown_name(f"split of {dataset}", split, [*lists, "all"])
+    text = (resources.files("ltr.dataset") / "splits" / lists[split]).read_text(encoding="utf-8")
+    return text.split()
+
+
+def split_label(split: str) -> str:
+    """A word for a split in names: of a file, its stem."""
+    return Path(split).stem if split.endswith(".txt") else split
 
 
 class IndexedVideos(IndexedSequences):
@@ -79,33 +48,57 @@ class IndexedVideos(IndexedSequences):
         name: data set and split.
         root: folder of the copy.
         videos: their files.
+        split: as the recipe names it, for messages.
+        found: the names on disk; None for the names of `videos`.
 
     Raises:
-        AnnotationError: an annotation is missing or cannot be read. All are read when the index is made, so that a run
-            does not stop at one in its third day.
+        AnnotationError: a sequence of the split is not on disk, or an annotation is missing or cannot be read. All are
+            read when the index is made, so that a run does not stop at one in its third day.
     """
 
     is_video = True
 
-    def __init__(self, name: str, root: Path, videos: Sequence[VideoFiles]) -> None:
+    def __init__(
+        self, name: str, root: Path, videos: Sequence[SequenceFiles], split: str, found: set[str] | None = None
+    ) -> None:
         self.name = name
         self.root = root
         self.videos = tuple(videos)
+        _require(TITLES[name.partition("_")[0]], split, root, [video.name for video in videos], found)
         annotations = [path for video in videos for path in (video.annotation, *(flag.path for flag in video.flags))]
         self.index = open_index(
             name,
             root,
             annotations,
             "visible: positive box, no flag",
-            lambda: read_index([video.name for video in videos], lambda k: read_annotation(videos[k]), name),
+            lambda: read_index([video.name for video in videos], lambda k: _read(videos[k]), name),
         )
 
     def frame_files(self, index: int, frame_ids: Sequence[int]) -> tuple[list[Path], Path]:
         """The files of frames, and that of the sequence's first."""
         files = self.videos[index]
-        return [files.frames / files.frame_name(frame) for frame in frame_ids], files.frames / files.frame_name(0)
+        paths = [files.folders[0] / files.frame_name(files.first + frame) for frame in (0, *frame_ids)]
+        return paths[1:], paths[0]
 
     def frames(self, index: int, frame_ids: Sequence[int]) -> list[np.ndarray]:
         """Frames, uint8 RGB [H, W, 3]."""
         files, first = self.frame_files(index, frame_ids)
         return [read_image(file, first) for file in files]
+
+
+def _read(files: SequenceFiles) -> tuple[np.ndarray, np.ndarray]:
+    """Boxes [T, 4] float32, and where the target can be learned from [T]."""
+    annotation = read_annotation(files)
+    return annotation.boxes.astype(np.float32), annotation.visible
+
+
+def _require(dataset: str, split: str, root: Path, wanted: list[str], found: set[str] | None) -> None:
+    """Refuse a copy that lacks sequences of a split. Raises AnnotationError, naming how many are missing."""
+    there = set(wanted) if found is None else found
+    missing = sorted(set(wanted) - there)
+    if missing or not wanted:
+        first = f", first {list_some(missing)}" if missing else ""
+        raise AnnotationError(
+            f"{root} has {len(there)} sequences; split '{split}' of {dataset} lacks {len(missing)}{first}: is the copy "
+            f"whole? (python -m ltr check tells more; a text file of names may stand in place of '{split}')"
+        )

@@ -11,33 +11,18 @@ from ltr.dataset.coco import Coco
 from ltr.dataset.coco_format import CocoFormat, coco_format_files, read_objects
 from ltr.dataset.coco_masks import MaskCutouts
 from ltr.dataset.composited import CompositedVideo
-from ltr.dataset.folders import FolderSequences, sequence_names
+from ltr.dataset.folders import FolderSequences, folder_split
 from ltr.dataset.got10k import Got10k
 from ltr.dataset.lasot import Lasot
-from ltr.dataset.lite import build_lite_datasets, in_split
-from ltr.dataset.split_lists import read_split, split_label
+from ltr.dataset.lite import build_lite_datasets
 from ltr.dataset.tracking_net import TrackingNet
+from ltr.dataset.videos import split_label
 from ltr.errors import MissingFileError, UserError, unknown_name
 from ltr.train_settings.recipe import DataSource
 
 Weighted = tuple[TrainingDataset, float]
 
 _COMPOSITED_VIDEOS = 1_000_000
-
-
-def folder_split(root: Path, split: str) -> list[str]:
-    """The sequences of a split of a folder: 'all', 'train' and 'val' (nine and one in ten, by a checksum of the name),
-    or the path of a text file of names.
-
-    Raises:
-        ValueError: another split.
-        FileNotFoundError, AnnotationError: no such folder, no sequence, or a list that cannot be read.
-    """
-    if split.endswith(".txt"):
-        return read_split("folder", split, {})
-    if split not in ("all", "train", "val"):
-        raise unknown_name("split of folder", split, ("all", "train", "val", "<list>.txt"))
-    return [name for name in sequence_names(root) if split == "all" or in_split(name, split)]
 
 
 def _official(reader: Callable[[Path, str], TrainingDataset]) -> Callable[[DataSource, int], list[Weighted]]:

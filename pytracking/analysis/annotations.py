@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from ltr.dataset.boxfile import read_boxes, read_flags
+from ltr.dataset.layout import load_attributes
 from ltr.errors import UserError, unknown_name
 from pytracking.evaluation.data import Sequence
 from pytracking.evaluation.datasets import get_dataset
 from pytracking.evaluation.foreign import match_name, official_names
-from pytracking.evaluation.layout import load_attributes
 
 _ATTRIBUTES = {"otb": "otb_attributes.json", "uav": "uav123_attributes.json", "lasot": "lasot_attributes.json"}
 

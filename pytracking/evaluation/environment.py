@@ -8,11 +8,13 @@ from pathlib import Path
 from ltr.admin.paths import dataset_path
 from ltr.errors import UserError
 
+_DEMO = Path(__file__).parents[1] / "demo_data"
 _DEFAULT_RESULTS = Path("results") / "tracking_results"
 
 
 def dataset_root(name: str, path: str | os.PathLike[str] | None = None) -> Path:
-    """The folder of a data set: `path`, else the variable `EBM_TRACKING_<NAME>`, else the user's paths.toml.
+    """The folder of a data set: `path`, else the variable `EBM_TRACKING_<NAME>`, else the user's paths.toml. The demo
+    clips come with the package.
 
     Args:
         name: the data set's name, such as 'otb'.
@@ -21,6 +23,8 @@ def dataset_root(name: str, path: str | os.PathLike[str] | None = None) -> Path:
     Raises:
         UserError: no folder is known (the message says the ways to give one), or it does not exist.
     """
+    if path is None and name == "demo":
+        return _DEMO
     if path is None:
         try:
             return dataset_path(name)

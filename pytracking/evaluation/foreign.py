@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from ltr.dataset.boxfile import read_boxes, read_rows
+from ltr.dataset.layout import load_list
 from ltr.errors import UserError, unknown_name
-from pytracking.evaluation.layout import load_list
 
 LAYOUTS = {
     "pytracking": "<sequence>.txt, <sequence>_time.txt",

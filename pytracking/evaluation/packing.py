@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from ltr.admin.files import whole_file
+from ltr.dataset.check import COUNTS
 from ltr.errors import UserError, disk_full, is_disk_full, unknown_name
-from pytracking.evaluation.check import COUNTS
 from pytracking.evaluation.data import Sequence
 from pytracking.evaluation.datasets import READERS
 from pytracking.evaluation.results import RawResult, load_result

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pytracking.evaluation import got10kdataset, lasotdataset, layout, nfsdataset, otbdataset, uavdataset
+from ltr.dataset import got10k, lasot, layout, listed
 
 FRAMES = 4
 BOX = (3.0, 4.0, 10.0, 8.0)
@@ -47,17 +47,16 @@ def shorten(monkeypatch: pytest.MonkeyPatch) -> None:
                 entry["endFrame"] = entry["startFrame"] + entry.get("initOmit", 0) + FRAMES - 1
         return entries
 
-    for module in (otbdataset, nfsdataset, uavdataset):
-        monkeypatch.setattr(module, "load_list", load_list)
-    monkeypatch.setattr(lasotdataset, "load_list", lambda file: layout.load_list(file)[::14])
-    monkeypatch.setattr(got10kdataset, "_SEQUENCES", 3)
+    monkeypatch.setattr(listed, "load_list", load_list)
+    monkeypatch.setattr(lasot, "load_list", lambda file: layout.load_list(file)[::14])
+    monkeypatch.setattr(got10k, "OFFICIAL", 3)
 
 
-def write_listed(root: Path, list_files: Callable[[Path], dict[str, layout.SequenceFiles]], separator: str) -> None:
+def write_listed(root: Path, dataset: str, separator: str) -> None:
     """A data set with frame ranges: OTB, NFS or UAV123. Call `shorten` first."""
     root.mkdir()
     data = jpeg()
-    for files in list_files(root).values():
+    for files in listed.list_sequences(dataset, root):
         assert files.last is not None
         names = [files.frame_name(number) for number in range(files.first, files.last + 1)]
         write_frames(files.folders[0], names, data)
@@ -65,20 +64,20 @@ def write_listed(root: Path, list_files: Callable[[Path], dict[str, layout.Seque
 
 
 def write_otb(root: Path) -> None:
-    write_listed(root, otbdataset.list_files, "\t")
+    write_listed(root, "otb", "\t")
 
 
 def write_nfs(root: Path) -> None:
-    write_listed(root, nfsdataset.list_files, " ")
+    write_listed(root, "nfs", " ")
 
 
 def write_uav(root: Path) -> None:
-    write_listed(root, uavdataset.list_files, ",")
+    write_listed(root, "uav", ",")
     (root / "anno" / "UAV123" / "bike1.txt").write_text("3,4,10,8\nNaN,NaN,NaN,NaN\n5,4,10,8\n6,4,10,8\n")
 
 
 def write_lasot(root: Path) -> None:
-    for name in lasotdataset.load_list("lasot_test.json"):
+    for name in lasot.load_list("lasot_test.json"):
         write_lasot_sequence(root / name.rpartition("-")[0] / name)
 
 

@@ -13,7 +13,7 @@ from tiny_data import write_image, write_lines, write_sequence
 
 from ltr.__main__ import main
 from ltr.dataset import got10k, lasot
-from ltr.dataset.check import SPLITS, check_dataset
+from ltr.dataset.check import SPLITS, CheckOptions, check_training
 from ltr.train_settings.sources import SOURCES
 
 LASOT = lasot.sequence_names("train")[:4]
@@ -22,7 +22,7 @@ GOT10K = got10k.sequence_names("vottrain")[:4]
 
 def told(name, root, splits=("all",), decode=True):
     """(sequence, kind) of all that is wrong, and the texts."""
-    reports = list(check_dataset(name, root, splits, decode).reports)
+    reports = list(check_training(name, root, splits, CheckOptions(decode=decode)).reports)
     assert reports
     found = [(report.name, finding) for report in reports for finding in report.findings if not finding.harmless]
     return [(sequence, finding.kind) for sequence, finding in found], " | ".join(finding.text for _, finding in found)
@@ -147,12 +147,12 @@ OPENING = (cut_short, resize_a_frame, outside)
         (lose_the_end, ["short"], "frames 10-12 are missing, the last of the sequence"),
         (pad_less, ["misnamed"], "0003.jpg should be 00000003.jpg"),
         (other_suffix, ["misnamed"], f"00000001.JPG should be 00000001.jpg, and {FRAMES - 1} more"),
-        (add_a_frame, ["long"], f"1 frames have no box; there are {FRAMES} boxes"),
+        (add_a_frame, ["off by one"], f"{FRAMES} boxes for {FRAMES + 1} frames"),
         (resize_a_frame, ["wrong size"], "frames of 50 x 40, 80 x 60 pixels"),
         (lose_the_boxes, ["missing"], "groundtruth.txt: no such annotation"),
         (misname_the_boxes, ["misnamed"], "GroundTruth.txt should be groundtruth.txt"),
         (break_a_line, ["unreadable"], "groundtruth.txt, line 3: expected 4 numbers, found 3"),
-        (not_a_number, ["not a number"], "boxes are not numbers (NaN) in line 8"),
+        (not_a_number, ["wrong box"], "boxes are not numbers (NaN) in line 8"),
         (hidden_not_a_number, [], ""),
         (outside, ["out of image"], "boxes lie outside the image in line 8"),
         (a_little_over, [], ""),
@@ -227,7 +227,7 @@ def test_folders_of_ones_own(tmp_path):
     write_sequence(tmp_path / "c", ["1,2,30,40"] * 2)
     (tmp_path / "c" / "groundtruth_rect.txt").rename(tmp_path / "c" / "groundtruth_Rect.txt")
     found, _ = told("folder", tmp_path, [])
-    assert found == [("a", "short"), ("b", "long"), ("c", "misnamed")]
+    assert found == [("a", "off by one"), ("b", "off by one"), ("c", "misnamed")]
 
 
 def test_a_folder_for_the_compact_recipes(tmp_path):
@@ -238,7 +238,7 @@ def test_a_folder_for_the_compact_recipes(tmp_path):
     (root / "things" / "rgba" / "03.png").write_bytes(b"nothing")
     write_sequence(root / "videos" / "a", ["1,2,30,40"] * 3, frames=2)
     found, _ = told("lite", root, [])
-    wanted = [("rooms", "wrong size"), ("rooms", "out of image"), ("things", "unreadable"), ("videos/a", "short")]
+    wanted = [("rooms", "wrong size"), ("rooms", "out of image"), ("things", "unreadable"), ("videos/a", "off by one")]
     assert found == wanted
 
 
@@ -259,7 +259,7 @@ def test_the_command_line(copy, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["check", "lasott"], "unknown training data set 'lasott'; did you mean 'lasot'"),
+        (["check", "lasott"], "unknown data set 'lasott'; did you mean 'lasot'"),
         (["check", "lasot", "--path", "/nowhere"], "/nowhere is not a folder"),
         (["check", "got10k", "--path", "/tmp", "--split", "votvall"], "did you mean 'votval'"),
         (["check", "coco_format", "--path", "/tmp"], "--split annotations/train.json:images/train"),

@@ -82,7 +82,7 @@ def test_a_wrong_folder_is_named(tmp_path):
     [
         ("groundtruth.txt", ["1,2,3,4", "1,2,3"], r"groundtruth\.txt, line 2: expected 4 numbers, found 3"),
         ("cover.label", ["8", "8", "full", "8"], r"cover\.label, line 3: 'full' is not a whole number"),
-        ("absence.label", ["0", "0"], r"absence\.label has 2 flags for 4 boxes"),
+        ("absence.label", ["0", "0"], r"absence\.label: 2 flags for 4 boxes"),
     ],
 )
 def test_a_bad_annotation_is_named_with_its_line(tmp_path, file, lines, message):

@@ -147,7 +147,7 @@ def test_frames_that_vanish_after_indexing_are_noticed(tmp_path, monkeypatch):
     FolderSequences(tmp_path / "data")
     (folder / "img" / "0002.png").unlink()
     folders.list_frames.cache_clear()
-    with pytest.raises(AnnotationError, match="a: 2 images but 3 boxes"):
+    with pytest.raises(AnnotationError, match="a/img: 2 images but 3 boxes"):
         FolderSequences(tmp_path / "data").frames(0, [0])
 
 

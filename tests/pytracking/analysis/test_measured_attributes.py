@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ltr.dataset import layout
 from pytracking import get_dataset
-from pytracking.analysis import measured_attributes as module
 from pytracking.analysis.measured_attributes import measured_attributes, with_measured_attributes
 
 STILL = [[100.0, 100.0, 40.0, 30.0]] * 4
-LISTS = Path(module.__file__).parents[1] / "evaluation" / "sequence_lists"
+LISTS = Path(layout.__file__).parent / "sequence_lists"
 
 
 def changed(frame: int, box: list[float]) -> np.ndarray:

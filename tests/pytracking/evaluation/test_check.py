@@ -9,13 +9,13 @@ from pathlib import Path
 import mini_datasets as mini
 import pytest
 
-from ltr.dataset.filenames import number_text
+from ltr.dataset import check
+from ltr.dataset.check import CheckOptions, SequenceReport, check_evaluation
+from ltr.dataset.filenames import apply_renames, number_text
 from ltr.errors import EXIT_FAILED_SEQUENCES, EXIT_USER_ERROR, UserError, exit_status
 from pytracking import run_check
 from pytracking.__main__ import main as package_main
-from pytracking.evaluation import check, naming
-from pytracking.evaluation.check import check_dataset
-from pytracking.evaluation.datasets import READERS, get_dataset
+from pytracking.evaluation.datasets import LISTERS, READERS, get_dataset
 
 
 @pytest.fixture
@@ -31,11 +31,15 @@ def otb(root: Path) -> Path:
     return root
 
 
+def reports(dataset: str, root: Path, options: CheckOptions) -> list[SequenceReport]:
+    return list(check_evaluation(dataset, root, LISTERS[dataset], options).reports)
+
+
 def findings(dataset: str, root: Path, repair: bool = False, decode: bool = False) -> dict[str, list[str]]:
     """Kinds and texts of what is wrong, by sequence."""
     return {
         report.name: [f"{finding.kind}: {finding.text}" for finding in report.findings if not finding.harmless]
-        for report in check_dataset(dataset, root, None, repair, decode)
+        for report in reports(dataset, root, CheckOptions((), repair, decode))
         if not report.whole
     }
 
@@ -49,7 +53,7 @@ def contents(root: Path) -> list[tuple[int, bytes]]:
 def test_a_whole_copy_passes(dataset: str, root: Path) -> None:
     mini.WRITERS[dataset](root)
     assert findings(dataset, root, decode=True) == {}
-    assert len(list(check_dataset(dataset, root, decode=False))) == len(READERS[dataset](root))
+    assert len(reports(dataset, root, CheckOptions(decode=False))) == len(READERS[dataset](root))
 
 
 def test_the_demo_clips_pass(capsys: pytest.CaptureFixture) -> None:
@@ -115,7 +119,7 @@ def test_quick_leaves_the_frames_closed(otb: Path) -> None:
 def test_line_ends_and_mixed_delimiters_are_only_mentioned(otb: Path) -> None:
     annotation = otb / "Boy" / "groundtruth_rect.txt"
     annotation.write_bytes(b"3,4,10,8\r\n3\t4\t10\t8\r\n3 4 10 8\r\n3 4 10 8\r\n")
-    (report,) = check_dataset("otb", otb, ["Boy"])
+    (report,) = reports("otb", otb, CheckOptions(("Boy",)))
     assert report.whole
     assert [finding.text.partition(": ")[2] for finding in report.findings] == [
         "line ends of Windows (CRLF)",
@@ -227,9 +231,9 @@ def test_what_could_be_lost_is_not_renamed(otb: Path) -> None:
     assert "frames 2-3 are missing" in message
     assert contents(otb) == before
     with pytest.raises(UserError, match=r"0004\.jpg: exists"):
-        naming.apply_renames([(folder / "0001.jpg", folder / "0004.jpg")])
+        apply_renames([(folder / "0001.jpg", folder / "0004.jpg")])
     with pytest.raises(UserError, match="has gone"):
-        naming.apply_renames([(folder / "0009.jpg", folder / "0010.jpg")])
+        apply_renames([(folder / "0009.jpg", folder / "0010.jpg")])
 
 
 def test_half_a_renumbering_is_undone(otb: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -279,7 +283,7 @@ def test_lasots_lengths_and_flags(root: Path) -> None:
     assert "frame 4 is missing, the last of the sequence" in found[first.name][0]
     assert re.search("off by one: .*4 boxes for 5 frames", found[second.name][0])
     assert found[third.name][0].startswith("misnamed")
-    assert "2 values for 4 boxes" in found[fourth.name][0]
+    assert "2 flags for 4 boxes" in found[fourth.name][0]
     assert set(findings("lasot", root, repair=True)) == {first.name, second.name, fourth.name}
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ltr.errors import UserError
-from pytracking.evaluation import datasets, otbdataset
+from pytracking.evaluation import datasets
 from pytracking.evaluation.data import Sequence
 from pytracking.evaluation.datasets import get_dataset
 
@@ -131,7 +131,7 @@ def test_otb_layout_frame_ranges_and_omitted_frames(tmp_path: Path) -> None:
 
 
 def test_otb_has_a_hundred_sequences(tmp_path: Path) -> None:
-    sequences = otbdataset.list_sequences(tmp_path)
+    sequences = datasets.list_readers("otb", tmp_path)
     assert len(sequences) == 100
     assert {"Jogging_1", "Jogging_2", "Skating2_1", "Human4_2"} <= set(sequences)
 

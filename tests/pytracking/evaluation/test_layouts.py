@@ -12,8 +12,8 @@ import pytest
 
 from ltr.data.image import read_image
 from ltr.data.video import video_frames
+from ltr.dataset import davis, lasot, layout, listed
 from ltr.errors import UserError
-from pytracking.evaluation import davisdataset, lasotdataset, layout, nfsdataset, otbdataset, uavdataset
 from pytracking.evaluation.data import Sequence
 from pytracking.evaluation.datasets import READERS, get_dataset
 from pytracking.evaluation.running import run_sequence
@@ -69,19 +69,19 @@ def test_otb_starts_and_attributes(root: Path) -> None:
 
 
 def test_the_official_ranges(tmp_path: Path) -> None:
-    def lengths(files: dict[str, layout.SequenceFiles]) -> dict[str, tuple[int, int | None]]:
-        return {name: (entry.first, entry.last) for name, entry in files.items()}
+    def lengths(files: list[layout.SequenceFiles]) -> dict[str, tuple[int, int | None]]:
+        return {entry.name: (entry.first, entry.last) for entry in files}
 
-    otb = lengths(otbdataset.list_files(tmp_path))
+    otb = lengths(listed.list_sequences("otb", tmp_path))
     wanted = {"David": (300, 770), "Football1": (1, 74), "Freeman3": (1, 460), "Freeman4": (1, 283), "Diving": (1, 215)}
     assert {name: otb[name] for name in wanted} == wanted
-    assert len(nfsdataset.list_files(tmp_path)) == 100
-    uav = lengths(uavdataset.list_files(tmp_path))
+    assert len(listed.list_sequences("nfs", tmp_path)) == 100
+    uav = lengths(listed.list_sequences("uav", tmp_path))
     assert len(uav) == 123
     assert uav["uav_bird1_2"] == (775, 1477)
-    lasot = lasotdataset.list_files(tmp_path)
-    assert len(lasot) == 280
-    assert all(files.attributes is not None for files in lasot.values())
+    test = lasot.list_sequences(tmp_path, "test")
+    assert len(test) == 280
+    assert all(files.attributes is not None for files in test)
 
 
 def test_nfs_and_uav(root: Path) -> None:
@@ -104,7 +104,7 @@ def test_lasot_is_visible_where_neither_file_says_otherwise(root: Path) -> None:
     (flat,) = get_dataset("lasot", path=root, sequences=["airplane-1"])
     assert flat.frames[0] == root / "airplane-1" / "img" / "00000001.jpg"
     flags = root / "airplane-1" / "out_of_view.txt"
-    for content, message in [("0,0,1", "3 values for 4 boxes"), ("0,0,x,0", "'x' is not a whole number")]:
+    for content, message in [("0,0,1", "3 flags for 4 boxes"), ("0,0,x,0", "'x' is not a whole number")]:
         flags.write_text(content)
         with pytest.raises(UserError, match=message):
             get_dataset("lasot", path=root, sequences=["airplane-1"])
@@ -204,9 +204,9 @@ def test_a_palette_of_all_numbers_is_told_apart(tmp_path: Path) -> None:
     image.putpalette(palette)
     image.save(tmp_path / "mask.png")
     assert cv2.imread(str(tmp_path / "mask.png"), cv2.IMREAD_UNCHANGED).ndim == 3
-    assert np.array_equal(davisdataset.read_mask(tmp_path / "mask.png"), numbers)
-    assert davisdataset.mask_objects(np.array([[0, 1, 7, 255]])) == [1, 7]
-    assert davisdataset.mask_objects(np.array([[0, 255]])) == [255]
+    assert np.array_equal(davis.read_mask(tmp_path / "mask.png"), numbers)
+    assert davis.mask_objects(np.array([[0, 1, 7, 255]])) == [1, 7]
+    assert davis.mask_objects(np.array([[0, 255]])) == [255]
 
 
 def write_video(path: Path, frames: int) -> None:

@@ -1,0 +1,105 @@
+"""Data sets for evaluation whose sequences a list names: OTB-100, NFS, UAV123 (lists of the package), and VOT's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ltr.dataset.boxfile import read_names
+from ltr.dataset.layout import SequenceFiles, load_attributes, load_list
+from ltr.errors import AnnotationError, MissingFileError
+
+
+@dataclass(frozen=True)
+class ListedLayout:
+    """What tells one data set with frame ranges from another.
+
+    Attributes:
+        names: file of its list in `ltr/dataset/sequence_lists`.
+        attributes: file of its attributes there; '' where the list itself has them.
+        prefix: what the names have that the file of attributes lacks.
+        also_in: another name that the folder of the frames may have; '' for none.
+        marks_absence: as `SequenceFiles`.
+        oddities: file of what is odd about sequences; '' for none.
+    """
+
+    names: str
+    attributes: str = ""
+    prefix: str = ""
+    also_in: str = ""
+    marks_absence: bool = False
+    oddities: str = ""
+
+
+LISTED = {
+    # 1-based boxes, 98 folders: Jogging and Skating2 have two targets. Copies differ for KiteSurf.
+    "otb": ListedLayout("otb100.json", "otb_attributes.json", also_in="img", oddities="otb_oddities.json"),
+    "nfs": ListedLayout("nfs30.json"),
+    "uav": ListedLayout("uav123.json", "uav123_attributes.json", prefix="uav_", marks_absence=True),
+}
+
+
+def list_sequences(dataset: str, root: Path) -> list[SequenceFiles]:
+    """The files of the sequences of a data set of `LISTED`, there or not.
+
+    Args:
+        dataset: 'otb' (`<Sequence>/img/0001.jpg`, `groundtruth_rect.txt`), 'nfs' (`sequences/<Sequence>/00001.jpg`,
+            `anno/nfs_<Sequence>.txt`) or 'uav' (`data_seq/UAV123/<video>/000001.jpg`, `anno/UAV123/<sequence>.txt`).
+        root: its folder.
+    """
+    layout = LISTED[dataset]
+    attributes = load_attributes(layout.attributes) if layout.attributes else {}
+    hints = load_list(layout.oddities) if layout.oddities else {}
+    found = []
+    for entry in load_list(layout.names):
+        folder, name = root / entry["path"], entry["name"]
+        # Of NFS only occlusion is known.
+        known = attributes.get(name.removeprefix(layout.prefix)) if attributes else (("OCC",) * entry["occlusion"])
+        found.append(
+            SequenceFiles(
+                name=name,
+                dataset=dataset,
+                root=root,
+                folders=(folder, *([folder.parent / layout.also_in] if layout.also_in else [])),
+                annotation=root / entry["anno_path"],
+                first=entry["startFrame"],
+                last=entry["endFrame"],
+                digits=entry["nz"],
+                suffixes=tuple(dict.fromkeys((entry["ext"], "jpg", "png"))),
+                omitted=entry.get("initOmit", 0),
+                marks_absence=layout.marks_absence,
+                object_class=entry["object_class"],
+                attributes=known,
+                hint=hints.get(name, ""),
+            )
+        )
+    return found
+
+
+def list_vot(root: Path) -> list[SequenceFiles]:
+    """The files of the sequences that `list.txt` names: `<sequence>/[color/]00000001.jpg`, `groundtruth.txt`.
+
+    Raises:
+        MissingFileError: no list.
+        AnnotationError: it is empty, or has a name twice or one that leads to another folder.
+    """
+    # The toolkit of VOT2020 and later keeps the sequences one folder deeper.
+    base = root if (root / "list.txt").exists() else root / "sequences"
+    if not (base / "list.txt").exists():
+        raise MissingFileError(f"{root / 'list.txt'}: no such file; it names the sequences of a VOT-style folder")
+    names = read_names(base / "list.txt")
+    if len(set(names)) != len(names):
+        raise AnnotationError(f"{base / 'list.txt'}: a sequence is named twice")
+    return [
+        SequenceFiles(
+            name=name,
+            dataset="vot",
+            root=root,
+            folders=(base / name / "color", base / name),
+            annotation=base / name / "groundtruth.txt",
+            suffixes=("jpg", "png"),
+            marks_absence=True,
+            polygons=True,
+        )
+        for name in names
+    ]
