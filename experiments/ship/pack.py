@@ -20,9 +20,8 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from ltr.data.image import read_image, read_mask, read_rgba
+from ltr.data.image import IMAGE_SUFFIXES, read_image, read_mask, read_rgba
 from ltr.dataset.boxfile import read_boxes
-from ltr.data.image import IMAGE_SUFFIXES
 from ltr.errors import UserError, exit_status
 
 # Longest side of a picture in pixels, and JPEG quality. Crops are 256 pixels wide, so less is lost than it looks.

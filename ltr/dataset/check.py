@@ -11,8 +11,7 @@ from pathlib import Path
 
 from ltr.data.image import IMAGE_SUFFIXES
 from ltr.dataset import got10k, lasot, tracking_net
-from ltr.dataset.coco import coco_files
-from ltr.dataset.coco_format import coco_format_files
+from ltr.dataset.coco import coco_files, coco_format_files
 from ltr.dataset.davis import list_davis
 from ltr.dataset.filenames import Finding, Rename, Surroundings, absent, apply_renames, surroundings_of
 from ltr.dataset.folders import folder_split, list_folder

@@ -1,24 +1,19 @@
-"""Masks in COCO's notation (polygons and run lengths), and cut-outs made from them."""
+"""Masks in COCO's notation: polygons and run lengths."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
 
-from ltr.data.image import read_annotated, read_header
-from ltr.dataset.cutouts import cut_out
+from ltr.data.media import MAX_PIXELS
 from ltr.errors import AnnotationError
-
-if TYPE_CHECKING:
-    from ltr.dataset.coco_format import CocoObject
 
 # OpenCV takes polygon corners in these parts of a pixel.
 _SHIFT = 4
-_SMALLEST = 20.0
+# A corner further outside than this is no corner of an image.
+_FARTHEST = 1e6
 
 
 def decode_mask(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
@@ -53,22 +48,26 @@ def mask_box(segmentation: Any) -> tuple[float, float, float, float]:
 def _polygons(segmentation: Any) -> list[np.ndarray]:
     try:
         polygons = [np.asarray(polygon, dtype=float).reshape(-1, 2) for polygon in segmentation]
-    except (TypeError, ValueError) as error:
+    except (OverflowError, TypeError, ValueError) as error:
         raise AnnotationError(f"not a polygon: {str(segmentation)[:60]}") from error
     if not polygons or any(len(polygon) < 3 for polygon in polygons):
         raise AnnotationError(f"a polygon needs three corners: {str(segmentation)[:60]}")
+    if not all((np.abs(polygon) < _FARTHEST).all() for polygon in polygons):
+        raise AnnotationError(f"a corner of a polygon is no point of an image: {str(segmentation)[:60]}")
     return polygons
 
 
 def _from_run_lengths(segmentation: dict[str, Any]) -> np.ndarray:
     try:
         height, width = (int(value) for value in segmentation["size"])
-        counts = segmentation["counts"]
-    except (KeyError, TypeError, ValueError) as error:
+        compressed = is_compressed(segmentation)
+        runs = np.zeros(0, np.int64) if compressed else np.asarray(segmentation["counts"], dtype=np.int64)
+    except (KeyError, OverflowError, TypeError, ValueError) as error:
         raise AnnotationError(f"run lengths need 'size' and 'counts': {error!r}") from error
-    if _is_compressed(segmentation):
+    if min(height, width) < 0 or height * width > MAX_PIXELS:
+        raise AnnotationError(f"a mask of {width} x {height} pixels is larger than an image may be")
+    if compressed:
         return _from_compressed(segmentation)
-    runs = np.asarray(counts, dtype=np.int64)
     if runs.ndim != 1 or (runs < 0).any() or runs.sum() != height * width:
         raise AnnotationError(f"run lengths of {int(runs.sum())} pixels do not fill a mask of {width} x {height}")
     values = np.zeros(len(runs), np.uint8)
@@ -84,59 +83,6 @@ def _from_compressed(segmentation: dict[str, Any]) -> np.ndarray:
     return np.ascontiguousarray(mask.decode({**segmentation, "counts": segmentation["counts"].encode()}) * 255)
 
 
-class MaskCutouts:
-    """Cut-outs from the masks of a COCO-format file, for composited video.
-
-    Objects that are small or touch the border of their image, where they may be cut off, are left out.
-
-    Args:
-        objects: as `ltr.dataset.coco_format.read_objects` gives them.
-        folder: the images.
-        smallest: shortest side of an object's box, in pixels.
-
-    Raises:
-        AnnotationError: a mask is compressed and pycocotools is not installed.
-    """
-
-    def __init__(self, objects: Sequence[CocoObject], folder: Path, smallest: float = _SMALLEST) -> None:
-        self.folder = folder
-        self.objects = [item for item in objects if item.segmentation and _whole(item, smallest)]
-        # Here, rather than in a worker in the middle of a run.
-        compressed = next((item.segmentation for item in self.objects if _is_compressed(item.segmentation)), None)
-        if compressed is not None:
-            decode_mask(compressed, (0, 0))
-
-    def __len__(self) -> int:
-        return len(self.objects)
-
-    def alike(self, index: int, rng: np.random.Generator) -> int:
-        """Any object: what looks like what would take reading all of them."""
-        return int(rng.integers(len(self)))
-
-    def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
-        """The only look of an object: uint8 RGBA [h, w, 4], cut to its mask; the colours are multiplied by alpha.
-
-        Raises:
-            ImageError: the image cannot be read.
-            AnnotationError: the mask cannot be read, or is of another size than the image.
-        """
-        item = self.objects[index]
-        path = self.folder / item.image
-        header = read_header(path)
-        mask = decode_mask(item.segmentation, header.size if item.size == (0, 0) else item.size)
-        if not header.has(mask.shape[1::-1]):
-            raise AnnotationError(
-                f"{path} has {header.size[0]} x {header.size[1]} pixels, the mask of annotation {item.identity} has "
-                f"{mask.shape[1]} x {mask.shape[0]}"
-            )
-        return (cut_out(np.dstack((read_annotated(path, mask.shape[1::-1]), mask))),)
-
-
-def _is_compressed(segmentation: Any) -> bool:
+def is_compressed(segmentation: Any) -> bool:
+    """Whether run lengths are compressed, which pycocotools decodes."""
     return isinstance(segmentation, dict) and isinstance(segmentation.get("counts"), str)
-
-
-def _whole(item: CocoObject, smallest: float) -> bool:
-    x, y, w, h = item.box
-    inside = x >= 2 and y >= 2 and (not item.size[0] or (x + w <= item.size[0] - 2 and y + h <= item.size[1] - 2))
-    return inside and min(w, h) >= smallest

@@ -7,9 +7,7 @@ from pathlib import Path
 
 from ltr.admin.paths import dataset_path
 from ltr.dataset.base import TrainingDataset
-from ltr.dataset.coco import Coco
-from ltr.dataset.coco_format import CocoFormat, coco_format_files, read_objects
-from ltr.dataset.coco_masks import MaskCutouts
+from ltr.dataset.coco import Coco, CocoFormat, MaskCutouts, coco_format_files, read_objects
 from ltr.dataset.composited import CompositedVideo
 from ltr.dataset.folders import FolderSequences, folder_split
 from ltr.dataset.got10k import Got10k
