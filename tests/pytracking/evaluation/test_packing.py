@@ -152,7 +152,7 @@ def test_frames_missing_from_the_data_set(tmp_path: Path) -> None:
     [
         (5, "", "11 boxes for 12 frames"),
         (5, "1\tnan\t3\t4", r"line 6: the box is not finite"),
-        (5, "1\t2\tinf\t4", r"line 6: the box is not finite"),
+        (5, "1\t2\tinf\t4", r"line 6: not numbers"),
         (0, "3.0051\t4\t10\t8", r"the first box is \[3\.0051, .*given is \[3\.0,"),
         (0, "nan\t4\t10\t8", r"line 1: the box is not finite"),
     ],
