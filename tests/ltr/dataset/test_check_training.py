@@ -14,6 +14,7 @@ from tiny_data import write_image, write_lines, write_sequence
 from ltr.__main__ import main
 from ltr.dataset import got10k, lasot
 from ltr.dataset.check import SPLITS, CheckOptions, check_training
+from ltr.errors import exit_status
 from ltr.train_settings.sources import SOURCES
 
 LASOT = lasot.sequence_names("train")[:4]
@@ -267,7 +268,7 @@ def test_the_command_line(copy, capsys):
     ],
 )
 def test_what_cannot_be_checked_is_one_line(arguments, message, capsys):
-    assert main(arguments) == 2
+    assert exit_status(lambda: main(arguments)) == 2
     said = capsys.readouterr().err
     assert message in said and said.count("\n") == 1
 
