@@ -8,15 +8,18 @@ from __future__ import annotations
 import sys
 
 from ltr.errors import exit_status
+from ltr.run_check import build_parser
+from ltr.run_check import main as check
+
+__all__ = ["build_parser", "main"]
 
 
 def main(argv: list[str] | None = None) -> int:
     """The command of `ltr.run_check`, for test sequences where a data set has both, and with the demo clips."""
-    from ltr import run_check
     from pytracking.evaluation.datasets import LISTERS
     from pytracking.evaluation.environment import dataset_root
 
-    return run_check.main(argv, LISTERS, dataset_root, training_first=False)
+    return check(argv, LISTERS, dataset_root, training_first=False)
 
 
 if __name__ == "__main__":
