@@ -22,6 +22,9 @@ class LocalisationThresholds:
         hard_negative_threshold: a second peak above this part of the first is a hard negative.
         target_neighborhood_scale: side of the first peak's neighbourhood over the target's.
         displacement_scale: a displacement is large beyond this part of half the score map's side.
+        displacement_penalty: part of its score that a peak loses at half the score map's side from where the target
+            was; less where it is nearer, as a Hann window has it. Peaks are chosen and compared by what is left, and
+            thresholds hold for it. 0 is the reference.
     """
 
     target_not_found_threshold: float = 0.25
@@ -29,6 +32,7 @@ class LocalisationThresholds:
     hard_negative_threshold: float = 0.5
     target_neighborhood_scale: float = 2.2
     displacement_scale: float = 0.8
+    displacement_penalty: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,8 @@ def localise(
         target_cells: [N, 2] (height, width) of the targets in cells.
         thresholds: see there.
     """
+    if thresholds.displacement_penalty:
+        scores = _penalised(scores, previous, thresholds.displacement_penalty)
     first, first_score = _peak(scores)
     others = _without_neighbourhood(scores, first, thresholds.target_neighborhood_scale * target_cells)
     second, second_score = _peak(others)
@@ -105,6 +111,17 @@ def localise(
 def from_centre(cell: Tensor, height: int, width: int) -> Tensor:
     """Displacement [N, 2] (y, x) of cells [N, 2] from the centre of a map of height x width cells, in cells."""
     return torch.stack([cell[:, 0] - (height - 1) / 2, cell[:, 1] - (width - 1) / 2], dim=1)
+
+
+def _penalised(scores: Tensor, previous: Tensor, penalty: float) -> Tensor:
+    """Scores [N, H, W] less a part of the positive ones that grows with the distance from `previous` [N, 2] (y, x)."""
+    height, width = scores.shape[1:]
+    down, across = (torch.arange(side, device=scores.device) - (side - 1) / 2 for side in (height, width))
+    distance = torch.hypot((down - previous[:, :1]).unsqueeze(2), (across - previous[:, 1:]).unsqueeze(1)) / (
+        min(height, width) / 2
+    )
+    kept = 1 - penalty * torch.sin(math.pi / 2 * distance.clamp(max=1)).square()
+    return torch.where(scores > 0, scores * kept, scores)
 
 
 def _peak(scores: Tensor) -> tuple[Tensor, Tensor]:

@@ -26,6 +26,7 @@ COMMON: dict[str, Any] = {
     "hard_negative_threshold": 0.5,
     "target_neighborhood_scale": 2.2,
     "displacement_scale": 0.8,
+    "displacement_penalty": 0.0,
     "hard_negative_learning_rate": 0.02,
     "num_init_random_boxes": 9,
     "box_jitter_pos": 0.1,

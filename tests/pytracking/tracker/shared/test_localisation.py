@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -54,6 +56,22 @@ def test_of_two_equal_peaks_the_near_one_wins_if_the_other_is_far():
     assert flag_and_cell({(0, 0): 1.0, (9, 9): 0.9}) == ("hard_negative", (9, 9))
     assert flag_and_cell({(9, 9): 1.0, (9, 14): 0.9}) == ("uncertain", (9, 9))
     assert flag_and_cell({(0, 0): 1.0, (18, 18): 0.9}) == ("uncertain", (0, 0))
+
+
+def test_a_penalty_on_displacement_weighs_peaks_by_a_hann_window_around_the_previous_position():
+    assert flag_and_cell({(9, 9): 0.7, (9, 18): 1.0}) == ("hard_negative", (9, 18))
+    # The far peak is 9 of 9.5 cells away, where the window takes 0.5 sin(pi/2 9/9.5)^2 of it.
+    kept = 1 - 0.5 * math.sin(math.pi / 2 * 9 / 9.5) ** 2
+    penalty = {"displacement_penalty": 0.5}
+    assert flag_and_cell({(9, 9): 0.7, (9, 18): 1.0}, **penalty) == ("hard_negative", (9, 9))
+    assert find(score_map({(9, 18): 1.0}), **penalty)[1:] == ((9, 18), pytest.approx(kept, rel=1e-5))
+    there = (0.0, 9.0)
+    assert find(score_map({(9, 9): 0.7, (9, 18): 1.0}), there, **penalty)[1:] == ((9, 18), pytest.approx(1.0))
+    # Rows and columns are not mixed up, and beyond half a side the window takes no more.
+    for previous, cell in (((-9.0, 0.0), (18, 9)), ((0.0, -9.0), (9, 18))):
+        assert find(score_map({cell: 1.0}), previous, **penalty)[2] == pytest.approx(0.5)
+    negative = torch.full((19, 19), -1.0)
+    assert find(negative, **penalty)[2] == -1.0, "what is no score of a target is left as it is"
 
 
 def test_displacement_counts_from_the_previous_position():
