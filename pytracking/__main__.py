@@ -16,6 +16,7 @@ _SCRIPTS = {
     "vot": ("pytracking.run_vot", "run a tracker under the VOT toolkit, through TraX"),
     "webcam": ("pytracking.run_webcam", "track a target in a camera's picture"),
     "check": ("pytracking.run_check", "check a local copy of a data set, and repair its names"),
+    "models": ("pytracking.run_models", "trained networks on this machine; `models fetch NAME` gets public ones"),
     "setup": ("pytracking.run_setup", "say where the data sets lie"),
     "import-results": ("pytracking.evaluation.foreign_import", "import raw results of another program"),
     "demo": ("pytracking.run_demo", "track the demo clips with several trackers and compare them"),
@@ -49,13 +50,6 @@ def trackers_text() -> str:
     return "\n".join(f"{name:{width}s}  {describe_parameters(*pair)}" for name, pair in zip(names, pairs))
 
 
-def models_text() -> str:
-    """One line a network, and which are asked for but not there."""
-    from pytracking.networks import listing
-
-    return listing.models_text()
-
-
 def datasets_text() -> str:
     """One line a data set: its name and where it is, or how to say where."""
     from pytracking.evaluation.datasets import LISTERS, describe_dataset
@@ -72,7 +66,6 @@ def datasets_text() -> str:
 
 _LISTS = {
     "trackers": (trackers_text, "trackers and their parameters, with what each is"),
-    "models": (models_text, "trained networks on this machine"),
     "datasets": (datasets_text, "evaluation data sets and whether they are found"),
 }
 

@@ -10,23 +10,25 @@ from safetensors import SafetensorError, safe_open
 
 from ltr.admin.checkpoint import read_card
 from ltr.errors import CheckpointError
-from pytracking.networks import NETWORKS_VARIABLE, network_folders
+from pytracking.networks import NETWORKS_VARIABLE, network_files, network_folders, network_name
+from pytracking.networks.public import models
 from pytracking.registry import file_parameters, list_trackers
 
 
 def models_text() -> str:
     """A line a network at hand, then the names that parameter files ask for without there being a network."""
-    files = sorted(path for folder in network_folders() for path in folder.glob("*.safetensors"))
+    files = network_files()
     lines = [_describe(file) for file in files]
     if not lines:
-        lines.append(f"no trained network (*.safetensors) in {' or '.join(map(str, network_folders()))}")
-    wanted = _wanted() - {file.stem for file in files}
+        lines.append(f"no trained network in {' or '.join(map(str, network_folders()))}")
+    wanted = _wanted() - {network_name(file) for file in files}
     if wanted:
         lines += [
             "",
             f"without weights here: {', '.join(sorted(wanted))}",
-            "Train them (python ltr/run_training.py NAME) and name the folder by "
-            f"{NETWORKS_VARIABLE}, or give a checkpoint, PyTracking's included, by the parameter net_path.",
+            f"Public, to be had by python -m pytracking models fetch NAME: {', '.join(sorted(wanted & set(models())))}",
+            f"Others are trained (python ltr/run_training.py NAME); {NETWORKS_VARIABLE} names their folder, or the "
+            "parameter net_path a checkpoint, PyTracking's included.",
         ]
     return "\n".join(lines)
 
@@ -40,8 +42,9 @@ def _wanted() -> set[str]:
 
 
 def _describe(file: Path) -> str:
-    card = _card(file)
-    return f"{file.stem:20s} {_weights(file):>8s} {file.stat().st_size / 1e6:6.1f} MB  {card}  {file}"
+    ours = file.name.endswith(".safetensors")
+    weights, card = (_weights(file), _card(file)) if ours else ("", "PyTracking checkpoint, used as it is")
+    return f"{network_name(file):20s} {weights:>8s} {file.stat().st_size / 1e6:6.1f} MB  {card}  {file}"
 
 
 def _weights(file: Path) -> str:
@@ -63,6 +66,18 @@ def _card(network: Path) -> str:
         return str(error)
     if not card:
         return "no card beside it"
-    measured: dict[str, Any] = card.get("measured", {})
-    figures = [f"AUC {figure['auc']:.1f} on {name} ({figure['sequences']})" for name, figure in measured.items()]
-    return ", ".join([f"recipe {card.get('recipe_name', 'unknown')}", *figures])
+    measured, origin = card.get("measured"), card.get("origin")
+    figures: dict[str, Any] = measured if type(measured) is dict else {}
+    texts = [_measured(name, figure) for name, figure in figures.items()]
+    if type(origin) is dict and type(origin.get("file")) is str:
+        return ", ".join([f"converted from {ascii(origin['file'][:60])[1:-1]}", *texts])
+    recipe = card.get("recipe_name")
+    return ", ".join([f"recipe {ascii(recipe[:60])[1:-1] if type(recipe) is str else 'unknown'}", *texts])
+
+
+def _measured(name: str, figure: Any) -> str:
+    """A line of a card, which may hold anything."""
+    try:
+        return f"AUC {figure['auc']:.1f} on {ascii(name[:40])[1:-1]} ({figure['sequences']:d})"
+    except (KeyError, TypeError, ValueError):
+        return "a figure that cannot be read"
