@@ -81,7 +81,7 @@ def real_scenes(root: Path) -> list[Scene]:
     found = []
     for folder in sorted((root / "videos").iterdir()):
         if folder.name.startswith(LISTED_FAMILIES) and video_in_split(folder.name, "val"):
-            boxes, frames = read_boxes(folder / "groundtruth_rect.txt"), list_frames(folder)
+            boxes, frames = read_boxes(folder / "groundtruth_rect.txt"), list_frames(folder / "img")
             counted = np.isfinite(boxes).all(axis=1) & (boxes[:, 2:] > 0).all(axis=1)
             found.append(Scene(folder.name, boxes, counted, partial(_read, frames)))
     return found
