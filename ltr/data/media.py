@@ -49,7 +49,7 @@ def too_large(path: str | os.PathLike[str], width: int, height: int) -> str:
     return f"{path} claims {width} x {height} pixels; more than {MAX_PIXELS:,} are not read: make the picture smaller"
 
 
-def find_levels(image: np.ndarray) -> tuple[float, float]:
+def find_levels(image: np.ndarray) -> tuple[float, float] | None:
     """The values of more than 8 bits that become black and white, chosen from a sequence's first frame.
 
     Where its 0.1 and 99.9 percentiles lie at least half of all values apart, as in an ordinary picture, these are the
@@ -58,17 +58,22 @@ def find_levels(image: np.ndarray) -> tuple[float, float]:
 
     Args:
         image: [H, W] or [H, W, C] of uint16; [H, W, C] share their levels, which keeps the colours.
+
+    Returns:
+        (black, white); None for an image of one value, such as a closed shutter, which tells nothing.
     """
     step = max(1, round((image.size / _SAMPLED) ** 0.5))
     low, high = (float(value) for value in np.percentile(image[::step, ::step], (0.1, 99.9)))
-    if low == high or high - low >= _HIGHEST / 2:
+    if low == high:
+        return None
+    if high - low >= _HIGHEST / 2:
         return 0.0, float(_HIGHEST)
     margin = (high - low) * 16 / 223
     return low - margin, high + margin
 
 
-def to_8_bits(image: np.ndarray, levels: tuple[float, float]) -> np.ndarray:
-    """The image as uint8, with the values `levels` as black and white, and what lies beyond them cut off."""
-    black, white = levels
+def to_8_bits(image: np.ndarray, levels: tuple[float, float] | None) -> np.ndarray:
+    """The image as uint8, with the values `levels` as black and white (None: all there are), and the rest cut off."""
+    black, white = levels or (0.0, float(_HIGHEST))
     table = np.clip((np.arange(_HIGHEST + 1) - black) * (255 / (white - black)), 0, 255).round().astype(np.uint8)
     return table[image]

@@ -181,11 +181,12 @@ def read_frame(path: Path) -> np.ndarray:
 def video_levels(path: Path) -> tuple[float, float] | None:
     """The values, of 16 bits, that become black and white in a video; None where it has 8 bits.
 
-    They are those of `ltr.data.image.find_levels` for the first frame.
+    They are those of `ltr.data.media.find_levels` for the first frame that is not flat.
     """
-    for frame in islice(_decode(path), 1):
-        if _is_deep(frame):
-            return find_levels(_to_16_bits(frame))
+    for frame in _decode(path):
+        levels = find_levels(_to_16_bits(frame)) if _is_deep(frame) else None
+        if levels or not _is_deep(frame):
+            return levels
     return None
 
 
@@ -333,8 +334,8 @@ def _to_16_bits(frame: Any) -> np.ndarray:
     return np.asarray(frame.to_ndarray(format="gray16le" if len(frame.format.components) == 1 else "rgb48le"))
 
 
-def _deep_image(frame: Any, levels: tuple[float, float] | None) -> tuple[np.ndarray, tuple[float, float]]:
-    """A frame as uint8 RGB, and the levels of the video, which its first frame decides."""
+def _deep_image(frame: Any, levels: tuple[float, float] | None) -> tuple[np.ndarray, tuple[float, float] | None]:
+    """A frame as uint8 RGB, and the levels of the video, which its first frame that is not flat decides."""
     image = _to_16_bits(frame)
     levels = levels or find_levels(image)
     image = to_8_bits(image, levels)

@@ -307,7 +307,12 @@ def test_ordinary_pictures_of_16_bits_look_as_ever(tmp_path):
 
 def test_levels_of_several_kinds(tmp_path):
     assert levels_of(write_image(tmp_path / "plain.png", scene(1))) is None
-    assert find_levels(np.full((8, 8), 7000, np.uint16)) == (0, 65535), "a flat picture has no levels of its own"
+    flat = np.full((8, 8), 7000, np.uint16)
+    assert find_levels(flat) is None, "a flat picture has no levels"
+    assert cv2.imwrite(str(tmp_path / "flat.png"), flat)
+    assert read_image(tmp_path / "flat.png").tolist() == np.full((8, 8, 3), 27).tolist()
+    shown = read_image(CASES / "thermal1.png", tmp_path / "flat.png")
+    assert np.array_equal(shown, read_image(CASES / "thermal1.png")), "behind a closed shutter, by its own levels"
     twelve = (np.arange(4096).reshape(64, 64)).astype(np.uint16)
     low, high = find_levels(twelve)
     assert low < 0 < 4095 < high < 5000

@@ -235,6 +235,15 @@ def test_a_thermal_video_keeps_its_contrast_on_one_scale(tmp_path: Path) -> None
     assert np.array_equal(read_image(names[1], names[0]), frames[1])
 
 
+def test_a_closed_shutter_at_the_start_of_a_thermal_video(tmp_path: Path) -> None:
+    scene = (7200 + 800 * np.random.default_rng(0).random((48, 64))).astype(np.uint16)
+    images = [np.full_like(scene, 7400), scene, scene + 100]
+    path = encode(tmp_path / "thermal.mkv", images, pixels="gray16le", source="gray16le")
+    flat, first, later = read_video(path)
+    assert len(np.unique(flat)) == 1 and len(np.unique(first)) > 150 and (later >= first).all()
+    assert levels_of(video_frames(path)[2]) == pytest.approx((7142, 8057), abs=15)
+
+
 @pytest.mark.parametrize("pixels", ["yuv420p10le", "yuv422p12le"])
 def test_an_ordinary_video_of_more_bits_looks_as_ever(tmp_path: Path, pixels: str) -> None:
     wide = grey_ramp()
