@@ -136,8 +136,8 @@ def count_frames(path: str | os.PathLike[str]) -> int:
     return _survey(os.fspath(path), _check_file(path).st_mtime_ns)[0]
 
 
-def video_notes(path: str | os.PathLike[str]) -> list[str]:
-    """What is unusual about a video that is read all the same, a line each: a size that changes, a header that lies.
+def video_notes(path: str | os.PathLike[str]) -> list[tuple[str, str]]:
+    """What is unusual about a video that is read all the same: ('size change' or 'note', what).
 
     Raises:
         UserError: as `read_video`; the whole video is decoded, once for each file.
@@ -152,9 +152,10 @@ def video_notes(path: str | os.PathLike[str]) -> list[str]:
     ]
     if len(notes) > 1:
         notes = [f"{notes[0]}; the size changes {len(notes)} times"]
+    found = [("size change", text) for text in notes]
     if announced > 0 and announced != frames:
-        notes.append(f"{path}: announces {announced} frames; {frames} can be seen")
-    return notes
+        found.append(("note", f"{path}: announces {announced} frames; {frames} can be seen"))
+    return found
 
 
 def video_frames(path: Path) -> list[Path]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from ltr.admin.inputs import read_bytes
 from ltr.data.image import ImageHeader, verify_image
+from ltr.data.video import video_notes
 from ltr.dataset.boxfile import positive, read_flags
 from ltr.dataset.filenames import Finding, Surroundings, absent, compare_length, find_frames, number_text
 from ltr.dataset.layout import (
@@ -65,10 +66,19 @@ def inspect_sequence(files: SequenceFiles, surroundings: Surroundings, mapper: M
     found, frames = _inspect_names(files, surroundings, rows)
     findings = list(dict.fromkeys([*findings, *found]))
     if mapper is not None and frames:
+        video = files.folders[0].is_file()
         # A video file is decoded from its start, so that threads would get into each other's way.
-        opened = list((map if files.folders[0].is_file() else mapper)(open_frame, frames.values()))
+        opened = list((map if video else mapper)(open_frame, frames.values()))
+        findings += _inspect_video(files.folders[0]) if video else []
         findings += _inspect_pictures(files, opened, annotation, list(frames))
     return [_with_hint(finding, files.hint) for finding in findings]
+
+
+def _inspect_video(path: Path) -> list[Finding]:
+    try:
+        return [Finding(kind, text) for kind, text in video_notes(path)]
+    except UserError as error:
+        return [Finding("unreadable", str(error))]
 
 
 def _inspect_annotation(files: SequenceFiles, around: Surroundings) -> tuple[list[Finding], Annotation | None]:

@@ -181,10 +181,13 @@ def test_a_size_that_changes_is_brought_back_to_the_first(tmp_path: Path) -> Non
 
 
 def test_what_is_unusual_is_noted() -> None:
-    (note,) = video_notes(CASES / "both.h264")
-    assert "frame 11 has 160 x 120 pixels; frames are scaled to the 320 x 240 of the first" in note
-    (note,) = video_notes(CASES / "trimmed.mp4")
-    assert "announces 20 frames; 10 can be seen" in note
+    ((kind, note),) = video_notes(CASES / "both.h264")
+    assert (
+        kind == "size change"
+        and "frame 11 has 160 x 120 pixels; frames are scaled to the 320 x 240 of the first" in note
+    )
+    ((kind, note),) = video_notes(CASES / "trimmed.mp4")
+    assert kind == "note" and "announces 20 frames; 10 can be seen" in note
     assert video_notes(CASES / "held.mkv") == [] == video_notes(CASES / "hflip.mp4")
 
 

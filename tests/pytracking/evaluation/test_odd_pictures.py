@@ -83,3 +83,16 @@ def test_one_huge_picture_fails_its_sequence_alone(tmp_path: Path, capsys: pytes
         get_dataset("folder", path=tmp_path / "data"), trackerlist("static", "default"), tmp_path / "results"
     )
     assert [failure.sequence for failure in failures] == ["bad"] and "frame 2 of 3" in failures[0].message
+
+
+def test_check_notes_what_is_unusual_about_a_video(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    shutil.copy(CASES / "both.h264", tmp_path / "both.mp4")
+    shutil.copy(CASES / "gaps.avi", tmp_path / "gaps.avi")
+    for name in ("both", "gaps"):
+        (tmp_path / f"{name}.txt").write_text("60,80,40,32\n" * 20)
+    assert exit_status(lambda: run_check.main(["folder", "--dataset_path", str(tmp_path)])) == 0
+    out = capsys.readouterr().out
+    assert "both: size change: " in out and "frame 11 has 160 x 120 pixels" in out
+    assert "2 of 2 sequences are whole" in out and "announces" not in out
+    assert exit_status(lambda: run_check.main(["folder", "--notes", "--dataset_path", str(tmp_path)])) == 0
+    assert "announces 25 frames; 20 can be seen" in capsys.readouterr().out
