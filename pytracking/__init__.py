@@ -19,6 +19,7 @@ from ltr import moved
 
 if TYPE_CHECKING:
     from pytracking.evaluation.datasets import get_dataset
+    from pytracking.evaluation.results import read_result
     from pytracking.evaluation.tracker import trackerlist
     from pytracking.interop import cv2_tracker, to_detections
     from pytracking.many import BatchTracker, MultiTracker
@@ -33,6 +34,7 @@ __all__ = [
     "get_dataset",
     "list_trackers",
     "load_tracker",
+    "read_result",
     "to_detections",
     "trackerlist",
 ]
@@ -46,6 +48,7 @@ _HOME = {
     "get_dataset": "pytracking.evaluation.datasets",
     "list_trackers": "pytracking.registry",
     "load_tracker": "pytracking.registry",
+    "read_result": "pytracking.evaluation.results",
     "to_detections": "pytracking.interop",
     "trackerlist": "pytracking.evaluation.tracker",
 }

@@ -44,6 +44,9 @@ def progress_bar(total: int | None, label: str) -> tqdm:
         total: number of frames, None where it is not known.
         label: what stands before the bar.
     """
+    # Closed by `2>&-`.
+    if sys.stderr is None:
+        return tqdm(total=total, disable=True)
     if sys.stderr.isatty():
         return tqdm(total=total, desc=label, unit="frame", mininterval=0.1, dynamic_ncols=True)
     # The first line, without a frame tracked, would say nothing.

@@ -50,6 +50,7 @@ def build_parser() -> argparse.ArgumentParser:
     product = parser.add_argument_group("cross product, instead of an experiment by name")
     product.add_argument("--trackers", nargs="+", metavar="TRACKER/PARAMETERS", help="such as dimp/dimp_nceplus_lite")
     product.add_argument("--datasets", nargs="+", metavar="NAME", help="such as otb nfs")
+    product.add_argument("--dataset_path", type=Path, metavar="PATH", help="its folder, where it is not configured")
     product.add_argument("--sequence", nargs="+", metavar="NAME", help="only these sequences (default: all)")
     product.add_argument("--runs", type=int, metavar="N", help="runs 0 to N - 1 of each tracker, each with its seeds")
     product.add_argument("--runid", type=int, help="number of this run of each tracker (default: no number)")
@@ -60,11 +61,12 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run the command line. Returns 0, or 1 when a sequence failed."""
     args = build_parser().parse_args(argv)
-    product = (args.trackers, args.datasets, args.sequence, args.runs, args.runid)
+    names = ("trackers", "datasets", "dataset_path", "sequence", "runs", "runid")
+    product = {name: getattr(args, name) for name in names}
     if args.experiment_module is None:
         return _run_product(args)
-    if any(option is not None for option in product):
-        raise UserError("name an experiment, or give --trackers and --datasets, not both")
+    if given := [f"--{name}" for name, value in product.items() if value is not None]:
+        raise UserError(f"an experiment by name has its own trackers and sequences; leave {' '.join(given)} out")
     module = _module(args.experiment_module)
     experiments = _experiments(module)
     if args.experiment_name is None:
@@ -74,7 +76,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.experiment_name not in experiments:
         raise unknown_name(f"experiment of {module.__name__}", args.experiment_name, experiments)
     trackers, sequences = experiments[args.experiment_name]()
-    return track(args, list(sequences), list(trackers), "")
+    return track(args, list(sequences), list(trackers), [])
 
 
 def _run_product(args: argparse.Namespace) -> int:
@@ -86,8 +88,12 @@ def _run_product(args: argparse.Namespace) -> int:
     runs = [run for name in args.trackers for run in _runs(name, run_ids)]
     if len(set(runs)) < len(runs):
         raise UserError("--trackers names a tracker twice")
-    sequences = get_dataset(*args.datasets, sequences=args.sequence)
-    options = f"--dataset_name {args.datasets[0]}" if len(args.datasets) == 1 else ""
+    if args.dataset_path and len(args.datasets) > 1:
+        raise UserError("--dataset_path is for one data set; for several set their places: python -m pytracking setup")
+    sequences = get_dataset(*args.datasets, path=args.dataset_path, sequences=args.sequence)
+    options = ["--dataset_name", *args.datasets]
+    options += ["--dataset_path", str(args.dataset_path)] if args.dataset_path else []
+    options += ["--sequence", *args.sequence] if args.sequence and len(args.datasets) == 1 else []
     return track(args, sequences, runs, options)
 
 

@@ -7,7 +7,6 @@ python pytracking/run_tracker.py opencv kcf --dataset_name folder --dataset_path
 from __future__ import annotations
 
 import argparse
-import shlex
 import sys
 from pathlib import Path
 
@@ -61,13 +60,13 @@ def main(argv: list[str] | None = None) -> int:
     return track(args, sequences, runs, _dataset_options(args))
 
 
-def _dataset_options(args: argparse.Namespace) -> str:
+def _dataset_options(args: argparse.Namespace) -> list[str]:
     words = ["--dataset_name", args.dataset_name]
     if args.dataset_path:
         words += ["--dataset_path", str(args.dataset_path)]
     if args.sequence:
         words += ["--sequence", *args.sequence]
-    return shlex.join(words)
+    return words
 
 
 if __name__ == "__main__":

@@ -31,6 +31,11 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         with open(temporary, "rb") as written:
             os.fsync(written.fileno())
         os.replace(temporary, target)
+    except OSError as error:
+        # A write that fails, as on a full disk, names no file by itself.
+        if error.filename in (None, str(temporary)):
+            error.filename = str(target)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

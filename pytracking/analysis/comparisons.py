@@ -194,6 +194,6 @@ def _name_points(axes: Axes, points: Mapping[str, tuple[float, float]], margin: 
     figure = axes.get_figure(root=True)
     figure.draw_without_rendering()  # type: ignore[union-attr]
     x, y = zip(*points.values())
-    adjust_text(
-        texts, list(x), list(y), ax=axes, expand=(1.15, 1.5), arrowprops={"arrowstyle": "-", "color": "0.6", "lw": 0.6}
-    )
+    arrow = {"arrowstyle": "-", "color": "0.6", "lw": 0.6}
+    # A limit of steps, not of time, so that the same results give the same plot.
+    adjust_text(texts, list(x), list(y), ax=axes, expand=(1.15, 1.5), arrowprops=arrow, iter_lim=300)

@@ -67,7 +67,7 @@ def plain_text(text: str) -> str:
 def set_title(axes: Axes, text: str) -> None:
     """A title, broken into lines and made smaller where the axes are too narrow for it."""
     width = axes.get_figure(root=True).get_figwidth()  # type: ignore[union-attr]
-    lines = textwrap.wrap(printable(text), int(13.5 * width)) or [""]
+    lines = textwrap.wrap(printable(text), int(11 * width)) or [""]
     axes.set_title("\n".join(lines[:4]).replace("$", "\\$"), fontsize=10 if len(lines) == 1 else 9)
 
 

@@ -152,6 +152,8 @@ def run_sequence(tracker: Tracker, sequence: Sequence, on_frame: OnFrame | None 
     """
     boxes = np.empty((len(sequence.frames), 4), np.float64)
     times = np.empty(len(sequence.frames), np.float64)
+    scores = np.empty(len(sequence.frames), np.float64)
+    flags: list[str] = []
     first_box = sequence.init_info()["init_bbox"]
     for number in range(len(sequence.frames)):
         try:
@@ -167,10 +169,11 @@ def run_sequence(tracker: Tracker, sequence: Sequence, on_frame: OnFrame | None 
             result = tracker.track(image)
         if not np.isfinite(result.box).all():
             raise RuntimeError(f"frame {number + 1}: the tracker answered a box that is not finite: {result.box}")
-        boxes[number], times[number] = result.box, result.time
+        boxes[number], times[number], scores[number] = result.box, result.time, result.score
+        flags.append(result.flag)
         if on_frame is not None:
             on_frame(number, image, result)
-    return RawResult(boxes, times)
+    return RawResult(boxes, times, scores, flags)
 
 
 class Worker:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ltr.admin.inputs import check_name, read_json
 from ltr.dataset.boxfile import read_boxes, read_rows
 from ltr.dataset.layout import load_list
 from ltr.errors import UserError, unknown_name
@@ -99,8 +99,8 @@ def match_name(name: str, official: Iterable[str]) -> str | None:
 def is_foreign(folder: Path, sequence: str) -> bool:
     """Whether a result on disk was imported from another program."""
     try:
-        manifest = json.loads((folder / f"{sequence}.json").read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+        manifest = read_json(folder / f"{sequence}.json")
+    except UserError:
         return False
     return isinstance(manifest, dict) and manifest.get("format") == "foreign"
 
@@ -147,20 +147,22 @@ def _read_otb(file: Path) -> ForeignResult:
         raise UserError(f"{file}: results of type '{kind}'; only upright boxes ('rect') can be imported")
     try:
         boxes = np.asarray(entry["res"], np.float64)
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         boxes = np.zeros(0)
-    if boxes.ndim != 2 or boxes.shape[1] != 4 or not len(boxes):
+    if np.isinf(boxes).any() or boxes.ndim != 2 or boxes.shape[1] != 4 or not len(boxes):
         raise UserError(f"{file}: its 'res' is not a list of boxes (x, y, w, h)")
     fps = entry.get("fps")
-    times = np.full(len(boxes), 1 / float(fps)) if isinstance(fps, (int, float)) and fps > 0 else None
-    return ForeignResult(str(entry.get("seqName") or file.stem), 0, boxes, times, file, _checksum(file))
+    times = np.full(len(boxes), 1 / fps) if isinstance(fps, (int, float)) and 1e-6 < fps < 1e9 else None
+    # The name becomes that of files, and the file is not ours.
+    try:
+        name = check_name("sequence", entry.get("seqName") or file.stem)
+    except UserError as error:
+        raise UserError(f"{file}: {error}") from None
+    return ForeignResult(name, 0, boxes, times, file, _checksum(file))
 
 
 def _json_entry(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError:
-        raise UserError(f"{file}: not JSON") from None
+    content = read_json(file)
     entry = content[0] if isinstance(content, list) and content else content
     if not isinstance(entry, dict):
         raise UserError(f"{file}: expected OTB's list of evaluations, the one-pass one first")

@@ -11,8 +11,9 @@ import sys
 from pathlib import Path
 
 from ltr.admin.files import write_json, write_text
+from ltr.admin.inputs import check_name
 from ltr.dataset.boxfile import format_boxes, format_times
-from ltr.errors import UserError, exit_status
+from ltr.errors import UserError, exit_status, list_some, printable
 from pytracking.evaluation.environment import results_root
 from pytracking.evaluation.foreign import LAYOUTS, ForeignResult, is_foreign, match_name, official_names, read_foreign
 from pytracking.evaluation.tracker import TrackerRun
@@ -52,19 +53,26 @@ def import_results(
     found = read_foreign(source, layout)
     names, unknown = _official(found, dataset)
     if not names:
-        raise UserError(f"{source}: none of its {len(found)} results is on a sequence of '{dataset}': {unknown[0]} ...")
+        raise UserError(
+            f"{source}: none of its {len(found)} results is on a sequence of '{dataset}': {list_some(unknown)}"
+        )
     repeated = any(result.repetition for result in found)
     if repeated and run_id is not None:
         raise UserError(f"{source}: it has several repetitions, which number the runs; leave --run out")
     targets: dict[Path, ForeignResult] = {}
     for result, name in names:
         run = TrackerRun(tracker, parameter, result.repetition if repeated else run_id)
+        check_name("sequence", name)
         target = run.result_folder(results) / f"{name}.txt"
         if target in targets:
             raise UserError(f"{targets[target].source} and {result.source} are both results on '{name}'")
         if target.exists() and not is_foreign(target.parent, name):
             raise UserError(f"{target}: a result that was not imported; choose other names for the tracker's results")
         targets[target] = result
+    shared = {time_file for time_file in map(_time_file, targets) if time_file in targets}
+    if shared:
+        name = min(shared).stem
+        raise UserError(f"{source}: the times of '{name.removesuffix('_time')}' and the boxes of '{name}' share a file")
     for target, result in targets.items():
         _write(target, result, layout, dataset)
     return list(targets), unknown
@@ -86,7 +94,7 @@ def _official(found: list[ForeignResult], dataset: str | None) -> tuple[list[tup
 def _write(target: Path, result: ForeignResult, layout: str, dataset: str | None) -> None:
     boxes = format_boxes(result.boxes)
     write_text(target, boxes)
-    time_file = target.with_name(f"{target.stem}_time.txt")
+    time_file = _time_file(target)
     if result.times is not None:
         write_text(time_file, format_times(result.times))
     else:
@@ -104,6 +112,10 @@ def _write(target: Path, result: ForeignResult, layout: str, dataset: str | None
     write_json(target.with_suffix(".json"), manifest)
 
 
+def _time_file(target: Path) -> Path:
+    return target.with_name(f"{target.stem}_time.txt")
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     layouts = "; ".join(f"{name}: {files}" for name, files in LAYOUTS.items())
@@ -118,6 +130,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--layout", default="auto", help=f"auto, {', '.join(LAYOUTS)} (default: auto)")
     parser.add_argument("--run", type=int, help="number of the run, where there are several")
     parser.add_argument("--results", type=Path, help="folder of raw results (default: results/tracking_results)")
+    parser.add_argument("--list_all", action="store_true", help="name every sequence that is missing or left out")
     return parser
 
 
@@ -140,10 +153,11 @@ def main(argv: list[str] | None = None) -> int:
     print(f"{len(written)} results imported to {folders}")
     official = official_names(args.dataset_name) if args.dataset_name else None
     if official is not None and (missing := sorted(set(official) - {path.stem for path in written})):
-        shown = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
-        print(f"no result on {len(missing)} of {len(official)} sequences: {shown}")
+        shown = ", ".join(missing) if args.list_all else list_some(missing, "--list_all names them")
+        print(printable(f"no result on {len(missing)} of {len(official)} sequences: {shown}"))
     if unknown:
-        print(f"not of {args.dataset_name}, left out: {', '.join(unknown)}")
+        shown = ", ".join(unknown) if args.list_all else list_some(unknown, "--list_all names them")
+        print(printable(f"{len(unknown)} not of {args.dataset_name}, left out: {shown}"))
     return 0
 
 

@@ -5,21 +5,27 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ltr.admin.files import write_json, write_text
+from ltr.admin.inputs import check_name, read_json
 from ltr.dataset.boxfile import format_boxes, format_times, read_boxes, read_rows
 from ltr.errors import UserError
 from pytracking.evaluation.data import Sequence
 from pytracking.evaluation.seeds import sequence_seed
 from pytracking.evaluation.tracker import TrackerRun
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 _FORMAT = 1
+_COLUMNS = ("frame", "x", "y", "w", "h", "score", "flag", "time")
 _RECORDED = ("numpy", "torch", "opencv-contrib-python-headless", "opencv-contrib-python")
 # What makes an old result stale; the versions of the libraries are recorded for the reader only.
 _DECISIVE = (
@@ -42,10 +48,14 @@ class RawResult:
     Attributes:
         boxes: [T, 4] float64 (x, y, w, h) in pixels; row 0 is the given box.
         times: [T] float64 seconds a frame, or None where they were not recorded.
+        scores: [T] confidence, whose scale is the tracker's own; None where it was not recorded.
+        flags: T words, as in `TrackResult`; None where they were not recorded.
     """
 
     boxes: np.ndarray
     times: np.ndarray | None
+    scores: np.ndarray | None = None
+    flags: list[str] | None = None
 
 
 def describe_run(run: TrackerRun, params: Any, weights_sha256: str | None, sequence: Sequence) -> dict[str, Any]:
@@ -78,6 +88,8 @@ def describe_run(run: TrackerRun, params: Any, weights_sha256: str | None, seque
 def save_result(folder: Path, result: RawResult, description: dict[str, Any]) -> None:
     """Write `<sequence>.txt`, `<sequence>_time.txt` and, last, the manifest `<sequence>.json`, each whole.
 
+    Own code rather than a data base or an archive, since PyTracking's tools read these text files.
+
     Args:
         folder: of the tracker's run.
         result: boxes and times.
@@ -87,14 +99,18 @@ def save_result(folder: Path, result: RawResult, description: dict[str, Any]) ->
     fails at the boxes leaves an earlier result as it was.
 
     Raises:
+        UserError: the sequence's name could lead out of the folder.
         OSError: a file cannot be written.
     """
-    name = description["sequence"]
+    name = check_name("sequence", description["sequence"])
     boxes = format_boxes(result.boxes)
     write_text(folder / f"{name}.txt", boxes)
     if result.times is not None:
         write_text(folder / f"{name}_time.txt", format_times(result.times))
     manifest = {**description, "boxes_sha256": hashlib.sha256(boxes.encode()).hexdigest()}
+    if result.scores is not None and result.flags is not None:
+        manifest["scores"] = [round(float(score), 6) for score in result.scores]
+        manifest["flags"] = list(result.flags)
     write_json(folder / f"{name}.json", manifest)
 
 
@@ -108,7 +124,7 @@ def why_redo(folder: Path, description: dict[str, Any]) -> str | None:
         return "no manifest beside it: written by a killed run or by another program"
     try:
         manifest = json.loads(manifest_file.read_text(encoding="utf-8"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return "its manifest is not JSON"
     if not isinstance(manifest, dict):
         return "its manifest is not a JSON object"
@@ -129,18 +145,75 @@ def load_result(folder: Path, sequence: Sequence) -> RawResult:
     file = folder / f"{sequence.name}.txt"
     boxes = read_boxes(file)
     manifest_file = folder / f"{sequence.name}.json"
+    scores, flags = None, None
     if manifest_file.exists():
         try:
             manifest = json.loads(manifest_file.read_text(encoding="utf-8"))
-        except ValueError:
+        except (ValueError, RecursionError):
             raise UserError(f"{manifest_file}: not JSON; run the tracker on '{sequence.name}' again") from None
         if (
             not isinstance(manifest, dict)
             or manifest.get("boxes_sha256") != hashlib.sha256(file.read_bytes()).hexdigest()
         ):
             raise UserError(f"{file}: changed or half written since {manifest_file.name}; run the tracker again")
+        scores, flags = _recorded(manifest, len(boxes))
     time_file = folder / f"{sequence.name}_time.txt"
-    return RawResult(boxes, read_rows(time_file, 1)[:, 0] if time_file.exists() else None)
+    times = read_rows(time_file, 1)[:, 0] if time_file.exists() else None
+    return RawResult(boxes, times, scores, flags)
+
+
+def read_result(path: str | os.PathLike[str]) -> pd.DataFrame:
+    """A result of any kind as a table: raw results, and what `run_video` and `run_webcam` write.
+
+    Args:
+        path: `<sequence>.txt` or `<video>.txt`, with the files beside it, or `<video>.csv`.
+
+    Returns:
+        One row a frame (a frame and target, where there are several), with columns frame (from 1), x, y, w, h in
+        pixels, score and time (seconds that the tracker took; both NaN where they were not recorded), flag ('' where
+        it was not recorded); of a video also seconds (of the frame) and id (of the target).
+
+    Raises:
+        UserError: the file is missing or is no result.
+    """
+    import pandas as pd
+
+    file = Path(path)
+    table = file.with_suffix(".csv")
+    if table.is_file():
+        try:
+            unknown = {name: ["", "nan"] for name in ("score", "time")}
+            frame = pd.read_csv(table, dtype={"flag": str}, keep_default_na=False, na_values=unknown)
+        except (ValueError, pd.errors.ParserError) as error:
+            raise UserError(f"{table}: not a table of results ({error})") from None
+        if missing := [name for name in _COLUMNS if name not in frame]:
+            raise UserError(f"{table}: not a table of results, which has columns {', '.join(missing)}")
+        numbers = ["x", "y", "w", "h", "score", "time"]
+        if not all(pd.api.types.is_numeric_dtype(frame[name]) for name in numbers):
+            raise UserError(f"{table}: something that is not a number in columns {', '.join(numbers)}")
+        return frame
+    boxes = read_boxes(file)
+    time_file = file.with_name(f"{file.stem}_time.txt")
+    manifest_file = file.with_suffix(".json")
+    times = read_rows(time_file, 1)[:, 0] if time_file.is_file() else None
+    if times is not None and len(times) != len(boxes):
+        raise UserError(f"{time_file}: {len(times)} times for {len(boxes)} boxes")
+    scores, flags = _recorded(read_json(manifest_file), len(boxes)) if manifest_file.is_file() else (None, None)
+    values = [np.arange(1, len(boxes) + 1), *boxes.T, np.nan if scores is None else scores]
+    values += ["" if flags is None else flags, np.nan if times is None else times]
+    return pd.DataFrame(dict(zip(_COLUMNS, values)))
+
+
+def _recorded(manifest: Any, frames: int) -> tuple[np.ndarray | None, list[str] | None]:
+    """Scores and flags of a manifest, where it has one of each for every frame."""
+    if not isinstance(manifest, dict):
+        return None, None
+    scores, flags = manifest.get("scores"), manifest.get("flags")
+    if not isinstance(scores, list) or not all(isinstance(score, (int, float)) for score in scores):
+        return None, None
+    if not isinstance(flags, list) or len(flags) != frames or len(scores) != frames:
+        return None, None
+    return np.array(scores, np.float64), [str(flag) for flag in flags]
 
 
 def _difference(old: Any, new: Any) -> str:

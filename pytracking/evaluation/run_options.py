@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -73,14 +74,16 @@ def numbered_runs(runid: int | None, runs: int | None) -> list[int | None]:
     return [runid] if runs is None else list(range(runs))
 
 
-def track(args: argparse.Namespace, sequences: list[Sequence], runs: list[TrackerRun], dataset_options: str) -> int:
+def track(
+    args: argparse.Namespace, sequences: list[Sequence], runs: list[TrackerRun], dataset_options: list[str]
+) -> int:
     """Track, report failures, and say where the results are and how to compare them.
 
     Args:
         args: with the options of `add_run_options`.
         sequences: what to track.
         runs: by which trackers.
-        dataset_options: what names the data set on the command line of `report`; '' where nothing does.
+        dataset_options: what names data set and sequences on the command line of `report`; [] where nothing does.
 
     Returns:
         The exit status.
@@ -100,13 +103,14 @@ def track(args: argparse.Namespace, sequences: list[Sequence], runs: list[Tracke
     for run in runs:
         print(f"results: {run.result_folder(root)}")
     if dataset_options and len(runs) > 1:
-        results = f" --results {args.results}" if args.results else ""
-        print(f"compare: python -m pytracking report {report_names(runs)} {dataset_options}{results}")
+        results = ["--results", str(args.results)] if args.results else []
+        command = ["python", "-m", "pytracking", "report", *report_names(runs), *dataset_options, *results]
+        print(f"compare: {shlex.join(command)}")
     return EXIT_FAILED_SEQUENCES if failures else 0
 
 
-def report_names(runs: list[TrackerRun]) -> str:
-    """The runs as `report` takes them: 'dimp/dimp50:0,1 opencv/kcf', with --merge_results where there are several."""
+def report_names(runs: list[TrackerRun]) -> list[str]:
+    """The runs as `report` takes them: ['dimp/dimp50:0,1', 'opencv/kcf'], --merge_results where several are one."""
     numbers: dict[str, list[int]] = {}
     for run in runs:
         ids = numbers.setdefault(f"{run.name}/{run.parameter_name}", [])
@@ -114,4 +118,4 @@ def report_names(runs: list[TrackerRun]) -> str:
             ids.append(run.run_id)
     names = [name + (f":{','.join(map(str, ids))}" if ids else "") for name, ids in numbers.items()]
     merge = any(len(ids) > 1 for ids in numbers.values())
-    return " ".join(names) + (" --merge_results" if merge else "")
+    return [*names, *(["--merge_results"] if merge else [])]

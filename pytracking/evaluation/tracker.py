@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ltr.admin.inputs import check_name
 from ltr.errors import UserError
 
 
@@ -25,6 +26,11 @@ class TrackerRun:
     parameter_name: str
     run_id: int | None = None
     display_name: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse names that could lead to another folder, before any path is made of them. Raises `UserError`."""
+        check_name("tracker", self.name)
+        check_name("parameter file", self.parameter_name)
 
     @property
     def label(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -231,3 +232,36 @@ def test_package_help(capsys: pytest.CaptureFixture) -> None:
         package_main.main(["traker"])
     with pytest.raises(UserError, match="takes no arguments"):
         package_main.main(["trackers", "x"])
+
+
+REPORT = ("-m", "pytracking", "report", "opencv/kcf", "--sequence", "mug", "--play", "none")
+RAW = Path(__file__).resolve().parents[1] / "data" / "demo_results"
+
+
+def test_a_full_disk_names_the_file(tmp_path: Path) -> None:
+    # The size limit of files stands in for a full disk.
+    shell = f'ulimit -f 8; exec "{sys.executable}" "$@"'
+    for option, name in (("--html", "report.html"), ("--plots", "success_plot.png")):
+        options = ["--results", str(RAW), "--output", str(tmp_path), option]
+        done = subprocess.run(["bash", "-c", shell, "report", *REPORT, *options], capture_output=True, text=True)
+        assert done.returncode == 2, done.stderr
+        last = done.stderr.strip().splitlines()[-1]
+        assert last.startswith("error: ") and f"{tmp_path / name}: " in last
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_unknown_backend_of_matplotlib_is_one_line(tmp_path: Path) -> None:
+    command = [sys.executable, *REPORT, "--results", str(RAW), "--output", str(tmp_path)]
+    environment = {**os.environ, "MPLBACKEND": "nonsense"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "MPLBACKEND" in done.stderr
+
+
+@pytest.mark.parametrize("closed", ["2>&-", ">&- 2>&- <&-"])
+def test_closed_descriptors(tmp_path: Path, closed: str) -> None:
+    options = ["--results", str(RAW), "--output", str(tmp_path), "--html"]
+    command = ["bash", "-c", f'exec "$@" {closed}', "report", sys.executable, *REPORT[:-1], "mug", *options]
+    assert subprocess.run(command, capture_output=True).returncode == 0
+    assert (tmp_path / "report.html").read_text().rstrip().endswith("</html>")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 
 import pytest
@@ -42,21 +43,28 @@ def test_an_experiment_of_any_module(
 
 
 def test_a_cross_product_and_the_command_that_compares(
-    sequence_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    sequence_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    monkeypatch.setenv("EBM_TRACKING_FOLDER", str(sequence_root))
-    options = ["--datasets", "folder", "--runs", "2", "--results", str(tmp_path / "out")]
-    assert run("--trackers", "static/default", "kcf", *options) == 0
-    out = capsys.readouterr().out.splitlines()
-    assert out[-1] == (
+    out = tmp_path / "out; touch hurt"
+    options = ["--datasets", "folder", "--dataset_path", str(sequence_root), "--sequence", "near", "--runs", "2"]
+    assert run("--trackers", "static/default", "kcf", *options, "--results", str(out)) == 0
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert line == (
         "compare: python -m pytracking report static/default:0,1 opencv/kcf:0,1 --merge_results --dataset_name folder "
-        f"--results {tmp_path / 'out'}"
+        f"--dataset_path {sequence_root} --sequence near --results '{out}'"
     )
     from pytracking import __main__ as package_main
 
-    command = out[-1].removeprefix("compare: python -m pytracking ").split()
-    assert exit_status(lambda: package_main.main([*command, "--plot_path", str(tmp_path / "plots")])) == 0
-    assert "±" in capsys.readouterr().out
+    command = shlex.split(line.removeprefix("compare: python -m pytracking "))
+    assert exit_status(lambda: package_main.main([*command, "--output", str(tmp_path / "plots")])) == 0
+    printed = capsys.readouterr().out
+    assert "±" in printed and "(1 sequence)" in printed
+    assert (tmp_path / "plots" / "success_plot.png").exists()
+
+
+def test_options_of_a_cross_product_with_a_named_experiment(capsys: pytest.CaptureFixture) -> None:
+    assert run("examples", "demo", "--sequence", "ball", "--runid", "2") == 2
+    assert "leave --sequence --runid out" in capsys.readouterr().err
 
 
 def test_runs_of_run_tracker(sequence_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
@@ -84,7 +92,7 @@ def test_runs_of_run_tracker(sequence_root: Path, tmp_path: Path, capsys: pytest
         (["--trackers", "kcf", "--datasets", "demo", "--runid", "-1"], "--runid must not be negative"),
         (["--trackers", "kcf", "--datasets", "demo", "--runs", "2", "--runid", "1"], "not both"),
         (["--trackers", "kcf", "--datasets", "demo", "--threads", "-1"], "--threads must be 0"),
-        (["examples", "demo", "--runs", "2"], "not both"),
+        (["examples", "demo", "--runs", "2"], "leave --runs out"),
         (["exemples", "demo"], "did you mean 'examples'"),
         (["no.such", "demo"], "unknown module of experiments 'no.such'"),
     ],
@@ -112,7 +120,7 @@ def test_helpers() -> None:
     assert numbered_runs(None, None) == [None]
     assert numbered_runs(3, None) == [3]
     assert numbered_runs(None, 3) == [0, 1, 2]
-    assert report_names([TrackerRun("a", "b"), TrackerRun("c", "d", 3)]) == "a/b c/d:3"
+    assert report_names([TrackerRun("a", "b"), TrackerRun("c", "d", 3)]) == ["a/b", "c/d:3"]
     parser = argparse.ArgumentParser()
     add_run_options(parser)
     args = parser.parse_args(["--threads", "4", "--backend", "ray", "--gpus_per_worker", "0.5"])

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from ltr.dataset.boxfile import format_boxes
 from ltr.errors import UserError
 from pytracking.analysis import table
 from pytracking.analysis.comparisons import draw_attribute_radar, draw_scatter, draw_speed_accuracy
 from pytracking.analysis.extract import extract_scores
-from pytracking.analysis.plots import tracker_style
+from pytracking.analysis.plots import draw_curves, save_figure, tracker_style
 from pytracking.analysis.scores import Scores
 from pytracking.evaluation.data import Sequence
 from pytracking.evaluation.tracker import trackerlist
@@ -111,3 +113,45 @@ def test_the_table_writes_what_the_results_allow(
         "speed_accuracy.png",
     ]
     assert str(tmp_path / "plots" / "scatter_0.png") in capsys.readouterr().out
+
+
+HOSTILE = ["_hidden", "$x_1^", "a\x1b[31m\nb", "a very long name of a tracker " * 5]
+
+
+def test_names_are_shown_letter_by_letter(dataset: list[Sequence], results: Path, tmp_path: Path) -> None:
+    runs = [replace(trackerlist("good", "x")[0], display_name=name) for name in HOSTILE]
+    named = [replace(item, name=item.name, dataset="$_a" * 40) for item in dataset]
+    scores = extract_scores(runs, named, results)
+    for figure in (draw_curves(scores, "success"), draw_speed_accuracy(scores), draw_attribute_radar(scores)):
+        legend = figure.axes[0].get_legend()
+        assert legend is None or len(legend.get_texts()) == 4
+        save_figure(figure, tmp_path / "figure")
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        inside = figure.bbox.padded(1)
+        for text in [figure.axes[0].title, *(legend.get_texts() if legend else [])]:
+            box = text.get_window_extent()
+            assert inside.x0 <= box.x0 and box.x1 <= inside.x1, text.get_text()
+
+
+def test_legends_cover_no_curve_and_names_do_not_touch(dataset: list[Sequence], results: Path) -> None:
+    runs = [replace(trackerlist("good", "x")[0], display_name=f"tracker {number}") for number in range(6)]
+    scores = extract_scores(runs, dataset, results)
+    figure = draw_curves(scores, "success")
+    FigureCanvasAgg(figure).draw()
+    axes = figure.axes[0]
+    assert axes.get_legend().get_window_extent().y1 < axes.get_window_extent().y0
+    # All six have one speed and one AUC.
+    figure = draw_speed_accuracy(scores)
+    FigureCanvasAgg(figure).draw()
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
+    pairs = [(a, b) for n, a in enumerate(boxes) for b in boxes[:n]]
+    assert not any(a.padded(-1).overlaps(b.padded(-1)) for a, b in pairs)
+    labels = [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    assert labels
+    assert all(label.replace(".", "").isdigit() for label in labels), labels
+
+
+def test_the_same_results_give_the_same_plot(scores: Scores, tmp_path: Path) -> None:
+    files = [save_figure(draw_scatter(scores, "Good", "Bad"), tmp_path / name)[1].read_bytes() for name in "ab"]
+    assert files[0] == files[1]

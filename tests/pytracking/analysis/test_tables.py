@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from ltr.dataset.boxfile import format_boxes
 from ltr.errors import UserError
+from pytracking import run_report
 from pytracking.analysis import published, table
 from pytracking.analysis.annotations import read_annotations
+from pytracking.analysis.bootstrap import paired_difference
 from pytracking.analysis.extract import extract_scores
 from pytracking.analysis.scores import Scores
-from pytracking.analysis.tables import attribute_table, difference_table
+from pytracking.analysis.tables import attribute_table, difference_table, format_table, write_csv
 from pytracking.evaluation.tracker import trackerlist
 
 DATA = Path(__file__).parents[2] / "data" / "foreign_results.npz"
@@ -190,3 +194,96 @@ def test_differences_are_of_the_headline_figure(scores: Scores) -> None:
     expected = scores.auc.mean(axis=0)
     assert f"{expected[0] - expected[1]:+.2f}" in lines[2]
     assert "paired bootstrap over 4 sequences" in "\n".join(lines)
+
+
+def test_scores_as_a_table(scores: Scores, tmp_path: Path) -> None:
+    frame = scores.to_pandas()
+    assert len(frame) == 4 * 2
+    wide = frame.pivot_table(index="sequence", columns="tracker", values="AUC", sort=False)
+    assert np.allclose(wide[scores.trackers], scores.auc)
+    assert np.allclose(frame.groupby("tracker")["precision"].mean()[scores.trackers], scores.mean(scores.precision))
+    assert frame["flags"].unique().tolist() == [""]
+    assert frame["fps"].isna().all()
+    assert set(frame["frames"]) == set(scores.frames)
+    curves = scores.curves("prec").to_pandas()
+    at_20 = curves[curves["threshold"] == 20].pivot(index="sequence", columns="tracker", values="value")
+    assert np.allclose(at_20.loc[scores.sequences, scores.trackers], scores.precision)
+
+
+def test_runs_stay_apart_in_the_table(results: Path, otb: Path) -> None:
+    for run in ("000", "001"):
+        shutil.copytree(results / "atom" / "published", results / "atom" / f"published_{run}")
+    (results / "atom" / "published_001" / "Deer.txt").write_text("1,1,5,5\n" * 60)
+    runs = trackerlist("atom", "published", (0, 1), "ATOM")
+    merged = extract_scores(runs, read_annotations(otb, "otb"), results, merge_results=True)
+    frame = merged.to_pandas()
+    assert frame["run"].tolist() == [0, 1] * 4
+    deer = frame[frame["sequence"] == "Deer"]
+    assert deer["AUC"].mean() == pytest.approx(merged.auc[merged.sequences.index("Deer"), 0])
+    assert deer["flags"].tolist() == ["", "60 boxes for 71 frames"]
+
+
+def test_names_cannot_break_a_table(tmp_path: Path) -> None:
+    hostile = "a|b\n\x1b[31m\udcff"
+    plain = format_table(["tracker", "AUC"], [[hostile, "1"]])
+    assert plain.splitlines()[2].split() == ["a|b\\n\\x1b[31m\\udcff", "1"]
+    markdown = format_table(["tracker", "AUC"], [[hostile, "1"]], markdown=True)
+    assert "a\\|b\\n" in markdown
+    assert len(markdown.splitlines()) == 3
+    frame = pd.DataFrame({"tracker": ["=cmd()", "+1", "-x", "@a", hostile], "AUC": [-1.0, 2, 3, 4, 5]})
+    lines = write_csv(tmp_path / "t.csv", frame).read_text().splitlines()
+    assert [line[:2] for line in lines[1:5]] == ["'=", "'+", "'-", "'@"]
+    assert lines[1].endswith(",-1.0")
+    assert len(lines) == 6
+
+
+def test_csv_of_a_report(results: Path, otb: Path, tmp_path: Path) -> None:
+    file = tmp_path / "scores.csv"
+    command = [
+        "atom/published==ATOM",
+        "siamfc/published=SiamFC",
+        "--dataset_name",
+        f"otb={otb}",
+        "--results",
+        str(results),
+    ]
+    assert run_report.main([*command, "--table", "--csv", str(file)]) == 0
+    frame = pd.read_csv(file)
+    assert frame["tracker"].unique().tolist() == ["'=ATOM", "SiamFC"]
+    assert frame.loc[frame["sequence"] == "Deer", "attributes"].iloc[0] == "MB FM IPR BC LR"
+
+
+@pytest.mark.parametrize(
+    ("label", "row"),
+    [
+        ("siamrpnpp/published", "SiamRPN++"),
+        ("SIAMRPN++", "SiamRPN++"),
+        ("atom/published", "ATOM"),
+        ("dimp/dimp_nceplus", "DiMP-NCE+"),
+        ("dimp50", "DiMP-50"),
+        ("atom/atom_nceplus", None),
+        ("mine", None),
+    ],
+)
+def test_labels_of_the_published_table(label: str, row: str | None) -> None:
+    assert published.published_table().row(label) == row
+
+
+def test_the_published_table_says_how_to_give_a_label(results: Path, otb: Path, capsys: pytest.CaptureFixture) -> None:
+    command = ["atom/published", "siamfc/published", "--dataset_name", f"otb={otb}", "--results", str(results)]
+    assert run_report.main([*command, "--published"]) == 0
+    out = capsys.readouterr().out
+    assert out.splitlines()[2].split()[:5] == ["atom/published", "=", "ATOM", "OTB-100", "66.9"]
+    assert "not in the published table: siamfc/published; a label says which row is meant" in out
+    assert "SiamRPN++" in out
+
+
+def test_few_sequences_decide_nothing(scores: Scores) -> None:
+    found = difference_table(scores, "SiamFC").splitlines()
+    assert found[2].endswith("too few")
+    assert "warning: fewer than 8 sequences" in "\n".join(found)
+    values = np.arange(8.0)
+    assert paired_difference(values + 1, values).verdict == "yes"
+    assert paired_difference(values[:7] + 1, values[:7]).verdict == "too few"
+    weights = np.array([1.0] * 7 + [0])
+    assert paired_difference(values + 1, values, weights=weights).verdict == "too few", "one of eight does not count"

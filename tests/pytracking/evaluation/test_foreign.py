@@ -218,7 +218,7 @@ def test_command_line(tmp_path: Path, source: Path, capsys: pytest.CaptureFixtur
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"1 results imported to {Path(results) / 'a' / 'b_004'}"
     assert lines[1].startswith("no result on 99 of 100 sequences: Basketball, Biker")
-    assert lines[2] == "not of otb, left out: Mine"
+    assert lines[2] == "1 not of otb, left out: Mine"
     assert main([str(source), "a/b", "--results", results]) == 0
     assert capsys.readouterr().out.startswith("2 results imported")
     with pytest.raises(UserError, match="'a' is not TRACKER/PARAMETERS"):
@@ -226,3 +226,53 @@ def test_command_line(tmp_path: Path, source: Path, capsys: pytest.CaptureFixtur
     (source / "Deer.txt").unlink()
     with pytest.raises(UserError, match="none of its 1 results is on a sequence of 'otb': Mine"):
         main([str(source), "a/b", "--dataset_name", "otb", "--results", results])
+
+
+@pytest.mark.parametrize("name", ["/tmp/settings", "../../settings", "..", "a\nb", "a/b", "x" * 300, 7])
+@pytest.mark.parametrize("suffix", ["json", "mat"])
+def test_a_name_in_a_file_cannot_lead_elsewhere(tmp_path: Path, source: Path, name: object, suffix: str) -> None:
+    kept = tmp_path / "settings.json"
+    kept.write_text("{}")
+    evaluation = {"seqName": name, "resType": "rect", "res": BOXES.tolist()}
+    if suffix == "json":
+        (source / "r.json").write_text(json.dumps([evaluation]))
+    else:
+        pytest.importorskip("scipy.io").savemat(source / "r.mat", {"results": evaluation})
+    with pytest.raises(UserError, match=rf"r\.{suffix}: .*(name|sequence)"):
+        written(tmp_path, source)
+    assert kept.read_text() == "{}"
+    assert not (tmp_path / "results").exists()
+
+
+def test_times_of_one_result_do_not_overwrite_the_boxes_of_another(tmp_path: Path, source: Path) -> None:
+    for name in ("ball", "ball_time"):
+        evaluation = {"seqName": name, "resType": "rect", "fps": 10.0, "res": BOXES.tolist()}
+        (source / f"{name}1.json").write_text(json.dumps(evaluation))
+    with pytest.raises(UserError, match="times of 'ball' and the boxes of 'ball_time' share a file"):
+        written(tmp_path, source)
+
+
+@pytest.mark.parametrize("value", ["1" * 400, "1" + "0" * 5000, "-1", "0.00000000001"])
+def test_odd_numbers_in_a_file(tmp_path: Path, source: Path, value: str) -> None:
+    (source / "r.json").write_text(f'{{"seqName": "a", "fps": {value}, "res": [[1, 2, 3, 4]]}}')
+    if len(value) < 1000:
+        (file,) = written(tmp_path, source).values()
+        assert not file.with_name("a_time.txt").exists(), "no time is made of such a rate"
+    for size in (value + "e400", "1" * 400):
+        (source / "r.json").write_text(f'{{"seqName": "a", "res": [[1, 2, 3, {size}]]}}')
+        with pytest.raises(UserError, match=r"r\.json"):
+            written(tmp_path, source)
+
+
+def test_many_names_are_cut(tmp_path: Path, source: Path, capsys: pytest.CaptureFixture) -> None:
+    (source / "Deer.txt").write_text(text(BOXES))
+    for number in range(1120):
+        (source / f"training{number:04d}.txt").write_text(text(BOXES))
+    options = [str(source), "a/b", "--dataset_name", "otb", "--results", str(tmp_path / "results")]
+    assert main(options) == 0
+    line = capsys.readouterr().out.splitlines()[2]
+    assert line.startswith(
+        "1120 not of otb, left out: training0000, training0001, training0002 and 1117 more (--list_all"
+    )
+    assert main([*options, "--list_all"]) == 0
+    assert "training1119" in capsys.readouterr().out

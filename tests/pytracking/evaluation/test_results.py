@@ -14,7 +14,7 @@ from ltr.errors import UserError
 from pytracking.evaluation import results
 from pytracking.evaluation.data import Sequence
 from pytracking.evaluation.datasets import get_dataset
-from pytracking.evaluation.results import RawResult, describe_run, load_result, save_result, why_redo
+from pytracking.evaluation.results import RawResult, describe_run, load_result, read_result, save_result, why_redo
 from pytracking.evaluation.tracker import TrackerRun
 from pytracking.tracker.opencv import OpenCVParameters
 
@@ -138,3 +138,50 @@ def test_a_full_disk_leaves_the_earlier_result_as_it_was(
         save_result(folder, RawResult(sequence.ground_truth_rect, None), describe(sequence))
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
     assert why_redo(folder, describe(sequence)) is None
+
+
+@pytest.mark.parametrize("name", ["../evil", "/tmp/evil", "a\nb", "..", "", "x" * 201, "\udcff"])
+def test_names_that_could_lead_elsewhere_are_refused(tmp_path: Path, name: str) -> None:
+    result = RawResult(np.ones((2, 4)), None)
+    with pytest.raises(UserError, match=r"sequence|name"):
+        save_result(tmp_path / "a" / "b", result, {"sequence": name})
+    with pytest.raises(UserError, match=r"tracker|name"):
+        TrackerRun(name, "default")
+    with pytest.raises(UserError, match=r"parameter|name"):
+        TrackerRun("dimp", name)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_result_as_a_table(tmp_path: Path) -> None:
+    boxes, times = np.arange(12.0).reshape(3, 4), np.array([0.5, 0.25, 0.125])
+    result = RawResult(boxes, times, np.array([1.0, 0.75, -0.5]), ["init", "normal", "not_found"])
+    save_result(tmp_path, result, {"sequence": "mine"})
+    frame = read_result(tmp_path / "mine.txt")
+    assert list(frame) == ["frame", "x", "y", "w", "h", "score", "flag", "time"]
+    assert frame["frame"].tolist() == [1, 2, 3]
+    assert np.allclose(frame[["x", "y", "w", "h"]], boxes)
+    assert frame["score"].tolist() == [1.0, 0.75, -0.5]
+    assert frame["flag"].tolist() == ["init", "normal", "not_found"]
+    assert frame["time"].tolist() == times.tolist()
+    (tmp_path / "foreign.txt").write_text("1,2,3,4\n5,6,7,8\n")
+    bare = read_result(tmp_path / "foreign.txt")
+    assert bare[["score", "time"]].isna().all(axis=None)
+    assert bare["flag"].tolist() == ["", ""]
+
+
+def test_a_table_of_a_video(tmp_path: Path) -> None:
+    table = tmp_path / "clip.csv"
+    head = "frame,seconds,id,x,y,w,h,score,flag,time\n"
+    table.write_text(f"{head}1,0.0,1,1,2,3,4,1,init,0.1\n2,0.5,1,1,2,3,4,nan,not_found,0.1\n")
+    (tmp_path / "clip.txt").write_text("1\t2\t3\t4\n1\t2\t3\t4\n")
+    for name in ("clip.csv", "clip.txt"):
+        frame = read_result(tmp_path / name)
+        assert frame["flag"].tolist() == ["init", "not_found"]
+        assert frame["score"].isna().tolist() == [False, True]
+    wrong = {"": "not a table", "a,b\n1,2\n": "columns frame", f"{head}1,0,1,x,2,3,4,1,a,1\n": "number"}
+    for content, message in wrong.items():
+        table.write_text(content)
+        with pytest.raises(UserError, match=message):
+            read_result(table)
+    with pytest.raises(UserError, match="none"):
+        read_result(tmp_path / "none.txt")
