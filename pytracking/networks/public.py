@@ -93,7 +93,7 @@ def download(drive_id: str, target: Path) -> None:
             progress=refuse_giants,
         )
     except (DownloadError, OSError, KeyError) as error:
-        said = ascii(" ".join(str(error).split()))[1:-1][:300]
+        said = ascii(" ".join(str(error).split()).replace("'", ""))[1:-1][:300]
         raise UserError(
             f"cannot download https://drive.google.com/uc?id={drive_id}: {said}. Try again later (what has come is "
             "kept and continued), or download it in a browser and give the file by --from"
