@@ -40,7 +40,7 @@ def test_a_network_by_name_from_the_users_folder(lite_network, monkeypatch):
 
 def test_an_unknown_network_says_what_there_is(lite_network, monkeypatch):
     monkeypatch.setenv(NETWORKS_VARIABLE, str(lite_network.parent))
-    with pytest.raises(UserError, match=r"no network 'nothing' \(there are: .*my_lite.*net_path.*EBM_TRACKING_NETWORKS"):
+    with pytest.raises(UserError, match=r"no network .nothing.*my_lite.*net_path.*EBM_TRACKING_NETWORKS"):
         load_tracker("super_dimp", net_name="nothing")
 
 
