@@ -90,7 +90,7 @@ def read_header(path: str | Path, format_name: str = FORMAT) -> dict[str, Any]:
         with open(path, "rb") as stream:
             length = int.from_bytes(stream.read(8), "little")
         if length > _MAX_HEADER_BYTES:
-            raise CheckpointError(f"{path} is no checkpoint: its header would have {length} bytes")
+            raise CheckpointError(f"{path} is not a checkpoint: its header would have {length} bytes")
         with safe_open(path, framework="pt", device="cpu") as stored:
             metadata = stored.metadata() or {}
         if metadata.get("format") != format_name:
