@@ -29,7 +29,7 @@ def gradient_ascent(
     *,
     space: str = "relative",
     steps: int,
-    step_length: float | tuple[float, float],
+    step_length: float | tuple[float, float] | Tensor,
     decay: float = 1.0,
     normalise_size: Tensor | None = None,
     per_box_step_control: bool = False,
@@ -47,7 +47,8 @@ def gradient_ascent(
         space: 'relative': y <- y + step x gradient with y = [cx/sw, cy/sh, log w, log h];
             'absolute': y <- y + step x gradient x (w, h, w, h) with y = (x, y, w, h).
         steps: number of steps; with 0 the starts are scored.
-        step_length: one, or (step of the centre, step of the size); in absolute space the corner counts as centre.
+        step_length: one, or (step of the centre, step of the size); in absolute space the corner counts as centre; or a
+            tensor [4] on the boxes' device.
         decay: factor on the step length after every step.
         normalise_size: (sw, sh) in crop pixels, broadcast to [B, M, 2]; the first box's size of each image without it.
             Absolute space has no use for it.
@@ -70,8 +71,11 @@ def gradient_ascent(
     value_and_gradient = energy.score_and_gradient if isinstance(energy, EnergyWithGradient) else _by_autograd(energy)
     control = step_factor if per_box_step_control else None
     boxes = boxes.detach()
-    centre, size = step_length if isinstance(step_length, tuple) else (step_length, step_length)
-    lengths = boxes.new_tensor([centre, centre, size, size])
+    if isinstance(step_length, Tensor):
+        lengths = step_length
+    else:
+        centre, size = step_length if isinstance(step_length, tuple) else (step_length, step_length)
+        lengths = boxes.new_tensor([centre, centre, size, size])
     with torch.no_grad():
         if space == "absolute":
             return _climb(value_and_gradient, boxes, _absolute_direction, steps, lengths, decay, control)

@@ -7,15 +7,14 @@ readable reference, and what is fallen back on where boxes leave those cells.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from ltr.ebm.ascent import BoxEnergy, gradient_ascent
+from ltr.ebm.ascent import gradient_ascent
 from ltr.models.bbreg.box_head import BoxHead, LinearBlock
 
 # How far, over the geometric mean of a box's sides, the ascent may move a bin; with more, it starts again with more
@@ -44,15 +43,12 @@ class _Windows(NamedTuple):
 class _Part(NamedTuple):
     """A part of a level's map, [N, C, h, w], and its first column and row [N] in the whole map."""
 
-    feature: Tensor
+    values: Tensor
     left: Tensor
     top: Tensor
 
 
-_Parts = Callable[[_Windows, Tensor | None], list[_Part]]
-
-
-class ClosedFormHead:
+class ClosedFormHead(nn.Module):
     """The energy of a `BoxHead` in eval mode, prepared for the ascent.
 
     The weights are copies: prepare a head again after it has changed.
@@ -64,15 +60,29 @@ class ClosedFormHead:
         ValueError: the head is in training mode, where batch norm is no fixed function.
     """
 
+    output: Tensor
+    offset: Tensor
+    spread: Tensor
+    numbers: Tensor
+    back: Tensor
+
     def __init__(self, head: BoxHead) -> None:
+        super().__init__()
         if head.training:
             raise ValueError("the box head is in training mode; call its eval() first")
         self.head = head
         self.levels = head.levels
-        self.convolutions = [nn.Sequential(*map(_folded_block, level.convolutions)) for level in self.levels]
-        self.weights, self.biases = zip(*(_folded_linear(level.block, level.bins) for level in self.levels))
-        self.output = head.iou_predictor.weight.detach().t().contiguous()
-        self.offset = head.iou_predictor.bias.detach()
+        self.convolutions = nn.ModuleList(
+            nn.Sequential(*map(_folded_block, level.convolutions)) for level in self.levels
+        )
+        self.weights = nn.ParameterList()
+        self.biases = nn.ParameterList()
+        for level in self.levels:
+            for values, own in zip(_folded_linear(level.block, level.bins), (self.weights, self.biases)):
+                own.append(nn.Parameter(values, requires_grad=False))
+        predictor = head.iou_predictor
+        self.register_buffer("output", predictor.weight.detach().t().contiguous())
+        self.register_buffer("offset", predictor.bias.detach().clone())
         # Start and length of every bin in cells are linear in the box, [4, 2R]. What a step finds at each level, by
         # weight, shift and stretch along y times those along x, gives the gradient in the box by [9 a level, 4].
         self.rows: list[int] = []
@@ -90,9 +100,10 @@ class ClosedFormHead:
             entries = {1: (0, shift), 2: (2, stretch), 3: (1, shift), 6: (3, stretch)}
             for column, value in (entries.get(pair, (0, 0.0)) for pair in range(9)):
                 back.append([value * (k == column) for k in range(4)])
-        self.spread = self.output.new_tensor(starts + lengths).t().contiguous()
-        self.numbers = self.output.new_tensor(numbers)
-        self.back = self.output.new_tensor(back)
+        self.register_buffer("spread", self.output.new_tensor(starts + lengths).t().contiguous())
+        self._spread = self.spread.cpu()
+        self.register_buffer("numbers", self.output.new_tensor(numbers))
+        self.register_buffer("back", self.output.new_tensor(back))
 
     def ascend(self, features: Sequence[Tensor], boxes: Tensor, **options: Any) -> tuple[Tensor, Tensor]:
         """What `gradient_ascent` finds on `BoxHead.score`, to rounding.
@@ -107,15 +118,7 @@ class ClosedFormHead:
             (boxes [N, M, 4], scores [N, M]) where the starts are.
         """
 
-        def parts(windows: _Windows, images: Tensor | None) -> list[_Part]:
-            origin = torch.zeros_like(windows.first[:, 0])
-            return [_Part(_of(feature, images), origin, origin) for feature in features]
-
-        def reference(images: Tensor) -> BoxEnergy:
-            chosen = [feature[images] for feature in features]
-            return lambda points: self.head.score(chosen, points)
-
-        return self._ascend([feature.shape[-2:] for feature in features], parts, reference, boxes, **options)
+        return self._ascend(features, None, boxes, **options)
 
     def refine(
         self, modulation: Sequence[Tensor], layers: Sequence[Tensor], boxes: Tensor, **options: Any
@@ -128,38 +131,50 @@ class ClosedFormHead:
             boxes, options: as for `ascend`.
         """
 
-        def parts(windows: _Windows, images: Tensor | None) -> list[_Part]:
-            found = []
-            for level, (layer, weights) in enumerate(zip(layers, modulation)):
-                part = self._part_of_layer(level, _of(layer, images), windows)
-                features = self.convolutions[level](part.feature) * _of(weights, images)[..., None, None]
-                found.append(part._replace(feature=features))
-            return found
+        return self._ascend(layers, modulation, boxes, **options)
 
-        def reference(images: Tensor) -> BoxEnergy:
-            made = self.head.get_iou_feat([layer[images] for layer in layers])
-            chosen = self.head.modulate([weights[images] for weights in modulation], made)
-            return lambda points: self.head.score(chosen, points)
+    def climb(
+        self,
+        parts: Sequence[Tensor],
+        modulation: Sequence[Tensor] | None,
+        places: Sequence[Tensor],
+        first: Tensor,
+        within: Tensor,
+        starts: Tensor,
+        unit: Tensor,
+        **options: Any,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The ascent of boxes whose bins stay in their windows: all that a graph for another engine holds.
 
-        return self._ascend([layer.shape[-2:] for layer in layers], parts, reference, boxes, **options)
+        Args:
+            parts: of the features or, with `modulation`, of the backbone's layers, [N, C, h, w] a level.
+            modulation: [N, C] a level, or None.
+            places: cells of the windows in the flattened parts, [bins * bins * N * n * n] a level.
+            first: [N, R] first cell of every window.
+            within: [n] the numbers 0 ... n-1.
+            starts, unit, options: as for `gradient_ascent`; the unit of the centre as `normalise_size`.
+
+        Returns:
+            (boxes [N, M, 4], scores [N, M], all boxes that were scored [T, N, M, 4]).
+        """
+        features = parts
+        if modulation is not None:
+            made = (convolutions(part) for convolutions, part in zip(self.convolutions, parts))
+            features = [each * weights[..., None, None] for each, weights in zip(made, modulation)]
+        energy = _Energy(self, features, places, first, within)
+        boxes, scores = gradient_ascent(energy, starts, normalise_size=unit, **options)
+        return boxes, scores, torch.stack(energy.visited)
 
     def _ascend(
         self,
-        maps: Sequence[Sequence[int]],
-        parts: _Parts,
-        reference: Callable[[Tensor], BoxEnergy],
+        maps: Sequence[Tensor],
+        modulation: Sequence[Tensor] | None,
         starts: Tensor,
         *,
         normalise_size: Tensor | None = None,
         **options: Any,
     ) -> tuple[Tensor, Tensor]:
-        """The ascent of the images whose boxes keep to windows, with more and more room, then of the others.
-
-        Args:
-            maps: (height, width) of each level.
-            parts: what covers the windows of all images, or of those given.
-            reference: the energy of the given images by autograd.
-        """
+        """The ascent of the images whose boxes keep to windows, with more and more room, then of the others."""
         home, device = starts.device, self.output.device
         starts = starts.detach()
         unit = starts[:, :1, 2:] if normalise_size is None else normalise_size.detach().expand(len(starts), -1, 2)
@@ -167,14 +182,23 @@ class ClosedFormHead:
         visited = starts.unsqueeze(0)
         boxes, scores = starts.clone(), starts.new_zeros(starts.shape[:2])
         for room in _ROOM:
-            windows = self._windows(visited, room, maps)
+            windows = self._windows(visited, room, [each.shape[-2:] for each in maps])
             if windows is None:
                 break
-            energy = _Energy(self, parts(windows, images), windows)
-            found = gradient_ascent(
-                energy, _of(starts, images).to(device), normalise_size=_of(unit, images).to(device), **options
+            chosen = [_of(each, images) for each in maps]
+            weights = None if modulation is None else [_of(each, images) for each in modulation]
+            parts = [self._part(level, each, windows, weights is None) for level, each in enumerate(chosen)]
+            found = self.climb(
+                [part.values for part in parts],
+                weights,
+                [self._places(level, part, windows).to(device) for level, part in enumerate(parts)],
+                windows.first.to(device),
+                torch.arange(windows.cells).to(device),
+                _of(starts, images).to(device),
+                _of(unit, images).to(device),
+                **options,
             )
-            moved, reached, visited = (each.to(home) for each in (*found, torch.stack(energy.visited)))
+            moved, reached, visited = (each.to(home) for each in found)
             kept = self._within(visited, windows)
             if images is None:
                 if kept.all():
@@ -185,15 +209,22 @@ class ClosedFormHead:
             if len(images) == 0:
                 return boxes, scores
         images = torch.arange(len(starts), device=home) if images is None else images
+        features: Sequence[Tensor] = [each[images.to(device)] for each in maps]
+        if modulation is not None:
+            weights = [each[images.to(device)] for each in modulation]
+            features = self.head.modulate(weights, self.head.get_iou_feat(features))
         moved, reached = gradient_ascent(
-            reference(images.to(device)), starts[images].to(device), normalise_size=unit[images].to(device), **options
+            lambda points: self.head.score(features, points),
+            starts[images].to(device),
+            normalise_size=unit[images].to(device),
+            **options,
         )
         boxes[images], scores[images] = moved.to(home), reached.to(home)
         return boxes, scores
 
     def _bins(self, boxes: Tensor) -> tuple[Tensor, Tensor]:
         """Start and end [..., R] of every bin of boxes [..., 4], in cells."""
-        start, length = (boxes @ self.spread.to(boxes)).chunk(2, dim=-1)
+        start, length = (boxes @ self._spread.to(boxes)).chunk(2, dim=-1)
         return start, start + length
 
     def _windows(self, boxes: Tensor, room: float, maps: Sequence[Sequence[int]]) -> _Windows | None:
@@ -226,15 +257,17 @@ class ClosedFormHead:
         start, end = self._bins(boxes)
         return ((start >= windows.low[:, None]) & (end <= windows.high[:, None])).all(-1).all(-1).all(0)
 
-    def _part_of_layer(self, level: int, layer: Tensor, windows: _Windows) -> _Part:
+    def _part(self, level: int, values: Tensor, windows: _Windows, whole: bool) -> _Part:
         """What the test convolutions need of a layer [N, C, H, W] to make the features in a level's windows.
 
         Beyond the windows that is as many cells as the convolutions reach; or it ends where the layer does.
         """
+        if whole:
+            origin = torch.zeros_like(windows.first[:, 0])
+            return _Part(values, origin, origin)
         reach = sum(c.kernel_size[0] // 2 for c in self.convolutions[level].modules() if isinstance(c, nn.Conv2d))
-        row, bins = self.rows[level], self.levels[level].bins
         origins, sizes = [], []
-        for first, cells in zip(windows.first[:, row : row + 2 * bins].split(bins, dim=1), layer.shape[:1:-1]):
+        for first, cells in zip(self._axes(level, windows), values.shape[:1:-1]):
             begin = first.amin(1)
             size = int((first.amax(1) - begin).max()) + windows.cells + 2 * reach
             size = min(-(-size // _GRANULE) * _GRANULE, cells)
@@ -242,8 +275,24 @@ class ClosedFormHead:
             sizes.append(size)
         (left, top), (width, height) = origins, sizes
         corners = zip(left.tolist(), top.tolist())
-        parts = [layer[n : n + 1, :, y : y + height, x : x + width] for n, (x, y) in enumerate(corners)]
+        parts = [values[n : n + 1, :, y : y + height, x : x + width] for n, (x, y) in enumerate(corners)]
         return _Part(parts[0] if len(parts) == 1 else torch.cat(parts), left, top)
+
+    def _places(self, level: int, part: _Part, windows: _Windows) -> Tensor:
+        """Places [bins y * bins x * N * n * n] of a level's windows in the flattened parts of all images."""
+        height, width = part.values.shape[2:]
+        columns, lines = self._axes(level, windows)
+        within = torch.arange(windows.cells, device=columns.device)
+        numbers = torch.arange(len(columns), device=columns.device) * height
+        along_x = (columns - part.left[:, None])[..., None] + within
+        along_y = (lines + (numbers - part.top)[:, None])[..., None] + within
+        at = along_y[:, :, None, :, None] * width + along_x[:, None, :, None, :]
+        return at.permute(1, 2, 0, 3, 4).flatten()
+
+    def _axes(self, level: int, windows: _Windows) -> tuple[Tensor, Tensor]:
+        """First cells [N, bins] of a level's windows along x and along y."""
+        row, bins = self.rows[level], self.levels[level].bins
+        return windows.first[:, row : row + bins], windows.first[:, row + bins : row + 2 * bins]
 
 
 def _of(values: Tensor, images: Tensor | None) -> Tensor:
@@ -253,31 +302,29 @@ def _of(values: Tensor, images: Tensor | None) -> Tensor:
 class _Energy:
     """The energy over boxes whose bins stay in their windows, and its gradient; see `gradient_ascent`."""
 
-    def __init__(self, closed: ClosedFormHead, parts: Sequence[_Part], windows: _Windows) -> None:
+    def __init__(
+        self,
+        closed: ClosedFormHead,
+        features: Sequence[Tensor],
+        places: Sequence[Tensor],
+        first: Tensor,
+        within: Tensor,
+    ) -> None:
         self.visited: list[Tensor] = []
         self._closed = closed
-        device, dtype = closed.output.device, closed.output.dtype
-        count, images = windows.cells, len(windows.first)
-        within, numbers = torch.arange(count, device=windows.first.device), torch.arange(images)
-        numbers = numbers.to(within.device)
+        dtype = closed.output.dtype
+        images, count = first.shape[0], within.shape[0]
         self._contracted = []
-        for part, weights, row, level in zip(parts, closed.weights, closed.rows, closed.levels):
-            channels, height, width = part.feature.shape[1:]
-            first = windows.first[:, row : row + 2 * level.bins].cpu()
-            columns, lines = windows.first[:, row : row + 2 * level.bins].split(level.bins, dim=1)
-            along_x = (columns - part.left[:, None])[..., None] + within
-            along_y = (lines - part.top[:, None])[..., None] + within + (numbers * height)[:, None, None]
-            # Places [N, bins y, bins x, cells y, cells x] in the flattened maps of all images.
-            at = along_y[:, :, None, :, None] * width + along_x[:, None, :, None, :]
-            at = at.permute(1, 2, 0, 3, 4).flatten().to(device)
-            cells = part.feature.permute(0, 2, 3, 1).reshape(-1, channels).to(dtype).index_select(0, at)
-            contracted = torch.bmm(cells.view(level.bins**2, -1, channels), weights)
-            contracted = contracted.view(level.bins, level.bins, images, count, count, -1).permute(2, 0, 3, 1, 4, 5)
-            self._contracted.append(contracted.reshape(images, (level.bins * count) ** 2, -1))
-        first = windows.first.to(device, dtype)
+        for feature, at, weights, level in zip(features, places, closed.weights, closed.levels):
+            channels, bins = feature.shape[1], level.bins
+            flat = feature.permute(0, 2, 3, 1).reshape(-1, channels).to(dtype)
+            contracted = torch.bmm(flat.index_select(0, at).view(bins**2, -1, channels), weights)
+            contracted = contracted.view(bins, bins, images, count, count, -1).permute(2, 0, 3, 1, 4, 5)
+            self._contracted.append(contracted.reshape(images, (bins * count) ** 2, -1))
+        first = first.to(dtype)
         self._shift = torch.cat((-first, torch.zeros_like(first)), dim=1).unsqueeze(1)
         self._spread = closed.spread.expand(images, -1, -1)
-        self._cells = torch.stack([within + place for place in (-1, 0, 1)]).unsqueeze(1).to(device, dtype)
+        self._cells = torch.stack([within + place for place in (-1, 0, 1)]).unsqueeze(1).to(dtype)
         self._mix = closed.spread.new_tensor([[-1, 0, 1], [-1, 2, -1]])
         self._mix_of_squares = closed.spread.new_tensor([[-0.5, 1, -0.5]])
 
@@ -314,7 +361,7 @@ class _Energy:
         rows = torch.baddbmm(self._shift, boxes, self._spread).view(-1, 2, len(self._closed.numbers), 1)
         start, length = rows.unbind(1)
         # An empty bin has no weights: the inverse of its length is made zero. NaN stays, and shows.
-        inverse = F.threshold(length, torch.finfo(length.dtype).tiny ** 0.5, torch.inf).reciprocal()
+        inverse = length.reciprocal().masked_fill(length <= torch.finfo(length.dtype).tiny ** 0.5, 0)
         ahead = self._cells - start.unsqueeze(1)
         # Where in the bin, from 0 to 1, the hat of each cell starts to rise, peaks and ends (ltr/ops/prroi_pool.py).
         at = (ahead * inverse.unsqueeze(1)).clamp_(0, 1).flatten(2)

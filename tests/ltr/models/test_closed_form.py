@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 
 from ltr.ebm.ascent import gradient_ascent
-from ltr.models.bbreg import closed_form
 from ltr.models.bbreg.box_head import BoxHead
 from ltr.models.bbreg.closed_form import ClosedFormHead
 
@@ -127,17 +126,16 @@ def test_common_boxes_need_no_autograd(head: BoxHead, monkeypatch: pytest.Monkey
 def test_only_the_reached_part_of_a_layer_is_computed(head: BoxHead, monkeypatch: pytest.MonkeyPatch) -> None:
     modulation, layers, starts = scene(head, 1, size=320)
     sizes = []
-    part_of = ClosedFormHead._part_of_layer
+    climb = ClosedFormHead.climb
 
-    def noted(*arguments):
-        part = part_of(*arguments)
-        sizes.append(tuple(part.feature.shape[2:]))
-        return part
+    def noted(closed, parts, *arguments, **options):
+        sizes.extend(part.shape[3] for part in parts)
+        return climb(closed, parts, *arguments, **options)
 
-    monkeypatch.setattr(closed_form.ClosedFormHead, "_part_of_layer", noted)
+    monkeypatch.setattr(ClosedFormHead, "climb", noted)
     ClosedFormHead(head).refine(modulation, layers, starts, steps=10, step_length=0.002)
     assert len(sizes) == 2
-    assert max(sizes[0]) <= 24 < layers[0].shape[3]
+    assert sizes[0] <= 24 < layers[0].shape[3]
 
 
 def test_a_head_in_training_mode_is_refused() -> None:
