@@ -42,7 +42,7 @@ class SameConv2d(nn.Conv2d):
             return super().forward(input)
         rows, cols = (max((-(-n // stride) - 1) * stride + kernel - n, 0) for n in input.shape[-2:])
         if rows % 2 == 0 and cols % 2 == 0:
-            return F.conv2d(input, self.weight, None, self.stride, (rows // 2, cols // 2), 1, self.groups)
+            return F.conv2d(input, self.weight, self.bias, self.stride, (rows // 2, cols // 2), 1, self.groups)
         padded = F.pad(input, (cols // 2, cols - cols // 2, rows // 2, rows - rows // 2))
         return super().forward(padded)
 

@@ -60,6 +60,9 @@ class ClosedFormHead(nn.Module):
         ValueError: the head is in training mode, where batch norm is no fixed function.
     """
 
+    # Windows are a multiple of so many cells wide, where maps allow.
+    cells_granule = 1
+
     output: Tensor
     offset: Tensor
     spread: Tensor
@@ -240,9 +243,10 @@ class ClosedFormHead(nn.Module):
         low, high = start.amin((0, 2)) - slack, end.amax((0, 2)) + slack
         span = float((high.ceil() - low.floor()).max()) + 1
         # A NaN is no span, and not below anything.
-        if not span <= min(_MOST_CELLS, *cells):
+        most = min(_MOST_CELLS, *cells)
+        if not span <= most:
             return None
-        count = int(span)
+        count = min(-(-int(span) // self.cells_granule) * self.cells_granule, most)
         last = torch.tensor(cells, device=boxes.device) - count
         first = ((low + high - (count - 1)) / 2).round().long().clamp(min=0).minimum(last)
         return _Windows(
@@ -336,7 +340,7 @@ class _Energy:
         """Scores [N, M] of boxes [N, M, 4], and the gradient [N, M, 4] of each in its box."""
         self.visited.append(boxes)
         closed = self._closed
-        images, count = boxes.shape[:2]
+        images, count = boxes.shape[0], boxes.shape[1]
         weights = self._weights(boxes)
         pairs, hidden = [], []
         for contracted, bias, row, level in zip(self._contracted, closed.biases, closed.rows, closed.levels):
@@ -352,21 +356,21 @@ class _Energy:
         for contracted, of_own, (along_y, along_x) in zip(
             self._contracted, of_hidden.split([each.shape[2] for each in hidden], dim=2), pairs
         ):
-            of_outer = torch.bmm(of_own, contracted.transpose(1, 2)).view(len(along_y), along_y.shape[2], -1)
+            of_outer = torch.bmm(of_own, contracted.transpose(1, 2)).view(along_y.shape[0], along_y.shape[2], -1)
             found.append(torch.bmm(along_y, torch.bmm(of_outer, along_x.transpose(1, 2))).flatten(1))
         return scores, (torch.cat(found, dim=1) @ closed.back).view(images, count, 4)
 
     def _weights(self, boxes: Tensor) -> Tensor:
         """[N * M, 3, R, cells]: the mean of each cell's hat over each bin, and its change by shift and stretch."""
-        rows = torch.baddbmm(self._shift, boxes, self._spread).view(-1, 2, len(self._closed.numbers), 1)
+        rows = torch.baddbmm(self._shift, boxes, self._spread).view(-1, 2, self._closed.numbers.shape[0], 1)
         start, length = rows.unbind(1)
         # An empty bin has no weights: the inverse of its length is made zero. NaN stays, and shows.
         inverse = length.reciprocal().masked_fill(length <= torch.finfo(length.dtype).tiny ** 0.5, 0)
         ahead = self._cells - start.unsqueeze(1)
         # Where in the bin, from 0 to 1, the hat of each cell starts to rise, peaks and ends (ltr/ops/prroi_pool.py).
         at = (ahead * inverse.unsqueeze(1)).clamp_(0, 1).flatten(2)
-        inside, slope = torch.matmul(self._mix, at).unflatten(2, ahead.shape[2:]).unbind(1)
-        lever = torch.matmul(self._mix_of_squares, at * at).view_as(slope)
+        inside, slope = torch.matmul(self._mix, at).view(-1, 2, ahead.shape[2], ahead.shape[3]).unbind(1)
+        lever = torch.matmul(self._mix_of_squares, at * at).view(-1, ahead.shape[2], ahead.shape[3])
         weights = torch.addcmul(inside, length, lever).addcmul_(ahead[:, 1], slope, value=-1)
         return torch.stack((weights, slope, torch.addcmul(lever, self._closed.numbers, slope)), dim=1)
 

@@ -1,0 +1,198 @@
+"""Networks as ONNX graphs without weights, for ONNX Runtime: the weights are put in from the checkpoint on loading.
+
+So a graph is small, and it serves every training of the same network. Writing one needs the package `onnx`, reading one
+does not. A file of graphs is a zip archive: `graphs.json` says what each needs, in the order of its inputs.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import warnings
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ltr.errors import MissingPackageError, UserError
+from ltr.models.bbreg.closed_form import ClosedFormHead
+from ltr.models.tracking.extraction import Extraction
+from ltr.models.tracking.tracking_net import TrackingNet
+
+EXTRACTION, ASCENT = "extraction", "ascent"
+_INDEX = "graphs.json"
+_OPSET = 17
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A graph without weights.
+
+    Attributes:
+        model: the ONNX file's bytes.
+        weights: names of the tensors, of the module's state dict, that are put in on loading.
+        facts: what the graph was made for: side of the crops in pixels, space and number of the ascent's steps.
+    """
+
+    model: bytes
+    weights: list[str]
+    facts: dict[str, Any]
+
+
+class AscentGraph(nn.Module):
+    """`ClosedFormHead.climb` with its options fixed, and all inputs in one row."""
+
+    def __init__(self, head: ClosedFormHead, space: str, steps: int) -> None:
+        super().__init__()
+        self.head, self.space, self.steps = head, space, steps
+
+    def inputs(self) -> dict[str, dict[int, str]]:
+        """Names of the inputs and of their dimensions that may change."""
+        levels = range(len(self.head.levels))
+        return {
+            **{f"part_{k}": {0: "N", 2: f"height_{k}", 3: f"width_{k}"} for k in levels},
+            **{f"modulation_{k}": {0: "N"} for k in levels},
+            **{f"places_{k}": {0: f"places_{k}"} for k in levels},
+            "first": {0: "N"},
+            "within": {0: "cells"},
+            "starts": {0: "N", 1: "M"},
+            "unit": {0: "N"},
+            "step_length": {},
+        }
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(boxes [N, M, 4], scores [N, M], all boxes that were scored [T, N, M, 4])."""
+        count = len(self.head.levels)
+        parts, modulation, places = (inputs[k * count : (k + 1) * count] for k in range(3))
+        first, within, starts, unit, step_length = inputs[3 * count :]
+        return self.head.climb(
+            parts, modulation, places, first, within, starts, unit,
+            space=self.space, steps=self.steps, step_length=step_length,
+        )  # fmt: skip
+
+
+def write_graphs(net: TrackingNet, path: Path, *, size: int, space: str, steps: int) -> None:
+    """Write the graphs of a tracker's network.
+
+    Args:
+        net: in eval mode, on the CPU, in float32.
+        size: side of the crops in pixels.
+        space, steps: of the ascent (`gradient_ascent`).
+
+    Raises:
+        UserError: the package `onnx` is not installed.
+    """
+    extraction = Extraction(net)
+    samples = torch.zeros(1, 3, size, size)
+    recorder = _Recorder(net.bb_regressor)
+    ascent = AscentGraph(recorder, space, steps)
+    with torch.no_grad():
+        layers = extraction(samples)[: len(recorder.levels)]
+        starts = torch.tensor([[[size / 2, size / 2, size / 5, size / 5]]]) * torch.ones(1, 3, 1)
+        modulation = net.bb_regressor.get_modulation(layers, starts[:, 0])
+        recorder.refine(modulation, layers, starts, space=space, steps=1, step_length=0.0)
+    example = (*recorder.seen, torch.zeros(4))
+    outputs = ("boxes", "scores", "visited")
+    graphs = {
+        EXTRACTION: _graph(extraction, (samples,), {"samples": {0: "N"}}, extraction.names, {"size": size}),
+        ASCENT: _graph(ascent, example, ascent.inputs(), outputs, {"space": space, "steps": steps}),
+    }
+    index = {name: {"weights": graph.weights, "facts": graph.facts} for name, graph in graphs.items()}
+    contents = {f"{name}.onnx": graph.model for name, graph in graphs.items()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in {_INDEX: json.dumps(index).encode(), **contents}.items():
+            # Without the time of day, so that the same graphs are the same file.
+            archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED, 9)
+
+
+def read_graphs(path: Path) -> dict[str, Graph]:
+    """The graphs of a file by name.
+
+    Raises:
+        UserError: no file of graphs.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            index = json.loads(archive.read(_INDEX))
+            return {
+                name: Graph(archive.read(f"{name}.onnx"), entry["weights"], entry["facts"])
+                for name, entry in index.items()
+            }
+    except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
+        raise UserError(f"{path} is no file of graphs ({error}); write it anew by python -m pytracking export") from error
+
+
+class _Recorder(ClosedFormHead):
+    """Notes what `climb` is given, as an example of a graph's inputs."""
+
+    seen: tuple[Tensor, ...]
+
+    def climb(
+        self, parts: Sequence[Tensor], modulation: Sequence[Tensor] | None, *rest: Any, **options: Any
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        places, *others = rest
+        self.seen = (*parts, *(modulation or ()), *places, *others)
+        return super().climb(parts, modulation, *rest, **options)
+
+
+def _graph(
+    module: nn.Module,
+    example: tuple[Tensor, ...],
+    inputs: Mapping[str, Mapping[int, str]],
+    outputs: Sequence[str],
+    facts: dict[str, Any],
+) -> Graph:
+    try:
+        import onnx
+    except ImportError as error:
+        raise MissingPackageError("writing ONNX graphs needs the package onnx: pip install onnx") from error
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        # The exporter warns of every shape that it takes for constant; the tests compare what comes of it.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            module.eval(),
+            example,
+            buffer,  # type: ignore[arg-type]
+            dynamo=False,
+            # As they are, so that weights keep their names and values.
+            training=torch.onnx.TrainingMode.PRESERVE,
+            do_constant_folding=False,
+            input_names=list(inputs),
+            output_names=list(outputs),
+            dynamic_axes={name: dict(axes) for name, axes in inputs.items()} | {name: {0: "N"} for name in outputs},
+            opset_version=_OPSET,
+        )
+    model = onnx.load_from_string(buffer.getvalue())
+    state = module.state_dict()
+    weights = []
+    for tensor in model.graph.initializer:
+        if tensor.name in state:
+            weights.append(tensor.name)
+            _take_out(tensor, state[tensor.name])
+    _shorten_names(model.graph)
+    return Graph(model.SerializeToString(), weights, facts)
+
+
+def _take_out(tensor: Any, values: Tensor) -> None:
+    """Leave of a stored tensor its name, type and shape."""
+    tensor.ClearField("raw_data")
+    tensor.data_location = type(tensor).EXTERNAL
+    for key, value in {"location": "checkpoint", "offset": 0, "length": values.nbytes}.items():
+        tensor.external_data.add(key=key, value=str(value))
+
+
+def _shorten_names(graph: Any) -> None:
+    """Number what lies between inputs and outputs: the exporter's names are most of a graph without weights."""
+    kept = {value.name for value in (*graph.input, *graph.output, *graph.initializer)}
+    short: dict[str, str] = {}
+    for node in graph.node:
+        node.name = node.doc_string = ""
+        for names in (node.input, node.output):
+            for place, name in enumerate(names):
+                if name and name not in kept:
+                    names[place] = short.setdefault(name, f"t{len(short)}")
