@@ -19,6 +19,7 @@ _SCRIPTS = {
     "models": ("pytracking.run_models", "trained networks on this machine; `models fetch NAME` gets public ones"),
     "setup": ("pytracking.run_setup", "say where the data sets lie"),
     "import-results": ("pytracking.evaluation.foreign_import", "import raw results of another program"),
+    "export": ("pytracking.run_export", "write networks as ONNX graphs, for ONNX Runtime on a CPU"),
     "demo": ("pytracking.run_demo", "track the demo clips with several trackers and compare them"),
 }
 _EXAMPLES = """  python -m pytracking demo

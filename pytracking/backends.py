@@ -23,13 +23,12 @@ GRAPHS_SUFFIX = ".graphs.zip"
 
 
 class Backend(Protocol):
-    """The parts of a tracker that are the same for every target.
+    """The parts of a tracker that are the same for every target."""
 
-    Attributes:
-        refiner: the ascent of boxes.
-    """
-
-    refiner: ClosedFormHead
+    @property
+    def refiner(self) -> ClosedFormHead:
+        """The ascent of boxes."""
+        ...
 
     def extract(self, samples: Tensor) -> dict[str, Tensor]:
         """Features by name (`Extraction.names`), float32, of samples [n, 3, S, S] in 0..255."""
@@ -46,9 +45,9 @@ class TorchBackend:
     """
 
     def __init__(self, network: TrackingNet, size: int, dtype: torch.dtype = torch.float32) -> None:
-        self._extraction = Extraction(network)
-        fold_batch_norm(self._extraction, torch.zeros(1, 3, size, size, device=network.get_buffer("_mean").device))
+        fold_batch_norm(Extraction(network), torch.zeros(1, 3, size, size, device=network.get_buffer("_mean").device))
         network.feature_extractor.to(dtype)
+        self._extraction = Extraction(network, dtype)
         self.refiner = ClosedFormHead(network.bb_regressor)
 
     def extract(self, samples: Tensor) -> dict[str, Tensor]:
@@ -147,5 +146,57 @@ def session(graph: Graph, module: nn.Module, sizes: dict[str, int] | None = None
         raise UserError(f"the graph was written for another network: this one has no {missing[0]}")
     values = [np.ascontiguousarray(state[name].numpy()) for name in graph.weights]
     options.add_external_initializers(graph.weights, [onnxruntime.OrtValue.ortvalue_from_numpy(v) for v in values])
-    made = onnxruntime.InferenceSession(graph.model, options, providers=["CPUExecutionProvider"])
-    return made
+    return onnxruntime.InferenceSession(graph.model, options, providers=["CPUExecutionProvider"])
+
+
+def graphs_beside(checkpoint: Path) -> Path:
+    """The file of graphs that belongs to a checkpoint, whether or not it is there."""
+    return checkpoint.with_name(checkpoint.stem + GRAPHS_SUFFIX)
+
+
+class NamesBackend(Protocol):
+    """Parameters that name a back end; see `TrackerParameters`."""
+
+    @property
+    def backend(self) -> str: ...
+    @property
+    def feature_dtype(self) -> str: ...
+    @property
+    def image_sample_size(self) -> int: ...
+
+
+def choose_backend(
+    params: NamesBackend, network: TrackingNet, device: torch.device, graphs: Path | None = None
+) -> Backend:
+    """The back end that parameters name.
+
+    Args:
+        network: in eval mode, on the device, for the back end alone.
+        graphs: file of its graphs, if there is one.
+
+    Raises:
+        UserError: 'onnx' is asked for where it cannot be.
+    """
+    if params.backend != "torch":
+        hindrance = _hindrance(params, device, graphs)
+        if hindrance is None and graphs is not None:
+            return OnnxBackend(network, read_graphs(graphs))
+        if params.backend == "onnx":
+            raise UserError(f"parameter backend is 'onnx', but {hindrance}")
+    return TorchBackend(network, params.image_sample_size, getattr(torch, params.feature_dtype))
+
+
+def _hindrance(params: NamesBackend, device: torch.device, graphs: Path | None) -> str | None:
+    """Why ONNX Runtime cannot compute a tracker's networks; None where it can."""
+    if device.type != "cpu":
+        return f"it runs on the CPU here, not on {device}; set backend='torch' or device='cpu'"
+    if params.feature_dtype != "float32":
+        return f"it computes in float32, not in {params.feature_dtype}; set backend='torch' or feature_dtype='float32'"
+    if find_spec("onnxruntime") is None:
+        return "ONNX Runtime is not installed: pip install onnxruntime"
+    if graphs is None or not graphs.is_file():
+        return f"there are no graphs ({graphs}): write them by python -m pytracking export"
+    size = read_graphs(graphs)[EXTRACTION].facts["size"]
+    if size != params.image_sample_size:
+        return f"{graphs} is for samples of {size} pixels, not {params.image_sample_size}: export again"
+    return None

@@ -123,7 +123,7 @@ def read_graphs(path: Path) -> dict[str, Graph]:
                 for name, entry in index.items()
             }
     except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
-        raise UserError(f"{path} is no file of graphs ({error}); write it anew by python -m pytracking export") from error
+        raise UserError(f"{path} is no file of graphs ({error}): python -m pytracking export writes one") from error
 
 
 class _Recorder(ClosedFormHead):

@@ -16,18 +16,18 @@ class Extraction(nn.Module):
     """The box head's layers and, where the network has a classifier, the classification features.
 
     Args:
-        net: in eval mode. Its backbone may be in half precision: features are float32.
+        net: in eval mode.
+        dtype: that its backbone is in; features are float32 in any case.
     """
 
-    def __init__(self, net: TrackingNet) -> None:
+    def __init__(self, net: TrackingNet, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
-        self.net = net
+        self.net, self.dtype = net, dtype
         self.names = (*BOX_LAYERS, CLASSIFICATION) if isinstance(net, DiMPNet) else BOX_LAYERS
 
     def forward(self, samples: Tensor) -> tuple[Tensor, ...]:
         """What `names` says, [n, C, h, w] each, of samples [n, 3, S, S] in 0..255."""
-        dtype = next(self.net.feature_extractor.parameters()).dtype
-        images = self.net.normalise(samples).to(dtype=dtype, memory_format=torch.channels_last)
+        images = self.net.normalise(samples).to(dtype=self.dtype, memory_format=torch.channels_last)
         features = {name: feature.float() for name, feature in self.net.extract_backbone_features(images).items()}
         found = [features[name] for name in BOX_LAYERS]
         if isinstance(self.net, DiMPNet):
@@ -50,7 +50,9 @@ def fold_batch_norm(module: nn.Module, example: Tensor) -> None:
         if isinstance(layer, nn.Conv2d):
             made.append((output, layer))
         elif isinstance(layer, nn.BatchNorm2d):
-            pairs.update({layer: source for result, source in made if result is inputs[0]})
+            source = next((source for result, source in made if result is inputs[0]), None)
+            if source is not None:
+                pairs[layer] = source
 
     layers = [layer for layer in module.modules() if isinstance(layer, nn.Conv2d | nn.BatchNorm2d)]
     hooks = [layer.register_forward_hook(note) for layer in layers]

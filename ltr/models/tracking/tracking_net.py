@@ -9,13 +9,15 @@ from torch import Tensor, nn
 
 from ltr.models.backbone.efficientnet_lite import EfficientNetLite0
 from ltr.models.backbone.resnet import ResNet
+from ltr.models.bbreg.box_head import BoxHead
 
 BOX_LAYERS = ("layer2", "layer3")
 
 
 class TrackingNet(nn.Module):
-    """A network with a backbone, `feature_extractor`: images [N, 3, H, W] -> dict of features."""
+    """A network with a backbone, `feature_extractor`: images [N, 3, H, W] -> dict of features, and a box head."""
 
+    bb_regressor: BoxHead
     _mean: Tensor
     _std: Tensor
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from torch import Tensor
 
@@ -26,12 +28,12 @@ _CLASSIFICATION_LAYER = "layer3"
 class ATOMTargets(OnlineTargets[AtomNet, ATOMParameters]):
     """Tracks targets with a classifier for each, learned online; see `OnlineTargets`."""
 
-    def __init__(self, params: ATOMParameters, network: AtomNet) -> None:
-        super().__init__(params, network, params.kernel_size)
+    def __init__(self, params: ATOMParameters, network: AtomNet, graphs: Path | None = None) -> None:
+        super().__init__(params, network, params.kernel_size, graphs)
         self.projections, self.filters = Rows(), Rows()
 
-    def _classification_features(self, backbone: dict[str, Tensor]) -> Tensor:
-        return normalise_power(backbone[_CLASSIFICATION_LAYER])
+    def _classification_features(self, features: dict[str, Tensor]) -> Tensor:
+        return normalise_power(features[_CLASSIFICATION_LAYER])
 
     def _learn_first(self, slot: int, features: Tensor, boxes: Tensor, generator: torch.Generator | None) -> None:
         projection, filters = start_layers(features.shape[1], self.params, generator)

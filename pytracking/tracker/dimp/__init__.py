@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ltr.models.tracking.dimpnet import DiMPNet
+from pytracking.backends import graphs_beside
 from pytracking.networks import checksum
 from pytracking.tracker.base import Tracker
 from pytracking.tracker.dimp.dimp import DiMP, DiMPTargets
@@ -21,6 +22,6 @@ def create(params: DiMPParameters) -> Tracker:
 def create_targets(params: DiMPParameters) -> DiMPTargets:
     """The same for many targets at once."""
     path = checkpoint_of(params)
-    targets = DiMPTargets(params, load_tracking_network(path, DiMPNet))
+    targets = DiMPTargets(params, load_tracking_network(path, DiMPNet), graphs_beside(path))
     targets.weights_sha256 = checksum(path)
     return targets

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from torch import Tensor
 
 from ltr.models.tracking.dimpnet import DiMPNet
+from ltr.models.tracking.extraction import CLASSIFICATION
 from pytracking.tracker.dimp.settings import DiMPParameters
 from pytracking.tracker.shared.online_targets import OnlineTargets
 from pytracking.tracker.shared.online_tracker import OnlineTracker
@@ -15,12 +18,12 @@ from pytracking.tracker.shared.rows import Rows, Slots
 class DiMPTargets(OnlineTargets[DiMPNet, DiMPParameters]):
     """Tracks targets with a discriminative filter for each; see `OnlineTargets`."""
 
-    def __init__(self, params: DiMPParameters, network: DiMPNet) -> None:
-        super().__init__(params, network, network.classifier.filter_size)
+    def __init__(self, params: DiMPParameters, network: DiMPNet, graphs: Path | None = None) -> None:
+        super().__init__(params, network, network.classifier.filter_size, graphs)
         self.filters = Rows()
 
-    def _classification_features(self, backbone: dict[str, Tensor]) -> Tensor:
-        return self.net.extract_classification_feat(backbone)
+    def _classification_features(self, features: dict[str, Tensor]) -> Tensor:
+        return features[CLASSIFICATION]
 
     def _learn_first(self, slot: int, features: Tensor, boxes: Tensor, generator: torch.Generator | None) -> None:
         classifier = self.net.classifier

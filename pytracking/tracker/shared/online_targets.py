@@ -11,15 +11,16 @@ from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from functools import partial
-from typing import Generic, TypeVar, cast
+from pathlib import Path
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ltr.models.bbreg.box_head import BoxHead
-from ltr.models.bbreg.closed_form import ClosedFormHead
 from ltr.models.tracking.tracking_net import BOX_LAYERS, TrackingNet
+from pytracking.backends import choose_backend
 from pytracking.features.augmentation import (
     NO_AUGMENTATION,
     Augmentation,
@@ -62,16 +63,17 @@ class OnlineTargets(ABC, Generic[Network, Parameters]):
         params: the tracker's parameters.
         network: with a box head `bb_regressor`, in eval mode; a copy of it is worked on.
         filter_size: side K of the target model's filter in cells.
+        graphs: file of the network's graphs (`ltr.models.export`), for ONNX Runtime.
 
     Raises:
-        UserError: a device that is not there.
+        UserError: a device or a back end that is not there.
         ValueError: the network is in training mode.
     """
 
     weights_sha256: str | None = None
     _feature_size: int
 
-    def __init__(self, params: Parameters, network: Network, filter_size: int) -> None:
+    def __init__(self, params: Parameters, network: Network, filter_size: int, graphs: Path | None = None) -> None:
         if network.training:
             raise ValueError("the network is in training mode; call its eval() first")
         self.params = params
@@ -79,17 +81,16 @@ class OnlineTargets(ABC, Generic[Network, Parameters]):
         # A copy, laid out for speed, because the network that is given may be in use elsewhere.
         self.net = deepcopy(network).requires_grad_(False)
         self.net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.net.feature_extractor.to(getattr(torch, params.feature_dtype))
         self.memory = SampleMemory(params.sample_memory_size, params.learning_rate, params.init_samples_minimum_weight)
-        self._refiner = ClosedFormHead(self._box_head)
+        self._backend = choose_backend(params, self.net, self.device, graphs)
         self._filter_size = filter_size
         self._targets: dict[int, Target] = {}
         self._modulation = (Rows(), Rows())
         self._last_slots: Slots | None = None
 
     @abstractmethod
-    def _classification_features(self, backbone: dict[str, Tensor]) -> Tensor:
-        """What the target model sees, [n, C, F, F], of float32 backbone features by layer."""
+    def _classification_features(self, features: dict[str, Tensor]) -> Tensor:
+        """What the target model sees, [n, C, F, F], of what the back end extracts."""
 
     @abstractmethod
     def _learn_first(self, slot: int, features: Tensor, boxes: Tensor, generator: torch.Generator | None) -> None:
@@ -207,7 +208,7 @@ class OnlineTargets(ABC, Generic[Network, Parameters]):
 
     @property
     def _box_head(self) -> BoxHead:
-        return cast(BoxHead, self.net.bb_regressor)
+        return self.net.bb_regressor
 
     @property
     def _augmentation(self) -> Augmentation:
@@ -265,11 +266,8 @@ class OnlineTargets(ABC, Generic[Network, Parameters]):
 
     def _extract(self, samples: Tensor) -> tuple[list[Tensor], Tensor]:
         """The box head's layers and the classification features of samples [n, 3, S, S] in 0..255."""
-        dtype = getattr(torch, self.params.feature_dtype)
-        images = self.net.normalise(samples).to(dtype=dtype, memory_format=torch.channels_last)
-        backbone = {name: feature.float() for name, feature in self.net.extract_backbone_features(images).items()}
-        features = self._classification_features(backbone)
-        return [backbone[name] for name in BOX_LAYERS], features.contiguous()
+        found = self._backend.extract(samples)
+        return [found[name] for name in BOX_LAYERS], self._classification_features(found).contiguous()
 
     def _pixels_per_cell(self, cells: int) -> float:
         """Sample pixels per cell of a score map of this side, a float32 number."""
@@ -298,7 +296,7 @@ class OnlineTargets(ABC, Generic[Network, Parameters]):
             return target
         modulation = [rows[slots] for rows in self._modulation]
         starts = propose(search.frame.box_of(target), search.jitter, self.params)
-        boxes, fair = refine(partial(self._refiner.refine, modulation, layers), starts, self.params)
+        boxes, fair = refine(partial(self._backend.refiner.refine, modulation, layers), starts, self.params)
         return search.frame.state_of(boxes, search.base_size).where(fair & found.found, target)
 
     def _remember(

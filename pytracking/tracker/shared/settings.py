@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ltr.errors import UserError, unknown_name
+from pytracking.backends import BACKENDS
 from pytracking.features.augmentation import Augmentation
 from pytracking.tracker.shared.localisation import LocalisationThresholds
 from pytracking.tracker.shared.refinement import RefinementParameters
@@ -15,6 +16,7 @@ _CHOICES = {
     "border_mode": ("replicate", "inside", "inside_major"),
     "box_refinement_space": ("relative", "absolute"),
     "feature_dtype": ("float32", "bfloat16", "float16"),
+    "backend": BACKENDS,
 }
 _AT_LEAST_ONE = (
     "image_sample_size",
@@ -39,6 +41,8 @@ class TrackerParameters(LocalisationThresholds, RefinementParameters):
         net_path: a checkpoint file, instead of `net_name`.
         device: 'cpu', 'cuda', ... or 'auto' for CUDA where there is one.
         feature_dtype: precision in which backbone features are computed ('float32', 'bfloat16', 'float16').
+        backend: what computes the networks: 'torch', 'onnx' (ONNX Runtime on the CPU), or 'auto' for ONNX Runtime
+            where it is installed, the device is a CPU and the network has graphs for it (docs/speed.md).
         seed: of the tracker's own generator, set at `initialize`; None draws from torch's default generator.
         image_sample_size: side S of a sample in pixels.
         search_area_scale: side of the search area over the square root of the target's area.
@@ -65,6 +69,7 @@ class TrackerParameters(LocalisationThresholds, RefinementParameters):
     net_path: str | None = None
     device: str = "auto"
     feature_dtype: str = "float32"
+    backend: str = "auto"
     seed: int | None = 0
 
     image_sample_size: int = 352

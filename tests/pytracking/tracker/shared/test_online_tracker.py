@@ -221,7 +221,7 @@ def test_box_refinement_does_not_shrink_a_side_below_a_sample_pixel(make, monkey
     def shrink(modulation, layers, boxes, **options):
         return gradient_ascent(lambda points: -points[..., 2:].sum(-1), boxes, **options)
 
-    monkeypatch.setattr(tracker.targets._refiner, "refine", shrink)
+    monkeypatch.setattr(tracker.targets._backend.refiner, "refine", shrink)
     frames = square_video(MOVING)
     tracker.initialize(frames[0], SQUARE)
     frame = tracker.targets._crop({0: frames[1]})[1].frame
