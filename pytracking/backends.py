@@ -154,49 +154,46 @@ def graphs_beside(checkpoint: Path) -> Path:
     return checkpoint.with_name(checkpoint.stem + GRAPHS_SUFFIX)
 
 
-class NamesBackend(Protocol):
-    """Parameters that name a back end; see `TrackerParameters`."""
-
-    @property
-    def backend(self) -> str: ...
-    @property
-    def feature_dtype(self) -> str: ...
-    @property
-    def image_sample_size(self) -> int: ...
-
-
 def choose_backend(
-    params: NamesBackend, network: TrackingNet, device: torch.device, graphs: Path | None = None
+    name: str,
+    network: TrackingNet,
+    device: torch.device,
+    *,
+    size: int,
+    dtype: str = "float32",
+    graphs: Path | None = None,
 ) -> Backend:
-    """The back end that parameters name.
+    """The back end of a name in `BACKENDS`.
 
     Args:
         network: in eval mode, on the device, for the back end alone.
-        graphs: file of its graphs, if there is one.
+        size: side of the samples in pixels.
+        dtype: of the backbone's arithmetic, a name of torch's.
+        graphs: file of the network's graphs, if there is one.
 
     Raises:
         UserError: 'onnx' is asked for where it cannot be.
     """
-    if params.backend != "torch":
-        hindrance = _hindrance(params, device, graphs)
+    if name != "torch":
+        hindrance = _hindrance(device, size, dtype, graphs)
         if hindrance is None and graphs is not None:
             return OnnxBackend(network, read_graphs(graphs))
-        if params.backend == "onnx":
+        if name == "onnx":
             raise UserError(f"parameter backend is 'onnx', but {hindrance}")
-    return TorchBackend(network, params.image_sample_size, getattr(torch, params.feature_dtype))
+    return TorchBackend(network, size, getattr(torch, dtype))
 
 
-def _hindrance(params: NamesBackend, device: torch.device, graphs: Path | None) -> str | None:
+def _hindrance(device: torch.device, size: int, dtype: str, graphs: Path | None) -> str | None:
     """Why ONNX Runtime cannot compute a tracker's networks; None where it can."""
     if device.type != "cpu":
         return f"it runs on the CPU here, not on {device}; set backend='torch' or device='cpu'"
-    if params.feature_dtype != "float32":
-        return f"it computes in float32, not in {params.feature_dtype}; set backend='torch' or feature_dtype='float32'"
+    if dtype != "float32":
+        return f"it computes in float32, not in {dtype}; set backend='torch' or feature_dtype='float32'"
     if find_spec("onnxruntime") is None:
         return "ONNX Runtime is not installed: pip install onnxruntime"
     if graphs is None or not graphs.is_file():
         return f"there are no graphs ({graphs}): write them by python -m pytracking export"
-    size = read_graphs(graphs)[EXTRACTION].facts["size"]
-    if size != params.image_sample_size:
-        return f"{graphs} is for samples of {size} pixels, not {params.image_sample_size}: export again"
+    exported = read_graphs(graphs)[EXTRACTION].facts["size"]
+    if exported != size:
+        return f"{graphs} is for samples of {exported} pixels, not {size}: export again"
     return None

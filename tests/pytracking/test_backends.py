@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import zipfile
 from copy import deepcopy
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -126,34 +125,31 @@ def test_the_shipped_network_tracks_alike() -> None:
 
 
 def test_auto_takes_what_is_there(graphs, tmp_path, monkeypatch) -> None:
-    params = replace(load_parameters("dimp_nceplus_lite"), image_sample_size=SIZE)
-
-    def chosen(changed=params, path=graphs, device=CPU) -> type:
-        return type(choose_backend(changed, network(), device, path))
+    def chosen(name="auto", path=graphs, **changes) -> type:
+        return type(choose_backend(name, network(), CPU, **{"size": SIZE, "graphs": path, **changes}))
 
     assert chosen() is OnnxBackend
     assert chosen(path=tmp_path / "none") is TorchBackend
     assert chosen(path=None) is TorchBackend
-    assert chosen(replace(params, backend="torch")) is TorchBackend
-    assert chosen(replace(params, feature_dtype="bfloat16")) is TorchBackend
-    assert chosen(replace(params, image_sample_size=160)) is TorchBackend
+    assert chosen("torch") is TorchBackend
+    assert chosen(dtype="bfloat16") is TorchBackend
+    assert chosen(size=160) is TorchBackend
     monkeypatch.setattr(backends, "find_spec", lambda name: None)
     assert chosen() is TorchBackend
 
 
 @pytest.mark.parametrize(
-    ("changes", "path", "device", "said"),
+    ("changes", "device", "said"),
     [
-        ({}, None, CPU, "python -m pytracking export"),
-        ({"feature_dtype": "bfloat16"}, "graphs", CPU, "float32"),
-        ({"image_sample_size": 160}, "graphs", CPU, "128 pixels, not 160"),
-        ({}, "graphs", torch.device("meta"), "not on meta"),
+        ({"graphs": None}, "cpu", "python -m pytracking export"),
+        ({"dtype": "bfloat16"}, "cpu", "float32"),
+        ({"size": 160}, "cpu", "128 pixels, not 160"),
+        ({}, "meta", "not on meta"),
     ],
 )
-def test_what_onnx_cannot_do_is_said(graphs, changes, path, device, said) -> None:
-    params = replace(load_parameters("dimp_nceplus_lite"), backend="onnx", **{"image_sample_size": SIZE, **changes})
+def test_what_onnx_cannot_do_is_said(graphs, changes, device, said) -> None:
     with pytest.raises(UserError, match=said):
-        choose_backend(params, network(), device, graphs if path else None)
+        choose_backend("onnx", network(), torch.device(device), **{"size": SIZE, "graphs": graphs, **changes})
 
 
 def test_other_weights_and_other_files_are_refused(graphs, tmp_path) -> None:

@@ -82,7 +82,14 @@ class OnlineTargets(ABC, Generic[Network, Parameters]):
         self.net = deepcopy(network).requires_grad_(False)
         self.net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.memory = SampleMemory(params.sample_memory_size, params.learning_rate, params.init_samples_minimum_weight)
-        self._backend = choose_backend(params, self.net, self.device, graphs)
+        self._backend = choose_backend(
+            params.backend,
+            self.net,
+            self.device,
+            size=params.image_sample_size,
+            dtype=params.feature_dtype,
+            graphs=graphs,
+        )
         self._filter_size = filter_size
         self._targets: dict[int, Target] = {}
         self._modulation = (Rows(), Rows())
