@@ -31,6 +31,7 @@ from ltr.dataset.folders import list_frames
 from ltr.dataset.lite import LISTED_FAMILIES, build_lite_datasets, video_in_split
 from ltr.errors import UserError, exit_status
 from ltr.ops.boxes import iou
+from pytracking.analysis.bootstrap import paired_difference
 from pytracking.networks import checksum
 from pytracking.registry import load_tracker
 
@@ -159,26 +160,17 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
         names = [name for name in row["auc"] if name in base["auc"]]
         values = np.array([row["auc"][name] for name in names])
         made = np.array([name.startswith("composited") for name in names])
-        difference = values - [base["auc"][name] for name in names]
-        low, high = _interval(difference)
+        found = paired_difference(values, np.array([base["auc"][name] for name in names]))
         cells = (
             row["weights"][:6],
             row["name"],
             *(f"{values[part].mean():.1f}" for part in (slice(None), ~made, made)),
-            f"{difference.mean():+.1f}",
-            f"{low:+.1f} to {high:+.1f}",
+            f"{found.mean:+.1f}",
+            f"{found.low:+.1f} to {found.high:+.1f}",
             f"{row['milliseconds']:g}",
         )
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
-
-
-def _interval(differences: np.ndarray) -> tuple[float, float]:
-    """A bootstrap interval of the mean over scenes."""
-    rng = np.random.default_rng(0)
-    means = rng.choice(differences, (4000, len(differences))).mean(axis=1)
-    low, high = np.quantile(means, (0.025, 0.975))
-    return float(low), float(high)
 
 
 def main(arguments: Iterable[str] | None = None) -> int:

@@ -3,7 +3,7 @@
     python -m experiments.ship_network workspace/dimp_nceplus_lite/network.safetensors --name dimp_nceplus_lite \\
         --data experiments/cards/lite_data.json --refinement results/refinement_choice.json
     python pytracking/run_tracker.py dimp dimp_nceplus_lite --dataset_name demo
-    python -m experiments.ship_network --name dimp_nceplus_lite --figures demo
+    python -m experiments.ship_network --name dimp_nceplus_lite --figures demo --against opencv/kcf
 
 The first command writes the network and its card; the last one adds measured figures to the card, from raw results of
 this very file (a result of other weights is refused by its manifest).
@@ -18,15 +18,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from ltr.admin.checkpoint import CheckpointError, card_path, load_network, save_network, tracking_settings
 from ltr.admin.files import write_json
 from ltr.admin.model_constructor import NetworkConstructor
 from ltr.errors import UserError
+from pytracking.analysis.bootstrap import paired_difference
 from pytracking.analysis.extract import extract_scores
 from pytracking.evaluation.datasets import get_dataset
-from pytracking.evaluation.tracker import TrackerRun
+from pytracking.evaluation.tracker import TrackerRun, parse_runs
 
 NETWORKS = Path("pytracking/networks")
 
@@ -68,19 +70,36 @@ def _last_validation(log: Path) -> dict[str, float]:
     return {**kept, "training_seconds": total}
 
 
-def add_figures(name: str, dataset: str, path: Path | None, results: Path) -> dict[str, float]:
-    """Add a data set's figures, from raw results on disk, to a card; returns them."""
+def add_figures(
+    name: str, dataset: str, path: Path | None, results: Path, against: Sequence[TrackerRun] = ()
+) -> dict[str, Any]:
+    """Add a data set's metrics, from raw results on disk, to a card; returns them.
+
+    Args:
+        name: of the network, whose tracker has parameters of the same name.
+        dataset, path: a data set; where all its sequences' names have a '_', what is before the first one is a group.
+        results: the folder of raw results.
+        against: trackers to compare with; the interval is that of a paired bootstrap over sequences.
+    """
     card_file = card_path(NETWORKS / f"{name}.safetensors")
     card = json.loads(card_file.read_text(encoding="utf-8"))
     sequences = get_dataset(dataset, path=path)
-    scores = extract_scores([TrackerRun("dimp", name)], sequences, results)
-    figures = {
+    scores = extract_scores([TrackerRun("dimp", name), *against], sequences, results)
+    auc = scores.auc
+    figures: dict[str, Any] = {
         "sequences": len(sequences),
-        "auc": round(float(scores.auc.mean()), 2),
-        "op50": round(float(scores.overlap_precision(0.5).mean()), 2),
-        "precision": round(float(scores.precision.mean()), 2),
-        "norm_precision": round(float(scores.norm_precision.mean()), 2),
+        "auc": round(float(auc[:, 0].mean()), 2),
+        "op50": round(float(scores.overlap_precision(0.5)[:, 0].mean()), 2),
+        "precision": round(float(scores.precision[:, 0].mean()), 2),
+        "norm_precision": round(float(scores.norm_precision[:, 0].mean()), 2),
     }
+    if all("_" in sequence for sequence in scores.sequences):
+        groups = np.array([sequence.partition("_")[0] for sequence in scores.sequences])
+        figures["groups"] = {group: round(float(auc[groups == group, 0].mean()), 2) for group in np.unique(groups)}
+    for column, tracker in enumerate(scores.trackers[1:], start=1):
+        found = paired_difference(auc[:, 0], auc[:, column])
+        interval = [round(found.low, 2), round(found.high, 2)]
+        figures.setdefault("against", {})[tracker] = {"auc": round(float(auc[:, column].mean()), 2), "lead": interval}
     card.setdefault("measured", {})[dataset] = {"protocol": scores.protocol.name, **figures, "names": scores.sequences}
     write_json(card_file, card)
     return figures
@@ -94,12 +113,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, help="JSON with the training data and their licences")
     parser.add_argument("--refinement", type=Path, help="JSON of experiments.refinement_choice")
     parser.add_argument("--figures", metavar="DATASET", help="add the figures of raw results on this data set")
+    parser.add_argument("--against", nargs="+", default=[], metavar="TRACKER", help="... and the lead over these")
     parser.add_argument("--dataset_path", type=Path, help="where that data set lies")
     parser.add_argument("--results", type=Path, default=Path("results/tracking_results"), help="%(default)s")
     options = parser.parse_args(arguments)
     try:
         if options.figures:
-            print(add_figures(options.name, options.figures, options.dataset_path, options.results))
+            others = [run for text in options.against for run in parse_runs(text)]
+            print(add_figures(options.name, options.figures, options.dataset_path, options.results, others))
         elif options.source is None or options.data is None:
             parser.error("name a network and --data, or --figures")
         else:

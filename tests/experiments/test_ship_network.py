@@ -66,6 +66,31 @@ def test_figures_come_from_results_on_disk(trained, tmp_path, monkeypatch):
     assert 0 <= card["measured"]["demo"]["auc"] <= 100
 
 
+def test_metrics_by_group_and_the_lead_over_others(trained, tmp_path, monkeypatch):
+    path, data = trained
+    ship_network.main([str(path), "--name", "dimp_nceplus_lite", "--data", str(data)])
+    demo = get_dataset("demo")[:3]
+    clips = [
+        replace(
+            clip, name=name, frames=clip.frames[:3], ground_truth_rect=clip.ground_truth_rect[:3], target_visible=None
+        )
+        for clip, name in zip(demo, ("OTB_a", "OTB_b", "VOT_c"))
+    ]
+    monkeypatch.setattr(ship_network, "get_dataset", lambda name, path=None: clips)
+    results = tmp_path / "results"
+    # The network's results are stood in for by those of a box that never moves: only the arithmetic is of interest.
+    run_dataset(clips, [TrackerRun("static", "default"), TrackerRun("opencv", "kcf")], results)
+    monkeypatch.setattr(ship_network, "TrackerRun", lambda tracker, name: TrackerRun("static", "default"))
+    figures = ship_network.add_figures("dimp_nceplus_lite", "folder", None, results, [TrackerRun("opencv", "kcf")])
+    assert set(figures["groups"]) == {"OTB", "VOT"}
+    mean = (2 * figures["groups"]["OTB"] + figures["groups"]["VOT"]) / 3
+    assert figures["auc"] == pytest.approx(mean, abs=0.02)
+    low, high = figures["against"]["opencv/kcf"]["lead"]
+    assert low <= figures["auc"] - figures["against"]["opencv/kcf"]["auc"] <= high
+    stored = json.loads((tmp_path / "networks" / "dimp_nceplus_lite.json").read_text())["measured"]["folder"]
+    assert stored["against"] == figures["against"] and stored["names"] == ["OTB_a", "OTB_b", "VOT_c"]
+
+
 def test_a_network_without_data_is_refused(trained, capsys):
     path, _ = trained
     with pytest.raises(SystemExit):
