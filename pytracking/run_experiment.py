@@ -82,7 +82,7 @@ def main(argv: list[str] | None = None) -> int:
 def _run_product(args: argparse.Namespace) -> int:
     if not args.trackers or not args.datasets:
         raise UserError("name an experiment (module and function), or give --trackers and --datasets; see --help")
-    from pytracking.evaluation.datasets import get_dataset
+    from pytracking.evaluation.datasets import read_dataset
 
     run_ids = numbered_runs(args.runid, args.runs)
     runs = [run for name in args.trackers for run in _runs(name, run_ids)]
@@ -90,11 +90,13 @@ def _run_product(args: argparse.Namespace) -> int:
         raise UserError("--trackers names a tracker twice")
     if args.dataset_path and len(args.datasets) > 1:
         raise UserError("--dataset_path is for one data set; for several set their places: python -m pytracking setup")
-    sequences = get_dataset(*args.datasets, path=args.dataset_path, sequences=args.sequence)
+    reading = read_dataset(
+        *args.datasets, path=args.dataset_path, sequences=args.sequence, skip_missing=args.skip_missing
+    )
     options = ["--dataset_name", *args.datasets]
     options += ["--dataset_path", str(args.dataset_path)] if args.dataset_path else []
     options += ["--sequence", *args.sequence] if args.sequence and len(args.datasets) == 1 else []
-    return track(args, sequences, runs, options)
+    return track(args, reading.sequences, runs, options, reading)
 
 
 def _runs(name: str, run_ids: list[int | None]) -> list[TrackerRun]:

@@ -49,15 +49,17 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command line. Returns 0, or 1 when a sequence failed."""
     args = build_parser().parse_args(argv)
     # Imported after parsing, so that --help and a mistyped option answer at once.
-    from pytracking.evaluation.datasets import get_dataset
+    from pytracking.evaluation.datasets import read_dataset
     from pytracking.evaluation.tracker import trackerlist
     from pytracking.registry import find_tracker
 
     run_ids = numbered_runs(args.runid, args.runs)
     tracker, parameter = find_tracker(args.tracker_param, args.tracker_name)
     runs = [run for run_id in run_ids for run in trackerlist(tracker, parameter, run_id)]
-    sequences = get_dataset(args.dataset_name, path=args.dataset_path, sequences=args.sequence)
-    return track(args, sequences, runs, _dataset_options(args))
+    reading = read_dataset(
+        args.dataset_name, path=args.dataset_path, sequences=args.sequence, skip_missing=args.skip_missing
+    )
+    return track(args, reading.sequences, runs, _dataset_options(args), reading)
 
 
 def _dataset_options(args: argparse.Namespace) -> list[str]:

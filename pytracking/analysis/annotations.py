@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from ltr.admin.inputs import check_name, read_json
 from ltr.dataset.boxfile import read_boxes, read_flags
 from ltr.dataset.layout import load_attributes
 from ltr.errors import UserError, unknown_name
@@ -76,22 +75,21 @@ def _read_folder(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray | None]]:
 
 
 def _read_json(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray | None]]:
-    try:
-        content: Any = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file or folder of annotations") from None
-    except ValueError:
-        raise UserError(f"{path}: not JSON; expected pysot's annotations or a folder of <sequence>.txt") from None
+    content = read_json(path)
     if not isinstance(content, dict) or not content:
         raise UserError(f"{path}: expected an object of sequences")
     found = {}
     for name, entry in content.items():
         try:
             annotated = np.asarray(entry["gt_rect"], np.float64)
-            shown = np.asarray(entry["absent"]) == 1 if "absent" in entry else None
-        except (KeyError, TypeError, ValueError):
-            annotated, shown = np.zeros(0), None
+            absent = np.asarray(entry["absent"], np.float64) if "absent" in entry else None
+        except (KeyError, OverflowError, TypeError, ValueError):
+            annotated, absent = np.zeros(0), None
+        if absent is not None and absent.ndim != 1:
+            raise UserError(f"{path}: 'absent' of sequence '{name}' is not a list of numbers, one a frame")
         if annotated.ndim != 2 or annotated.shape[1] != 4 or not len(annotated):
             raise UserError(f"{path}: sequence '{name}' has no boxes of 4 numbers under 'gt_rect'")
-        found[name] = (annotated, shown)
+        if np.isinf(annotated).any():
+            raise UserError(f"{path}: sequence '{name}' has a number under 'gt_rect' that is too large")
+        found[check_name("sequence", name)] = (annotated, None if absent is None else absent == 1)
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ltr.data.image import levels_of, read_image
+from ltr.errors import UserError
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,3 +77,21 @@ class Sequence:
     def init_info(self) -> dict[str, list[float]]:
         """What a tracker may know: `{"init_bbox": [x, y, w, h]}` of the first frame."""
         return {"init_bbox": self.ground_truth_rect[0].tolist()}
+
+
+def check_distinct(chosen: Iterable[str], known: Collection[str]) -> None:
+    """Refuse sequences that would share a file of results: the times of 'ball' lie in 'ball_time.txt'.
+
+    Args:
+        chosen: names of the sequences that are used.
+        known: names of all sequences of their data sets, whose results may lie in the same folder.
+
+    Raises:
+        UserError: naming both.
+    """
+    for name in chosen:
+        first = name.removesuffix("_time")
+        if first in known and f"{first}_time" in known:
+            raise UserError(
+                f"the sequences '{first}' and '{first}_time' would share the result file {first}_time.txt; rename one"
+            )

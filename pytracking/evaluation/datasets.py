@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,7 @@ from ltr.admin.inputs import read_json
 from ltr.dataset.check import COUNTS, EVALUATION, Lister
 from ltr.dataset.layout import SequenceFiles, locate_frames, no_first_frame, read_annotation
 from ltr.errors import AnnotationError, UserError, list_some, unknown_name
-from pytracking.evaluation.data import Sequence
+from pytracking.evaluation.data import Sequence, check_distinct
 from pytracking.evaluation.environment import dataset_root
 
 
@@ -124,6 +124,8 @@ def read_dataset(
                 reading.unreadable[name] = str(error)
     if missing and not reading.sequences and not reading.unreadable:
         raise AnnotationError(_missing_text(found, missing))
+    if not reading.sequences:
+        raise AnnotationError(unreadable_text(reading.unreadable))
     return reading
 
 
@@ -150,24 +152,6 @@ def read_sequence(files: SequenceFiles) -> Sequence:
         attributes=files.attributes,
         polygons=None if annotation.polygons is None else annotation.polygons[files.omitted :],
     )
-
-
-def check_distinct(chosen: Iterable[str], known: Collection[str]) -> None:
-    """Refuse sequences that would share a file of results: the times of 'ball' lie in 'ball_time.txt'.
-
-    Args:
-        chosen: names of the sequences that are used.
-        known: names of all sequences of their data sets, whose results may lie in the same folder.
-
-    Raises:
-        UserError: naming both.
-    """
-    for name in chosen:
-        first = name.removesuffix("_time")
-        if first in known and f"{first}_time" in known:
-            raise UserError(
-                f"the sequences '{first}' and '{first}_time' would share the result file {first}_time.txt; rename one"
-            )
 
 
 def unreadable_text(unreadable: dict[str, str]) -> str:

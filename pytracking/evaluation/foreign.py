@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import re
+import struct
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from ltr.admin.inputs import check_name, read_json
+from ltr.admin.inputs import check_name, read_bytes, read_json
 from ltr.dataset.boxfile import read_boxes, read_rows
 from ltr.dataset.layout import load_list
-from ltr.errors import UserError, unknown_name
+from ltr.errors import UserError, printable, unknown_name
 
 LAYOUTS = {
     "pytracking": "<sequence>.txt, <sequence>_time.txt",
@@ -22,6 +25,24 @@ LAYOUTS = {
     "got10k": "<sequence>/<sequence>_001.txt (and 002, ...), <sequence>/<sequence>_time.txt",
     "otb": "<sequence>.json, or <sequence>_<tracker>.mat (needs scipy)",
 }
+# A result on the longest sequence has a hundredth of it.
+_MAX_MAT_BYTES = 1 << 26
+# What scipy raises for a damaged file, which depends on where the damage is.
+_DAMAGED_MAT = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    NotImplementedError,
+    OSError,
+    EOFError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    UnboundLocalError,
+    struct.error,
+    zlib.error,
+)
 _REPETITION = re.compile(r"(.+)_(\d{3})")
 _SEQUENCE_LISTS = {"otb": "otb100.json", "nfs": "nfs30.json", "uav": "uav123.json", "lasot": "lasot_test.json"}
 _PREFIX = re.compile(r"^(nfs|uav|otb|lasot)[-]")
@@ -175,10 +196,11 @@ def _mat_entry(file: Path) -> dict[str, Any]:
         from scipy.io import loadmat
     except ModuleNotFoundError:
         raise UserError(f"{file}: reading MATLAB files needs scipy; install it with `pip install scipy`") from None
+    data = io.BytesIO(read_bytes(file, _MAX_MAT_BYTES))
     try:
-        content = loadmat(file, simplify_cells=True)
-    except (ValueError, NotImplementedError) as error:
-        raise UserError(f"{file}: not a MATLAB file that can be read ({error})") from None
+        content = loadmat(data, simplify_cells=True)
+    except _DAMAGED_MAT as error:
+        raise UserError(f"{file}: not a MATLAB file that can be read ({printable(str(error)[:200])})") from None
     entry = content.get("results")
     if isinstance(entry, (list, np.ndarray)) and len(entry):
         entry = entry[0]

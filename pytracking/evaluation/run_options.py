@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ltr.errors import EXIT_FAILED_SEQUENCES, UserError
+from ltr.errors import EXIT_FAILED_SEQUENCES, UserError, list_some, printable
 
 if TYPE_CHECKING:
     from pytracking.evaluation.data import Sequence
+    from pytracking.evaluation.datasets import Reading
     from pytracking.evaluation.tracker import TrackerRun
 
 
@@ -37,6 +39,9 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     )
     results = parser.add_argument_group("results")
     results.add_argument("--results", type=Path, help="folder of raw results (default: results/tracking_results)")
+    results.add_argument(
+        "--skip_missing", action="store_true", help="leave out sequences of the data set that are not on disk"
+    )
     results.add_argument("--force", action="store_true", help="track again even where a complete result exists")
     results.add_argument(
         "--wait", action="store_true", help="wait for sequences that another run is tracking (default: leave them out)"
@@ -75,7 +80,11 @@ def numbered_runs(runid: int | None, runs: int | None) -> list[int | None]:
 
 
 def track(
-    args: argparse.Namespace, sequences: list[Sequence], runs: list[TrackerRun], dataset_options: list[str]
+    args: argparse.Namespace,
+    sequences: list[Sequence],
+    runs: list[TrackerRun],
+    dataset_options: list[str],
+    reading: Reading | None = None,
 ) -> int:
     """Track, report failures, and say where the results are and how to compare them.
 
@@ -84,6 +93,7 @@ def track(
         sequences: what to track.
         runs: by which trackers.
         dataset_options: what names data set and sequences on the command line of `report`; [] where nothing does.
+        reading: what else was found in the data set, to be told at the end: sequences that cannot be read fail.
 
     Returns:
         The exit status.
@@ -100,13 +110,20 @@ def track(
         sequences, runs, root, force=args.force, debug=args.debug > 0, workers=workers, wait=args.wait
     )
     report_failures(failures)
+    unreadable = reading.unreadable if reading is not None else {}
+    for name, message in unreadable.items():
+        print(printable(f"failed: {name}: {message}"), file=sys.stderr)
+    if unreadable:
+        print(f"{len(unreadable)} sequence(s) cannot be read; the others are tracked", file=sys.stderr)
+    if reading is not None and reading.skipped:
+        print(f"{len(reading.skipped)} not on disk, left out: {list_some(reading.skipped)}", file=sys.stderr)
     for run in runs:
         print(f"results: {run.result_folder(root)}")
     if dataset_options and len(runs) > 1:
         results = ["--results", str(args.results)] if args.results else []
         command = ["python", "-m", "pytracking", "report", *report_names(runs), *dataset_options, *results]
         print(f"compare: {shlex.join(command)}")
-    return EXIT_FAILED_SEQUENCES if failures else 0
+    return EXIT_FAILED_SEQUENCES if failures or unreadable else 0
 
 
 def report_names(runs: list[TrackerRun]) -> list[str]:

@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Any
 
 from ltr.errors import UserError, unknown_name
-from pytracking.evaluation.data import Sequence
+from pytracking.evaluation.data import Sequence, check_distinct
 from pytracking.evaluation.execution import Backend, TrackerSpec, Unit, run_sequence, set_threads
 from pytracking.evaluation.in_process import InProcess
 from pytracking.evaluation.results import describe_run, why_redo
@@ -164,6 +164,7 @@ def _to_track(
     names = [sequence.name for sequence in sequences]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise UserError(f"two sequences are called '{twice[0]}' and would share a result: run their data sets apart")
+    check_distinct(names, names)
     works: list[Work] = []
     for run in runs:
         given = load_parameters(run.parameter_name, run.name, **overrides)
