@@ -40,7 +40,7 @@ TEST = "test"
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(
-        prog="check",
+        prog="run_check.py",
         description="Tell, sequence by sequence, what is missing, misnamed, short, unreadable, NaN, off by one or "
         "outside its image, or has a wrong count of flags, in a local copy of a data set.",
         epilog=EXAMPLES,
