@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from tiny_data import scene, write_image, write_lines, write_sequence
 
-from ltr.dataset.folders import FolderSequences, ImageBoxes
+from ltr.dataset.folders import FolderSequences, ImageBoxes, folder_split
 from ltr.errors import AnnotationError
+from ltr.run_check import main
 
 
 def test_a_folder_of_sequences(tmp_path):
@@ -75,3 +76,13 @@ def test_a_table_of_another_kind_is_named(tmp_path):
     write_lines(tmp_path / "boxes.csv", ["file,x,y,width,height"])
     with pytest.raises(AnnotationError, match=r"boxes\.csv lacks the columns \['h', 'image', 'w'\]"):
         ImageBoxes(tmp_path, "things")
+
+
+def test_a_split_without_sequences_is_named_with_its_data_set_also_by_the_check(tmp_path, capsys):
+    for name in ("a", "b"):
+        write_sequence(tmp_path / name, ["1,2,30,40"] * 2)
+    with pytest.raises(AnnotationError, match="none of the 2 sequences is in split 'val' of data set 'folder'"):
+        folder_split(tmp_path, "val")
+    assert folder_split(tmp_path, "train") == ["a", "b"]
+    assert main(["folder", "--path", str(tmp_path), "--split", "val"]) == 2
+    assert "split 'val' of data set 'folder'" in capsys.readouterr().err
