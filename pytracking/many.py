@@ -8,8 +8,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ltr.errors import UserError, unknown_name
 from pytracking.registry import create_tracker, find_tracker, load_parameters
 from pytracking.tracker.base import TargetErrors, Tracker, TrackResult
+from pytracking.tracker.inputs import COLOURS, as_image
 
 
 class Targets(Protocol):
@@ -27,6 +29,10 @@ class Targets(Protocol):
 
     def remove(self, slot: int) -> None:
         """Forget a target."""
+        ...
+
+    def change(self, **parameters: Any) -> None:
+        """Change parameters from the next frame on. Raises `UserError` where that cannot be."""
         ...
 
 
@@ -71,6 +77,10 @@ class OneByOne:
         """See `Targets`."""
         self._free.append(self._trackers.pop(slot))
 
+    def change(self, **parameters: Any) -> None:
+        """See `Targets`."""
+        raise UserError("this tracker's parameters cannot be changed while it tracks; load it with others")
+
 
 def create_targets(tracker: str, params: Any) -> Targets:
     """Many targets of a tracker by its name and parameters: in one batch where it can, one by one where it cannot."""
@@ -92,13 +102,16 @@ class BatchTracker:
         results = tracker.track({left: next_left_image, right: next_right_image})
 
     Args:
-        parameter, tracker, overrides: as for `load_tracker`.
+        parameter, tracker, color, overrides: as for `load_tracker`.
 
     Raises:
         UserError: as `load_tracker`.
     """
 
-    def __init__(self, parameter: str, tracker: str | None = None, **overrides: Any) -> None:
+    def __init__(self, parameter: str, tracker: str | None = None, *, color: str = "rgb", **overrides: Any) -> None:
+        if color not in COLOURS:
+            raise unknown_name("color", color, COLOURS)
+        self._color = color
         tracker, parameter = find_tracker(parameter, tracker)
         self._targets = create_targets(tracker, load_parameters(parameter, tracker, **overrides))
         self._slots: dict[int, int] = {}
@@ -116,7 +129,7 @@ class BatchTracker:
 
     def start(self, image: np.ndarray, box: Sequence[float]) -> tuple[int, TrackResult]:
         """Start a target, as `add`, and say what there is to say of its first frame."""
-        slot, result = self._targets.add(image, box)
+        slot, result = self._targets.add(self._rgb(image), box)
         target, self._next = self._next, self._next + 1
         self._slots[target] = slot
         return target, result
@@ -153,7 +166,7 @@ class BatchTracker:
         self._check(images)
         ids = {self._slots[target]: target for target in images}
         try:
-            results = self._targets.track({self._slots[target]: image for target, image in images.items()})
+            results = self._targets.track({self._slots[target]: self._rgb(image) for target, image in images.items()})
         except TargetErrors as error:
             raise TargetErrors(_renamed(error.errors, ids), _renamed(error.results, ids)) from None
         return _renamed(results, ids)
@@ -162,6 +175,21 @@ class BatchTracker:
         """Forget a target. Raises `ValueError` for an id of no target."""
         self._check([target])
         self._targets.remove(self._slots.pop(target))
+
+    def change(self, **parameters: Any) -> None:
+        """Change thresholds or refinement from the next frame on; see `OnlineTargets.change`.
+
+        Raises:
+            UserError: a tracker, or a parameter of it, that does not allow it.
+        """
+        self._targets.change(**parameters)
+
+    def _rgb(self, image: Any) -> Any:
+        """The image as RGB; what is no image is left for the tracker, which answers for its target alone."""
+        try:
+            return as_image(image, self._color) if self._color == "bgr" else image
+        except UserError:
+            return image
 
     def _check(self, targets: Iterable[int]) -> None:
         for target in targets:
@@ -179,11 +207,12 @@ class MultiTracker:
             results = tracker.track(image)
 
     Args:
-        parameter, tracker, overrides: as for `load_tracker`.
+        parameter, tracker, color, overrides: as for `load_tracker`.
     """
 
-    def __init__(self, parameter: str, tracker: str | None = None, **overrides: Any) -> None:
+    def __init__(self, parameter: str, tracker: str | None = None, *, color: str = "rgb", **overrides: Any) -> None:
         self._batch = BatchTracker(parameter, tracker, **overrides)
+        self._color = color
 
     @property
     def targets(self) -> list[int]:
@@ -197,19 +226,23 @@ class MultiTracker:
 
     def start(self, image: np.ndarray, box: Sequence[float]) -> tuple[int, TrackResult]:
         """Start a target, as `add`, and say what there is to say of its first frame."""
-        return self._batch.start(image, box)
+        return self._batch.start(as_image(image, self._color), box)
 
     def add(self, image: np.ndarray, box: Sequence[float]) -> int:
         """Start a target on the box (x, y, w, h) in this image; its id. Raises `ValueError` for a bad image or box."""
-        return self._batch.add(image, box)
+        return self.start(image, box)[0]
 
     def track(self, image: np.ndarray) -> dict[int, TrackResult]:
         """Track all targets in the next image; results by id, and `TargetErrors` as for `BatchTracker.track`."""
-        return self._batch.track(dict.fromkeys(self.targets, image))
+        return self._batch.track(dict.fromkeys(self.targets, as_image(image, self._color)))
 
     def remove(self, target: int) -> None:
         """Forget a target. Raises `ValueError` for an id of no target."""
         self._batch.remove(target)
+
+    def change(self, **parameters: Any) -> None:
+        """As `BatchTracker.change`."""
+        self._batch.change(**parameters)
 
 
 def _renamed(by_slot: Mapping[int, Any], ids: Mapping[int, int]) -> dict[int, Any]:

@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 from ltr.admin.checkpoint import tracking_settings
 from ltr.errors import UserError, replace_fields, unknown_name
 from pytracking.networks import find_network
+from pytracking.tracker.inputs import COLOURS, as_image
 
 if TYPE_CHECKING:
-    from pytracking.tracker.base import Tracker
+    from pytracking.tracker.base import Tracker, TrackResult
 
 
 def list_trackers() -> dict[str, list[str]]:
@@ -145,12 +146,29 @@ def create_tracker(tracker: str, params: Any) -> Tracker:
     return created
 
 
-def load_tracker(parameter: str, tracker: str | None = None, **overrides: Any) -> Tracker:
+class _TrackerOfBGR:
+    """A tracker whose arrays and tensors are BGR; everything else is the tracker's own."""
+
+    def __init__(self, tracker: Tracker) -> None:
+        self._tracker = tracker
+
+    def initialize(self, image: Any, box: Any) -> TrackResult:
+        return self._tracker.initialize(as_image(image, "bgr"), box)
+
+    def track(self, image: Any) -> TrackResult:
+        return self._tracker.track(as_image(image, "bgr"))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._tracker, name)
+
+
+def load_tracker(parameter: str, tracker: str | None = None, *, color: str = "rgb", **overrides: Any) -> Tracker:
     """Create a tracker by name.
 
     Args:
         parameter: a parameter name, such as 'dimp_nceplus_lite' or 'kcf'.
         tracker: the tracker's name, needed only where two trackers have a parameter of that name.
+        color: order of the channels of the arrays that it will be given, 'rgb', or 'bgr' as OpenCV reads them.
         overrides: fields of the parameters to replace.
 
     Raises:
@@ -162,4 +180,7 @@ def load_tracker(parameter: str, tracker: str | None = None, **overrides: Any) -
     (40.0, 30.0, 50.0, 40.0)
     """
     tracker, parameter = find_tracker(parameter, tracker)
-    return create_tracker(tracker, load_parameters(parameter, tracker, **overrides))
+    if color not in COLOURS:
+        raise unknown_name("color", color, COLOURS)
+    created = create_tracker(tracker, load_parameters(parameter, tracker, **overrides))
+    return _TrackerOfBGR(created) if color == "bgr" else created

@@ -18,7 +18,8 @@ from pytracking.evaluation.data import Sequence
 from pytracking.evaluation.results import RawResult
 from pytracking.evaluation.seeds import seeded
 from pytracking.registry import create_tracker
-from pytracking.tracker.base import Tracker, TrackResult, check_first_box
+from pytracking.tracker.base import Tracker, TrackResult
+from pytracking.tracker.inputs import check_first_box
 
 OnFrame = Callable[[int, np.ndarray, TrackResult], None]
 

@@ -21,7 +21,8 @@ import numpy as np
 
 from ltr.errors import UserError
 from pytracking.evaluation.trax_server import import_trax
-from pytracking.tracker.base import Box, Tracker, TrackResult, check_first_box
+from pytracking.tracker.base import Box, Tracker, TrackResult
+from pytracking.tracker.inputs import as_image, check_first_box
 
 # Lines of the program's own output that an error message repeats.
 _LINES = 3
@@ -56,6 +57,7 @@ class ExternalTracker:
     def initialize(self, image: np.ndarray, box: Sequence[float]) -> TrackResult:
         """Start on the first frame. Raises `UserError` for a bad box, or a program that does not start or answer."""
         start = time.perf_counter()
+        image = as_image(image)
         self._box = check_first_box(box, image)
         if self._program is None or not self._program.alive:
             self._program = _Program(self._params)
@@ -72,7 +74,7 @@ class ExternalTracker:
         start = time.perf_counter()
         if self._program is None:
             raise RuntimeError("track() was called before initialize()")
-        found = self._program.frame(image)
+        found = self._program.frame(as_image(image))
         if found is not None:
             self._box = found[0]
         score = 0.0 if found is None else found[1]

@@ -100,7 +100,7 @@ def test_a_bad_image_fails_its_target_only(names):
     batch = BatchTracker(parameter, tracker, **overrides)
     good, bad = batch.add(VIDEOS[0][0], PATHS[0][0]), batch.add(VIDEOS[1][0], PATHS[1][0])
     with pytest.raises(TargetErrors, match=f"target {bad}: image") as caught:
-        batch.track({bad: np.zeros((4, 4), np.float64), good: VIDEOS[0][1]})
+        batch.track({bad: np.zeros((4, 4), np.uint16), good: VIDEOS[0][1]})
     assert list(caught.value.errors) == [bad] and list(caught.value.results) == [good]
     results = [caught.value.results[good]] + [batch.track({good: frame})[good] for frame in VIDEOS[0][2:]]
     assert_equal(results, alone(names, VIDEOS[0], PATHS[0][0]))

@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 
 from ltr.errors import UserError, unknown_name
-from pytracking.tracker.base import Box, Tracker, TrackResult, check_first_box, check_image
+from pytracking.tracker.base import Box, Tracker, TrackResult
+from pytracking.tracker.inputs import as_image, check_first_box
 
 
 class Algorithm(NamedTuple):
@@ -81,6 +82,7 @@ class OpenCVTracker:
     def initialize(self, image: np.ndarray, box: Sequence[float]) -> TrackResult:
         """Start on the first frame. Raises `ValueError` for a bad first box, or one that OpenCV cannot start on."""
         start = time.perf_counter()
+        image = as_image(image)
         self._box = check_first_box(box, image)
         tracker, self._ready = self._ready or _create(self._params), None
         whole = _whole_pixels(self._box, image)
@@ -97,7 +99,12 @@ class OpenCVTracker:
         start = time.perf_counter()
         if self._tracker is None:
             raise RuntimeError("track() was called before initialize()")
-        found, box = self._tracker.update(cv2.cvtColor(check_image(image), cv2.COLOR_RGB2BGR))
+        image = as_image(image)
+        try:
+            found, box = self._tracker.update(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+        except cv2.error as error:
+            name, (height, width) = ALGORITHMS[self._params.algorithm].name, image.shape[:2]
+            raise UserError(f"OpenCV's {name} cannot track in this {width} x {height} image: {error.err}") from error
         # A box of one pixel leaves OpenCV's filters nothing to correlate: they report success and drift or give zeros.
         found = bool(found) and min(box[2:]) >= _LEAST_SIDE
         if found:

@@ -18,7 +18,8 @@ from ltr.errors import UserError
 from ltr.models.tracking.ostrack import OSTrack, OSTrackOutput, decode
 from ltr.ops.square_crops import SquareCrop, square_crop
 from pytracking.networks import checksum
-from pytracking.tracker.base import Box, Tracker, TrackResult, check_first_box, check_image
+from pytracking.tracker.base import Box, Tracker, TrackResult
+from pytracking.tracker.inputs import as_image, check_first_box
 from pytracking.tracker.shared.networks import checkpoint_of, load_tracking_network
 
 # Least side of a box, and how much of it stays in the image, in pixels.
@@ -76,6 +77,7 @@ class OSTrackTracker:
     def initialize(self, image: np.ndarray, box: Sequence[float]) -> TrackResult:
         """Keep the template. Raises `ValueError` for a bad image or box."""
         start = time.perf_counter()
+        image = as_image(image)
         self._box = check_first_box(box, image)
         self._template = self._tensor(
             square_crop(image, self._box, self.params.template_factor, self._net.template_size)
@@ -88,7 +90,8 @@ class OSTrackTracker:
         start = time.perf_counter()
         if self._template is None:
             raise RuntimeError("track() was called before initialize()")
-        crop = square_crop(check_image(image), self._box, self.params.search_factor, self._net.search_size)
+        image = as_image(image)
+        crop = square_crop(image, self._box, self.params.search_factor, self._net.search_size)
         output = self._locate(self._template, self._tensor(crop))
         found = decode(output.maps, self._window * output.maps.score)[0].cpu().numpy()
         self._box = box_in_image(self._box, found, self._net.search_size, crop.scale, image.shape)

@@ -9,15 +9,16 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ltr.errors import unknown_name
 from ltr.models.bbreg.box_head import BoxHead
 from ltr.models.tracking.tracking_net import BOX_LAYERS, TrackingNet
 from pytracking.backends import choose_backend
@@ -29,19 +30,21 @@ from pytracking.features.augmentation import (
     expanded_size,
 )
 from pytracking.features.crops import crop_patch
-from pytracking.tracker.base import TargetErrors, TrackResult, check_first_box, check_image
+from pytracking.tracker.base import TargetErrors, TrackResult
+from pytracking.tracker.inputs import as_image, check_first_box
 from pytracking.tracker.shared.geometry import SampleFrame, TargetState
 from pytracking.tracker.shared.localisation import (
     FLAGS,
     HARD_NEGATIVE,
     NOT_FOUND,
     Localisation,
+    LocalisationThresholds,
     from_centre,
     localise,
 )
 from pytracking.tracker.shared.memory import SampleMemory
 from pytracking.tracker.shared.networks import device_of
-from pytracking.tracker.shared.refinement import draw_jitter, propose, refine
+from pytracking.tracker.shared.refinement import RefinementParameters, draw_jitter, propose, refine
 from pytracking.tracker.shared.rows import Rows, Slots
 from pytracking.tracker.shared.search import Search, Target, image_sizes
 from pytracking.tracker.shared.settings import TrackerParameters
@@ -145,6 +148,7 @@ class OnlineTargets(ABC, Generic[Network, Parameters]):
             ValueError: a bad image or box.
         """
         start = time.perf_counter()
+        image = as_image(image)
         first_box = check_first_box(box, image)
         params = self.params
         if slot is None:
@@ -212,6 +216,23 @@ class OnlineTargets(ABC, Generic[Network, Parameters]):
         self._learn(slots, results)
         seconds = (time.perf_counter() - start) / len(images)
         return {slot: replace(result, time=seconds) for slot, result in results.items()}
+
+    def change(self, **parameters: Any) -> None:
+        """Change thresholds or refinement from the next frame on.
+
+        Args:
+            parameters: fields of `LocalisationThresholds` and `RefinementParameters` with their new values.
+
+        Raises:
+            UserError: another parameter, which is fixed when a tracker is made, or a value out of its range.
+        """
+        free = {field.name for part in (LocalisationThresholds, RefinementParameters) for field in fields(part)}
+        for name in parameters:
+            if name not in free:
+                raise unknown_name("parameter that can be changed between frames", name, free)
+        self.params = replace(self.params, **parameters)
+        for target in self._targets.values():
+            target.jitter = None
 
     @property
     def _box_head(self) -> BoxHead:
@@ -353,11 +374,11 @@ class OnlineTargets(ABC, Generic[Network, Parameters]):
 
 
 def _checked(images: Mapping[int, np.ndarray]) -> tuple[dict[int, np.ndarray], dict[int, ValueError]]:
-    """The good images, and what is wrong with the others."""
+    """The good images as uint8 RGB, and what is wrong with the others."""
     good, errors = {}, {}
     for slot, image in images.items():
         try:
-            good[slot] = check_image(image)
+            good[slot] = as_image(image)
         except ValueError as error:
             errors[slot] = error
     return good, errors

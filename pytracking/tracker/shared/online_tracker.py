@@ -37,6 +37,10 @@ class OnlineTracker(Generic[Targets]):
         """What the target model learns from at the moment."""
         return self.targets.memory.of(_SLOT)
 
+    def change(self, **parameters: Any) -> None:
+        """Change thresholds or refinement from the next frame on; see `OnlineTargets.change`."""
+        self.targets.change(**parameters)
+
     def initialize(self, image: np.ndarray, box: Sequence[float]) -> TrackResult:
         """Learn the target from the first frame. Raises `ValueError` for a bad image or box."""
         return self.targets.add(image, box, _SLOT)[1]

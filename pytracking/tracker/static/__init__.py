@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pytracking.tracker.base import Box, Tracker, TrackResult, check_first_box, check_image
+from pytracking.tracker.base import Box, Tracker, TrackResult
+from pytracking.tracker.inputs import as_image, check_first_box
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class StaticTracker:
     def initialize(self, image: np.ndarray, box: Sequence[float]) -> TrackResult:
         """Keep the first box. Raises `ValueError` for a bad one."""
         start = time.perf_counter()
-        self._box = check_first_box(box, image)
+        self._box = check_first_box(box, as_image(image))
         return TrackResult(self._box, 1.0, "init", time.perf_counter() - start)
 
     def track(self, image: np.ndarray) -> TrackResult:
@@ -33,7 +34,7 @@ class StaticTracker:
         start = time.perf_counter()
         if self._box is None:
             raise RuntimeError("track() was called before initialize()")
-        check_image(image)
+        as_image(image)
         return TrackResult(self._box, 1.0, "normal", time.perf_counter() - start)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pytracking.tracker.base import check_first_box
+from pytracking.tracker.inputs import check_first_box
 
 IMAGE = np.zeros((120, 160, 3), np.uint8)
 
@@ -37,7 +37,7 @@ def test_a_bad_box_is_refused_and_named(box: tuple[float, ...], message: str) ->
 
 
 @pytest.mark.parametrize(
-    "image", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((4, 4, 4), np.uint8), None]
+    "image", [np.zeros((4, 4), np.uint16), np.full((4, 4, 3), 9.0), np.zeros((4, 4, 5), np.uint8), None]
 )
 def test_an_image_of_another_kind_is_refused(image: np.ndarray) -> None:
     with pytest.raises(ValueError, match="uint8 RGB"):

@@ -293,7 +293,7 @@ def test_bad_first_boxes(make, box):
         make().initialize(square_video([SQUARE])[0], box)
 
 
-@pytest.mark.parametrize("bad", [np.zeros((120, 160), np.uint8), np.zeros((120, 160, 3), np.float32)])
+@pytest.mark.parametrize("bad", [None, np.full((120, 160, 3), 9, np.float32)])
 def test_bad_images(make, bad):
     tracker = make()
     with pytest.raises(ValueError, match="uint8 RGB"):
