@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 
 from ltr.errors import UserError
-from pytracking.tracker.base import Box, check_first_box
+from pytracking.tracker.base import Box
+from pytracking.tracker.inputs import check_first_box
 from pytracking.visualise import COLOURS, draw_box
 
 _PASS_A_BOX = "pass the first box with --box x,y,w,h (pixels; left, top, width, height)"

@@ -66,7 +66,7 @@ ARCHITECTURES = {
 }
 
 # With random weights a peak means nothing: every frame counts as a target found without a distractor.
-ALWAYS_NORMAL = {
+ALWAYS_NORMAL: dict[str, Any] = {
     "target_not_found_threshold": -math.inf,
     "distractor_threshold": 1.0,
     "hard_negative_threshold": 1.0,
