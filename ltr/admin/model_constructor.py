@@ -25,7 +25,14 @@ CONSTRUCTORS: dict[str, Callable[..., nn.Module]] = {
 
 
 # Bounds of what a file may ask for, so that a forged one cannot exhaust the memory; several times what any network has.
-_LARGEST = {"clf_feat_blocks": 4, "filter_size": 64, "optim_iter": 1000, "num_dist_bins": 10_000}
+_LARGEST = {
+    "clf_feat_blocks": 4,
+    "filter_size": 64,
+    "optim_iter": 1000,
+    "num_dist_bins": 10_000,
+    "depth": 32,
+    "width": 1280,
+}
 _LARGEST_OTHER = 2048
 
 
@@ -59,18 +66,18 @@ class NetworkConstructor:
 
 
 def plain_argument(key: str, value: Any) -> Any:
-    """An argument of a constructor as a file gives it: a number, a string, None, or a list of strings.
+    """An argument of a constructor as a file gives it: a number, a string, None, or a list of strings or whole numbers.
 
     Raises:
         UserError: anything else, named by its type alone, since the text of a forged value may have no end.
     """
-    if type(value) in (list, tuple) and len(value) <= 64 and all(type(item) is str for item in value):
+    if type(value) in (list, tuple) and len(value) <= 64 and all(type(item) in (str, int) for item in value):
         return list(value)
     if value is None or type(value) in (bool, int, float, str):
         return value
     raise UserError(
         f"its constructor's argument {ascii(key)[1:-1][:100]} is a {type(value).__name__}, not a number, a string or a "
-        "list of strings"
+        "list of strings or whole numbers"
     )
 
 

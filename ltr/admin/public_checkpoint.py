@@ -1,8 +1,8 @@
-"""PyTracking's checkpoints (`.pth`, `.pth.tar`): read without executing anything in them, and written.
+"""Checkpoints of PyTracking and OSTrack (`.pth`, `.pth.tar`): read without executing anything in them, and written.
 
 Layout (docs/reference.md, section 6):
 a dict with `net` (state dict), `net_type`, `actor_type`, `epoch`, `stats`, `settings`,
-`optimizer`, and `constructor`, an object of class `ltr.admin.model_constructor.NetConstructor`.
+`optimizer`, and `constructor`, an object of class `ltr.admin.model_constructor.NetConstructor`; None in OSTrack's.
 """
 
 from __future__ import annotations
@@ -19,13 +19,19 @@ from torch import Tensor
 from ltr.admin.files import whole_file
 from ltr.admin.model_constructor import NetworkConstructor
 from ltr.admin.public_constructor import from_public, to_public
+from ltr.admin.public_ostrack import check_public, is_ostrack, ostrack_constructor
 from ltr.admin.torch_file import Record, load_torch_file, tensors_of
 from ltr.errors import CheckpointError
 
 _CONSTRUCTOR_CLASS = "ltr.admin.model_constructor.NetConstructor"
 # The names that the public framework gives the classes of its networks, and of the actors that train them.
-_NET_TYPES = {"atom_resnet18": "ATOMnet"}
-_ACTOR_TYPES = {"atom_resnet18": "AtomActor", "klcedimpnet18": "KLDiMPActor", "klcedimpnet50": "KLDiMPActor"}
+_NET_TYPES = {"atom_resnet18": "ATOMnet", "ostrack": "OSTrack"}
+_ACTOR_TYPES = {
+    "atom_resnet18": "AtomActor",
+    "klcedimpnet18": "KLDiMPActor",
+    "klcedimpnet50": "KLDiMPActor",
+    "ostrack": "OSTrackActor",
+}
 
 
 @dataclass(frozen=True)
@@ -67,10 +73,11 @@ def load_public_checkpoint(path: str | Path) -> PublicCheckpoint:
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
     try:
-        constructor = from_public(_constructor(root))
-        state_dict = tensors_of(root["net"])
-        if state_dict is None:
-            raise CheckpointError("'net' is not a state dict of tensors")
+        state_dict = _state_dict(root)
+        if is_ostrack(root, state_dict):
+            constructor = ostrack_constructor(state_dict, path)
+        else:
+            constructor = from_public(_constructor(root))
     except ValueError as error:
         raise CheckpointError(f"{path} cannot be read as a PyTracking checkpoint: {error}") from error
     return PublicCheckpoint(
@@ -102,8 +109,12 @@ def save_public_checkpoint(
         CheckpointError: the public framework has no such network.
         OSError: nothing is left half-written.
     """
+    public = None
     try:
-        public = to_public(constructor)
+        if constructor.name == "ostrack":
+            check_public(constructor)
+        else:
+            public = to_public(constructor)
     except ValueError as error:
         raise CheckpointError(f"{path} cannot be written: {error}") from error
     net = OrderedDict(
@@ -125,8 +136,8 @@ def save_public_checkpoint(
         torch.save(content, temporary)
 
 
-def _constructor(root: Any) -> Record:
-    """The object that says which network it is."""
+def _state_dict(root: Any) -> dict[str, Tensor]:
+    """The weights, of a file that is a public checkpoint at all."""
     if type(root) is not dict or "net" not in root:
         raise CheckpointError("it holds no network under 'net'")
     stated = root.get("format")
@@ -134,6 +145,14 @@ def _constructor(root: Any) -> Record:
         raise CheckpointError(
             "it is a training checkpoint of this project, for resuming; give the network.safetensors beside it"
         )
+    state_dict = tensors_of(root["net"])
+    if state_dict is None:
+        raise CheckpointError("'net' is not a state dict of tensors")
+    return state_dict
+
+
+def _constructor(root: dict[str, Any]) -> Record:
+    """The object that says which network it is."""
     constructor = root.get("constructor")
     if not isinstance(constructor, Record) or constructor.class_name != _CONSTRUCTOR_CLASS:
         raise CheckpointError(f"it does not say how to build its network: 'constructor' is no {_CONSTRUCTOR_CLASS}")

@@ -1,4 +1,4 @@
-"""PyTracking's public weights: where they lie, downloaded, checked and converted to safetensors."""
+"""Public weights of PyTracking and OSTrack: where they lie, downloaded, checked and converted to safetensors."""
 
 from __future__ import annotations
 
@@ -51,10 +51,15 @@ def fetch(name: str, source: Path | None = None, overwrite: bool = False) -> Pat
         raise UserError(f"{target} is already there; --overwrite replaces it")
     file = source if source is not None else target.parent / str(entry["file"])
     if source is None:
+        if "drive_id" not in entry:
+            raise UserError(
+                f"download {entry['file']} from https://drive.google.com/drive/folders/{entry['drive_folder']} in a "
+                f"browser and give the file by --from: {entry['zoo_name']} has no address of its own"
+            )
         target.parent.mkdir(parents=True, exist_ok=True)
         download(str(entry["drive_id"]), file)
     try:
-        _check(file, str(entry["constructor"]))
+        _check(file, str(entry["constructor"]), entry.get("arguments", {}))
         convert(file, target, overwrite=overwrite)
     finally:
         if source is None:
@@ -100,7 +105,7 @@ def download(drive_id: str, target: Path) -> None:
         ) from error
 
 
-def _check(file: Path, constructor: str) -> None:
+def _check(file: Path, constructor: str, arguments: dict[str, Any]) -> None:
     """Raise `CheckpointError` where a file is a web page or holds another network than the name promises."""
     if not file.is_file():
         raise CheckpointError(f"there is no file {file}")
@@ -110,6 +115,9 @@ def _check(file: Path, constructor: str) -> None:
         raise CheckpointError(
             f"{file} is a web page, not a checkpoint; open it in a browser to see what the server says"
         )
-    found = load_public_checkpoint(file).constructor.name
-    if found != constructor:
-        raise CheckpointError(f"{file} holds the network '{found}', not '{constructor}'")
+    found = load_public_checkpoint(file).constructor
+    if found.name != constructor:
+        raise CheckpointError(f"{file} holds the network '{found.name}', not '{constructor}'")
+    for key, value in arguments.items():
+        if found.arguments.get(key) != value:
+            raise CheckpointError(f"{file} holds a network of {key}={found.arguments.get(key)}, not {value}")

@@ -193,4 +193,6 @@ def test_without_gdown_the_message_says_what_to_do(tmp_path, monkeypatch):
 def test_the_table_names_networks_that_trackers_ask_for():
     assert set(public.models()) >= {"dimp18", "dimp50", "prdimp18", "prdimp50", "super_dimp", "atom_default"}
     for entry in public.models().values():
-        assert len(entry["drive_id"]) == 33 and entry["file"].endswith((".pth", ".pth.tar"))
+        assert len(entry.get("drive_id", entry.get("drive_folder"))) == 33 and entry["file"].endswith(
+            (".pth", ".pth.tar")
+        )

@@ -1,4 +1,4 @@
-"""ImageNet weights for the ResNets: torchvision's files, checked, kept in torch's cache or put there by hand."""
+"""Pre-trained backbones: torchvision's ImageNet weights, checked, in torch's cache; and MAE's, put there by hand."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ import torch
 from ltr.admin.torch_file import load_torch_file, tensors_of
 from ltr.errors import CheckpointError, PretrainedWeightsError
 from ltr.models.backbone.resnet import ResNet
+from ltr.models.backbone.vit import OneStreamViT
 
 # By torchvision's convention the end of a name is the beginning of the file's sha256.
 IMAGENET_URLS = {
     "resnet18": "https://download.pytorch.org/models/resnet18-f37072fd.pth",
     "resnet50": "https://download.pytorch.org/models/resnet50-0676ba61.pth",
 }
+MAE_URL = "https://dl.fbaipublicfiles.com/mae/pretrain/mae_pretrain_vit_base.pth"
 _BLOCK = 2**20
 
 
@@ -44,6 +46,30 @@ def load_imagenet(backbone: ResNet, name: str) -> None:
     if weights is None:
         raise PretrainedWeightsError(f"{path} holds no state dict")
     backbone.load_state_dict(weights, strict=True)
+
+
+def load_mae(backbone: OneStreamViT) -> None:
+    """Load the weights of a ViT-B/16 that was pre-trained as a masked autoencoder (docs/reference.md, section 10).
+
+    Nothing is downloaded: no checksum of the file is published, and its licence may forbid your use.
+
+    Raises:
+        PretrainedWeightsError: no such file, or one that does not hold the transformer's weights under `model`.
+    """
+    path = Path(torch.hub.get_dir()) / "checkpoints" / MAE_URL.rsplit("/", 1)[1]
+    if not path.is_file():
+        raise PretrainedWeightsError(
+            f"there is no {path}: read the licence of facebookresearch/mae, fetch {MAE_URL} and put it there, or build "
+            "the network with backbone_pretrained=False"
+        )
+    try:
+        root = load_torch_file(path)
+        weights = tensors_of(root.get("model")) if isinstance(root, dict) else None
+        if weights is None:
+            raise PretrainedWeightsError(f"{path} holds no state dict under 'model'")
+        backbone.load_pretrained(weights)
+    except (CheckpointError, KeyError, RuntimeError) as error:
+        raise PretrainedWeightsError(f"{path} holds no weights of this transformer: {error}") from error
 
 
 def _hash_prefix(name: str) -> str:

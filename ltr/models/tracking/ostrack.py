@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ltr.errors import UserError
+from ltr.models.backbone.pretrained import load_mae
 from ltr.models.backbone.vit import INPUT_MEAN, INPUT_STD, PATCH, OneStreamViT, TokenFeatures
 
 # Template grids for which the public models define their centre token.
@@ -178,8 +179,12 @@ def ostrack(
     heads: int = 12,
     head_channels: int = 256,
     drop_path: float = 0.1,
+    backbone_pretrained: bool = False,
 ) -> OSTrack:
     """OSTrack with ViT-B/16: 256 by default; `search_size=384, template_size=192` for the larger one.
+
+    Args:
+        backbone_pretrained: start from the public MAE weights of ViT-B/16 (`ltr.models.backbone.pretrained.load_mae`).
 
     Raises:
         UserError: sizes that are no multiples of 16, or a width that the heads do not divide.
@@ -193,4 +198,6 @@ def ostrack(
     backbone = OneStreamViT(
         template_size, search_size, width, depth, heads, elimination=elimination, drop_path=drop_path
     )
+    if backbone_pretrained:
+        load_mae(backbone)
     return OSTrack(backbone, head_channels)
