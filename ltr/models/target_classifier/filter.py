@@ -43,7 +43,10 @@ def apply_filter_transpose(features: Tensor, scores: Tensor, kernel: int) -> Ten
         [S, C, K, K], summed over the frames.
     """
     frames, sequences, channels = features.shape[:3]
-    windows = F.unfold(scores.flatten(0, 1).unsqueeze(1), kernel, padding=kernel - 1 - kernel // 2)
-    windows = windows.unflatten(0, (frames, sequences)).transpose(2, 3)
+    # Views of the padded scores, because CUDA's unfold launches a kernel for every image.
+    height, width = (size - (kernel + 1) % 2 for size in scores.shape[2:])
+    margin = kernel - 1 - kernel // 2
+    windows = F.pad(scores, [margin] * 4).unfold(2, height, 1).unfold(3, width, 1)
+    windows = windows.reshape(frames, sequences, kernel * kernel, height * width).transpose(2, 3)
     taps = torch.matmul(features.flatten(3), windows).sum(dim=0)
     return taps.flip(-1).reshape(sequences, channels, kernel, kernel)

@@ -284,7 +284,8 @@ class OnlineTargets(ABC, Generic[Network, Parameters]):
             image_sizes(images.values()),
             torch.stack([self._jitter(target) for target in targets]),
         )
-        return torch.cat(patches).to(self.device), search.to(self.device)
+        search, samples = search.to(self.device, torch.cat(patches))
+        return samples, search
 
     def _jitter(self, target: Target) -> Tensor:
         """Jitter for a target's next refinement; drawn before it is known whether there will be one, and kept."""

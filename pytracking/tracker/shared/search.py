@@ -52,11 +52,16 @@ class Search:
     image_size: Tensor
     jitter: Tensor
 
-    def to(self, device: torch.device) -> Search:
-        """The same on a device, copied in one piece."""
-        if self.base_size.device == device:
-            return self
+    def to(self, device: torch.device, samples: Tensor) -> tuple[Search, Tensor]:
+        """The same, and the samples [N, 3, S, S], on a device.
+
+        All is copied in one piece. The samples are cut on the host: in float32 one of 352 x 352 pixels has half as many
+        bytes as a frame of 1280 x 720.
+        """
+        if device.type == "cpu":
+            return self, samples
         parts = [
+            samples.flatten(1),
             self.target.rows(),
             torch.cat([self.frame.position, self.frame.scale[:, None]], dim=1),
             self.base_size,
@@ -64,9 +69,12 @@ class Search:
             self.image_size,
             self.jitter.flatten(1),
         ]
-        rows = torch.cat(parts, dim=1).to(device)
-        target, frame, base, limits, image, jitter = rows.split([part.shape[1] for part in parts], dim=1)
-        return Search(
+        rows = torch.cat(parts, dim=1)
+        if device.type == "cuda":
+            rows = rows.pin_memory()
+        rows = rows.to(device, non_blocking=True)
+        pixels, target, frame, base, limits, image, jitter = rows.split([part.shape[1] for part in parts], dim=1)
+        search = Search(
             TargetState.from_rows(target),
             SampleFrame(frame[:, :2], frame[:, 2], self.frame.size),
             base,
@@ -74,6 +82,7 @@ class Search:
             image,
             jitter.unflatten(1, self.jitter.shape[1:]),
         )
+        return search, pixels.unflatten(1, samples.shape[1:])
 
 
 def image_sizes(images: Iterable[np.ndarray]) -> Tensor:

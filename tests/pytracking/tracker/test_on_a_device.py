@@ -1,0 +1,147 @@
+"""Trackers and objectives on a pretended accelerator: no mixing of devices, few launches, one copy in and one wait."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from pretended_device import DeviceMix, pretended
+from tiny_tracking import square_video, tiny_atomnet, tiny_dimpnet
+
+from ltr.ebm.methods import METHODS, create_method
+from ltr.models.bbreg.box_head import BoxHead
+from pytracking.tracker.atom import ATOMParameters, ATOMTargets
+from pytracking.tracker.dimp import DiMPParameters, DiMPTargets
+from pytracking.tracker.shared.online_targets import OnlineTargets
+
+SMALL = {
+    "image_sample_size": 128,
+    "search_area_scale": 5.0,
+    "target_not_found_threshold": -1e9,
+    "distractor_threshold": 1e9,
+    "train_skipping": 3,
+    "use_augmentation": False,
+}
+PATHS = [[(30 + 3 * step + 2 * number, 40 + step, 24, 24) for step in range(5)] for number in range(16)]
+SETTINGS = {
+    "mlis": {"noise_sigmas": (0.1, 0.3), "num_samples": 8},
+    "kldis": {"noise_sigmas": (0.1, 0.3), "num_samples": 8, "label_sigma": 0.1},
+    "nce": {"noise_sigmas": (0.1, 0.3), "num_samples": 8},
+    "nceplus": {"noise_sigmas": (0.1, 0.3), "num_samples": 8, "beta": 0.1},
+    "mlmcmc": {"num_samples": 4, "steps": 3, "step_length": 0.1},
+    "dsm": {"sigma": 0.2, "num_samples": 4},
+    "sm": {},
+}
+
+
+def make(kind: str, device: str) -> OnlineTargets:
+    if kind == "dimp":
+        return DiMPTargets(DiMPParameters(device=device, net_opt_iter=1, **SMALL), tiny_dimpnet())
+    return ATOMTargets(
+        ATOMParameters(device=device, init_CG_iter=2, init_GN_iter=1, CG_iter=2, **SMALL), tiny_atomnet()
+    )
+
+
+def run(targets: OnlineTargets, count: int, frames: int, before: Callable[[], object] = lambda: None) -> list:
+    """Results of all frames but the first, `before` being called ahead of each."""
+    videos = [square_video(path) for path in PATHS[:count]]
+    slots = [targets.add(video[0], path[0])[0] for video, path in zip(videos, PATHS)]
+    results = []
+    for number in range(1, frames):
+        before()
+        results += targets.track({slot: video[number] for slot, video in zip(slots, videos)}).values()
+    return results
+
+
+def cost_of_a_frame(kind: str, count: int) -> tuple[int, list[str], list[str]]:
+    """Launches, waits and copies of the second tracked frame, refinement left out."""
+    with pretended() as counts:
+        targets = make(kind, "pretend")
+        kept: list[tuple[int, list[str], list[str]]] = []
+        refined = targets._refined
+
+        def left_out(*arguments):
+            before = counts.launches, list(counts.waits), list(counts.copies)
+            result = refined(*arguments)
+            counts.kernels.subtract({"refinement": counts.launches - before[0]})
+            counts.waits[:], counts.copies[:] = before[1], before[2]
+            return result
+
+        targets._refined = left_out  # type: ignore[method-assign]
+        learn = targets._learn
+
+        def counted(*arguments):
+            kept.append((counts.launches, list(counts.waits), list(counts.copies)))
+            learn(*arguments)
+
+        targets._learn = counted  # type: ignore[method-assign]
+        run(targets, count, 3, counts.reset)
+    return kept[1]
+
+
+@pytest.mark.parametrize("kind", ["dimp", "atom"])
+def test_a_whole_run_on_the_device_gives_the_same(kind):
+    expected = run(make(kind, "cpu"), 2, 5)
+    with pretended() as counts:
+        results = run(make(kind, "pretend"), 2, 5)
+        assert counts.launches > 100
+    assert [result.flag for result in results] == [result.flag for result in expected]
+    np.testing.assert_allclose([result.box for result in results], [result.box for result in expected], atol=0.01)
+
+
+@pytest.mark.parametrize("kind", ["dimp", "atom"])
+def test_a_frame_waits_once_copies_once_and_launches_as_much_for_many_targets(kind):
+    alone, waits, copies = cost_of_a_frame(kind, 1)
+    assert len(waits) == 1, waits
+    assert len(copies) == 1, copies
+    assert alone <= 220
+    together, waits, copies = cost_of_a_frame(kind, 16)
+    assert len(waits) == 1 and len(copies) == 1, (waits, copies)
+    assert together <= alone * 1.05
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_objective_takes_a_step_on_the_device(name):
+    def step(device: str) -> tuple[float, list[torch.Tensor]]:
+        torch.manual_seed(0)
+        head = BoxHead((3, 3), (8, 8), (8, 8)).eval()
+        features = [torch.randn(2, 8, 16, 16), torch.randn(2, 8, 8, 8)]
+        annotation = torch.tensor([[30.3, 41.7, 50.1, 39.2], [61.1, 50.9, 29.7, 31.3]])
+        # Away from the scores near zero that a head starts with, where rounding is all there is.
+        torch.nn.init.normal_(head.iou_predictor.weight, std=0.1)
+        head.to(device)
+        features, annotation = [feature.to(device) for feature in features], annotation.to(device)
+        torch.manual_seed(1)
+        loss = create_method(name, **SETTINGS[name]).loss(lambda boxes: head.score(features, boxes), annotation)
+        loss.loss.mean().backward()
+        gradients = [parameter.grad.cpu() for parameter in head.parameters() if parameter.grad is not None]
+        return loss.loss.mean().item(), gradients
+
+    expected, gradients = step("cpu")
+    with pretended():
+        found, on_device = step("pretend")
+    assert found == pytest.approx(expected, rel=1e-4, abs=1e-6) and len(on_device) == len(gradients) > 0
+    for one, other in zip(on_device, gradients):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_the_double_refuses_what_a_device_refuses_and_counts_the_rest():
+    with pretended() as counts:
+        there, here = torch.ones(3, device="pretend"), torch.ones(3)
+        with pytest.raises(DeviceMix):
+            there + here
+        with pytest.raises(TypeError, match="numpy"):
+            there.numpy()
+        counts.reset()
+        total = (there * 2).sum()
+        assert counts.launches == 2 and counts.waits == counts.copies == []
+        assert float(total) == 6 and len(counts.waits) == 1
+        here.to("pretend")
+        torch.tensor([1.0], device="pretend")
+        assert len(counts.copies) == 2
+        there[torch.tensor([0])]
+        assert len(counts.copies) == 3
+        there[there > 0]
+        assert len(counts.waits) == 2
