@@ -63,19 +63,23 @@ class CutoutSource:
         return _read_cutouts(self.entries[index])
 
     @cached_property
-    def _neighbours(self) -> np.ndarray:
-        """The nearest objects of every object [n, k], by colour and shape at eight by eight pixels."""
-        looks = [self[index][0] for index in range(len(self))]
-        small = np.stack([cv2.resize(look, (8, 8), interpolation=cv2.INTER_AREA).ravel() for look in looks])
-        points = small.astype(np.float32)
+    def _neighbours(self) -> dict[Entry, np.ndarray]:
+        """The nearest objects of every object, as indices, by colour and shape at eight by eight pixels."""
+        # An object may be listed several times, to be drawn more often; it is no look-alike of itself.
+        indices = np.array(list({entry: index for index, entry in enumerate(self.entries)}.values()))
+        looks = [self[index][0] for index in indices]
+        small = [cv2.resize(look, (8, 8), interpolation=cv2.INTER_AREA).ravel() for look in looks]
+        points = np.stack(small).astype(np.float32)
         squares = (points**2).sum(axis=1)
         distances = squares[:, None] + squares - 2 * points @ points.T
         np.fill_diagonal(distances, np.inf)
-        return np.argsort(distances, axis=1)[:, :_NEIGHBOURS]
+        nearest = np.argsort(distances, axis=1)[:, : min(_NEIGHBOURS, len(indices) - 1)]
+        return {self.entries[index]: indices[row] for index, row in zip(indices, nearest)}
 
     def alike(self, index: int, rng: np.random.Generator) -> int:
         """One of the six objects that are nearest in colour and shape; the object itself where there is no other."""
-        return int(rng.choice(self._neighbours[index])) if len(self) > 1 else index
+        nearest = self._neighbours[self.entries[index]]
+        return int(rng.choice(nearest)) if len(nearest) else index
 
 
 # At most 256 KB a look; filled while choosing usable ones, before worker processes are forked, so that they share it.

@@ -18,7 +18,7 @@ from ltr.dataset.folders import FolderSequences, ImageBoxes, in_split, list_fram
 from ltr.errors import MissingFileError, UserError
 
 _VIDEOS_A_SPLIT = {"train": 1_000_000, "val": 20_000}
-_WEIGHTS = {"composited": 5.0, "videos": 4.0, "images": 1.0}
+_WEIGHTS = {"composited": 5.0, "videos": 3.0, "short_videos": 1.0, "images": 1.0}
 # Recordings with several videos are held out as a whole, by this list; the families in it have no other validation.
 _HELD_OUT_SCENES = frozenset(
     (
@@ -106,12 +106,11 @@ def build_lite_datasets(root: Path, split: str, seed: int) -> list[tuple[Trainin
     )
     found: list[tuple[TrainingDataset, float]] = [(video, _WEIGHTS["composited"])]
     # Sequences are drawn uniformly, and a long one has more to teach: two sets of them, by length.
-    long = [name for name in names if len(list_frames(root / "videos" / name / "img")) >= _LONG]
-    for label, chosen in (("videos", long), ("short_videos", sorted(set(names) - set(long)))):
-        weight = _WEIGHTS["videos"] * (0.75 if chosen is long else 0.25)
+    long = {name for name in names if len(list_frames(root / "videos" / name / "img")) >= _LONG}
+    for label, chosen in (("videos", sorted(long)), ("short_videos", sorted(set(names) - long))):
         if chosen:
-            weighted = FolderSequences(root / "videos", chosen, label, smallest=_SMALLEST), weight
-            found.append(weighted)
+            videos = FolderSequences(root / "videos", chosen, label, smallest=_SMALLEST)
+            found.append((videos, _WEIGHTS[label]))
     for folder in tables:
         keep = frozenset(image.name for image in _kept(_images(folder / "images"), folder.name, split))
         boxes = ImageBoxes(folder, folder.name, keep=keep)

@@ -243,3 +243,7 @@ def test_a_look_alike_is_near_in_colour_and_another_object(tmp_path):
     drawn = [source.alike(0, np.random.default_rng(seed)) for seed in range(60)]
     assert 1 in drawn and 0 not in drawn and len(set(drawn)) == 6
     assert CutoutSource(entries[:1]).alike(0, np.random.default_rng(0)) == 0
+    often = CutoutSource([entries[0], *entries, entries[0]])
+    assert {entries.index(often.entries[often.alike(0, np.random.default_rng(seed))]) for seed in range(60)} == set(
+        drawn
+    )
