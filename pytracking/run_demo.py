@@ -1,4 +1,4 @@
-"""The whole path in one command: track the demo clips with several trackers, compare them, draw plots and a video.
+"""The whole path in one command: track the demo clips with several trackers, compare them, write a report and a video.
 
 python pytracking/run_demo.py
 python pytracking/run_demo.py --trackers opencv/kcf static/default --output results/quick
@@ -7,6 +7,7 @@ python pytracking/run_demo.py --trackers opencv/kcf static/default --output resu
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,8 +30,8 @@ def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(
         prog="run_demo.py",
-        description="Track the demo clips with several trackers, print how well each did, and write success and "
-        "precision plots, an annotated video and a sheet of frames.",
+        description="Track the demo clips with several trackers, print how well each did, and write an HTML report, "
+        "success and precision plots, an annotated video and a sheet of frames.",
     )
     parser.add_argument(
         "--trackers",
@@ -64,11 +65,13 @@ def parse_trackers(names: list[str]) -> list[TrackerRun]:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line. Returns 0, or 1 when a tracker failed on a clip."""
-    args = build_parser().parse_args(argv)
+    arguments = sys.argv[1:] if argv is None else argv
+    args = build_parser().parse_args(arguments)
     # Imported after parsing, so that --help and a mistyped option answer at once.
     from pytracking.analysis.extract import extract_scores
     from pytracking.analysis.pictures import write_frames, write_video
     from pytracking.analysis.plot_results import write_plots
+    from pytracking.analysis.report.html import write_report
     from pytracking.analysis.tables import per_sequence_table, results_table
     from pytracking.evaluation.datasets import get_dataset
     from pytracking.evaluation.running import report_failures, run_dataset
@@ -86,11 +89,13 @@ def main(argv: list[str] | None = None) -> int:
     print(f"\n{results_table(scores)}\n\n{per_sequence_table(scores)}\n")
     if failed:
         print(f"left out, as a tracker failed: {', '.join(sorted(failed))}\n")
-    written = write_plots(scores, args.output)
+    command = shlex.join(["python", "-m", "pytracking", "demo", *arguments])
+    report = write_report(args.output / "report.html", scores, runs, sequences, raw, command=command)
+    written = [report, *write_plots(scores, args.output)]
     if not args.no_video:
         written.append(write_frames(args.output / "demo_frames.jpg", sequences, runs, raw))
         written.append(write_video(args.output / "demo.mp4", sequences, runs, raw))
-    print("written:")
+    print("written (open the first one in a browser):")
     for path in [*written, raw]:
         print(f"  {path}")
     return EXIT_FAILED_SEQUENCES if failures else 0

@@ -6,6 +6,7 @@ installing torch again would take minutes.
 
 from __future__ import annotations
 
+import csv
 import os
 import re
 import shutil
@@ -157,9 +158,19 @@ def test_evaluator(shell: Shell) -> None:
     where = "--dataset_name folder --dataset_path videos"
     for tracker in ("opencv csrt", "static default"):
         shell.type(f"ebm-tracking run {tracker} {where}")
-    table = shell.type(f"ebm-tracking report opencv/csrt static/default {where} --html page.html")
+    trackers = "opencv/csrt static/default"
+    table = shell.type(
+        f"ebm-tracking report {trackers} {where} --table --plots --csv table.csv --against static/default --output out"
+    )
     assert "opencv/csrt" in table
-    assert "</html>" in (shell.folder / "page.html").read_text()[-200:]
+    assert (shell.folder / "out" / "success_plot.png").is_file()
+    rows = list(csv.DictReader((shell.folder / "table.csv").open()))
+    assert {(row["sequence"], row["tracker"]) for row in rows} == {
+        (sequence, tracker) for sequence in ("first", "second") for tracker in trackers.split()
+    }
+    shell.type(f"ebm-tracking report {trackers} {where} --html --output out")
+    assert "</html>" in (shell.folder / "out" / "report.html").read_text()[-200:]
+    assert "page.html" in shell.type(f"ebm-tracking report {trackers} {where} --html page.html --play none")
 
 
 def test_trainer(shell: Shell) -> None:

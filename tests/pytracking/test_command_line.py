@@ -96,14 +96,18 @@ def test_debug_prints_every_frame(sequence_root: Path, capsys: pytest.CaptureFix
     assert "init" in lines[0]
 
 
-def test_demo_writes_tables_plots_and_video(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_demo_writes_a_report_tables_plots_and_video(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     argv = ["--trackers", "static/default", "--sequence", "mug", "--output", str(tmp_path)]
     assert exit_status(lambda: run_demo.main(argv)) == 0
     out = capsys.readouterr().out
     assert "static box" in out
     assert "31.1" in out
-    written = [line.strip() for line in out.splitlines()[out.splitlines().index("written:") + 1 :]]
+    written = [line.strip() for line in out.partition("written (open the first one in a browser):\n")[2].splitlines()]
     assert all(Path(path).exists() for path in written)
+    assert Path(written[0]).name == "report.html"
+    page = Path(written[0]).read_text()
+    assert "static box" in page and '"sequence":"mug"' in page, "the page plays the clip"
+    assert "python -m pytracking demo --trackers static/default" in page
     assert {Path(path).name for path in written} >= {"success_plot.png", "prec_plot.png", "demo.mp4", "demo_frames.jpg"}
     frames = list(read_video(tmp_path / "demo.mp4"))
     assert len(frames) == 96
