@@ -7,6 +7,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from ltr.dataset.boxfile import format_boxes
 from pytracking import get_dataset, trackerlist
 from pytracking.analysis.extract import extract_scores
 from pytracking.analysis.report.html import write_report
+from pytracking.analysis.scores import Scores
 
 FLAGS = (
     "--headless=new",
@@ -60,12 +62,11 @@ def wait(condition: Callable[[], Any]) -> None:
         time.sleep(0.05)
 
 
-def test_a_reader_uses_the_report(browser: Any, tmp_path: Path) -> None:
-    from selenium.webdriver.common.keys import Keys
-
+def write_page(tmp_path: Path, names: tuple[str, str]) -> tuple[Path, Scores]:
+    """A report of two trackers on two demo clips, and its scores."""
     sequences = get_dataset("demo", sequences=["dog", "mug"])
     sequences[0].__dict__["attributes"], sequences[1].__dict__["attributes"] = ("OCC",), ("FM",)
-    runs = [run for name, label in zip("ab", NAMES) for run in trackerlist("t", name, None, label)]
+    runs = [run for name, label in zip("ab", names) for run in trackerlist("t", name, None, label)]
     for run, shifts in zip(runs, ((0, 9), (5, 2))):
         for sequence, shift in zip(sequences, shifts):
             file = run.result_folder(tmp_path) / f"{sequence.name}.txt"
@@ -74,6 +75,13 @@ def test_a_reader_uses_the_report(browser: Any, tmp_path: Path) -> None:
     path = tmp_path / "r.html"
     scores = extract_scores(runs, sequences, tmp_path)
     write_report(path, scores, runs, sequences, tmp_path, frame_height=90)
+    return path, scores
+
+
+def test_a_reader_uses_the_report(browser: Any, tmp_path: Path) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    path, scores = write_page(tmp_path, NAMES)
     browser.get_log("performance")
     browser.get(path.as_uri())
     one, every = (lambda css: browser.find_element("css selector", css)), browser.find_elements
@@ -133,3 +141,41 @@ def test_a_reader_uses_the_report(browser: Any, tmp_path: Path) -> None:
     asked = [item["params"]["request"]["url"] for item in events if item["method"] == "Network.requestWillBeSent"]
     assert {url for url in asked if not url.startswith(("data:", "chrome:"))} == {path.as_uri()}
     assert browser.get_log("browser") == []
+
+
+def test_names_and_figures_do_not_overlap_at_420_pixels(browser: Any, tmp_path: Path) -> None:
+    path, _ = write_page(tmp_path, ("a_tracker_with_a_long_name_and_not_one_place_to_break_it", "Second tracker"))
+    screen = {"width": 420, "height": 900, "deviceScaleFactor": 1, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+    browser.get(path.as_uri())
+    assert browser.execute_script("return document.documentElement.scrollWidth") == 420, "nothing sticks out"
+    browser.find_element("css selector", "#per-sequence tbody tr").click()
+    wait(lambda: browser.find_element("css selector", "#frame").text == "Frame 1 of 97")
+    # [left, right] of what is in each cell of a row, before anything is scrolled to the side.
+    ends = """
+        for (const place of document.querySelectorAll(".scroll")) place.scrollLeft = 0;
+        const range = document.createRange();
+        const ends = (node) => {
+          range.selectNodeContents(node);
+          const box = range.getBoundingClientRect();
+          return [box.left, box.right];
+        };
+        return [...document.querySelectorAll(arguments[0])].map((row) => [...row.children].map(ends));"""
+    for rows in ("#overall tr", "#per-sequence tbody tr", ".values li"):
+        found = browser.execute_script(ends, rows)
+        assert len(found) >= 2
+        for cells in found:
+            assert all(left[1] <= right[0] for left, right in pairwise(cells)), f"{rows}: {cells}"
+    # Scrolled to the side, the names cover the figures, under their own heading.
+    covered = """
+        const place = document.querySelector(arguments[0]);
+        place.scrollLeft = 90;
+        return [...place.querySelectorAll("tr")].map((row) => {
+          const name = row.firstChild.getBoundingClientRect();
+          row.scrollIntoView({ block: "center" });
+          const box = row.getBoundingClientRect();
+          const seen = document.elementFromPoint(name.right - 3, box.top + 5);
+          return row.firstChild.contains(seen) && Math.abs(name.left - place.getBoundingClientRect().left) < 3;
+        });"""
+    for place in ("#overall", "#per-sequence"):
+        assert all(browser.execute_script(covered, place)), place
