@@ -48,7 +48,7 @@ class Work:
         folder: of the results.
         description: the manifest without what only the result tells.
         frames: tracked so far, by the worker that is at it.
-        lost: workers that have died on it.
+        lost: workers that have died or met a device error on it.
     """
 
     unit: Unit
@@ -133,7 +133,6 @@ class Schedule:
             # Units may also wait for workers that are starting.
             if self._pending or self._active:
                 self.backend.wait(self._on_event)
-            self._locks.heartbeat()
 
     def _fill(self) -> None:
         """Start what can be started now."""
@@ -157,7 +156,6 @@ class Schedule:
         if isinstance(event, Frames):
             work.frames += event.count
             self.bar.update(event.count)
-            self._locks.heartbeat()
             return
         if isinstance(event, Unusable):
             if event.details is not None:
@@ -168,7 +166,10 @@ class Schedule:
             self._save(work, event)
             self.done += 1
         elif isinstance(event, Lost):
-            self._count_lost(work, event.reason)
+            self._count_lost(work, f"its worker {event.reason}")
+        elif isinstance(event, Failed) and event.spoiled:
+            # A device error may be the worker's fault and not the sequence's.
+            self._count_lost(work, event.message, event.details)
         elif isinstance(event, Failed):
             self._fail(work, event.message, event.details)
         del self._active[event.number]
@@ -184,14 +185,14 @@ class Schedule:
                 raise disk_full(work.folder / f"{work.name}.txt", kept) from error
             raise
 
-    def _count_lost(self, work: Work, reason: str) -> None:
-        """Track a sequence again whose worker has died, later than the others; at most `ATTEMPTS` times."""
+    def _count_lost(self, work: Work, reason: str, details: str | None = None) -> None:
+        """Track a sequence again whose worker has failed, later than the others; at most `ATTEMPTS` times."""
         work.lost += 1
         if work.lost == ATTEMPTS:
             advice = "where memory is short, use fewer --threads" if "SIGKILL" in reason else "see what it has printed"
-            self._fail(work, f"its worker {reason}, and so did {ATTEMPTS - 1} before it; {advice}", None)
+            self._fail(work, f"{reason}, and so did {ATTEMPTS - 1} before it; {advice}", details)
             return
-        tqdm.write(f"{work.run.label}: {work.name} is tracked again: its worker {reason}", file=sys.stderr)
+        tqdm.write(f"{work.run.label}: {work.name} is tracked again: {reason}", file=sys.stderr)
         self.bar.update(-work.frames)
         self._pending.append(work)
 
