@@ -19,8 +19,11 @@ class Targets(Protocol):
 
     weights_sha256: str | None
 
-    def add(self, image: np.ndarray, box: Sequence[float]) -> tuple[int, TrackResult]:
-        """A new target's number, and what there is to say of its first frame. Raises `ValueError` as `initialize`."""
+    def add(self, image: np.ndarray, box: Sequence[float], *, seed: int | None = None) -> tuple[int, TrackResult]:
+        """A new target's number, and what there is to say of its first frame. Raises `ValueError` as `initialize`.
+
+        `seed` is for parameters without one: the target then draws from a generator of its own.
+        """
         ...
 
     def track(self, images: Mapping[int, np.ndarray]) -> dict[int, TrackResult]:
@@ -49,8 +52,8 @@ class OneByOne:
         self._trackers: dict[int, Tracker] = {}
         self.weights_sha256: str | None = getattr(self._free[0], "weights_sha256", None)
 
-    def add(self, image: np.ndarray, box: Sequence[float]) -> tuple[int, TrackResult]:
-        """See `Targets`."""
+    def add(self, image: np.ndarray, box: Sequence[float], *, seed: int | None = None) -> tuple[int, TrackResult]:
+        """See `Targets`; the instance draws from where it always does."""
         tracker = self._free.pop() if self._free else self._create()
         try:
             result = tracker.initialize(image, box)

@@ -17,8 +17,9 @@ from ltr.errors import UserError
 from pytracking.evaluation.data import Sequence
 from pytracking.evaluation.results import RawResult
 from pytracking.evaluation.seeds import seeded
+from pytracking.many import OneByOne, Targets, create_targets
 from pytracking.registry import create_tracker
-from pytracking.tracker.base import Tracker, TrackResult
+from pytracking.tracker.base import Box, Tracker, TrackResult
 from pytracking.tracker.inputs import check_first_box
 
 OnFrame = Callable[[int, np.ndarray, TrackResult], None]
@@ -155,17 +156,13 @@ def run_sequence(tracker: Tracker, sequence: Sequence, on_frame: OnFrame | None 
     times = np.empty(len(sequence.frames), np.float64)
     scores = np.empty(len(sequence.frames), np.float64)
     flags: list[str] = []
-    first_box = sequence.init_info()["init_bbox"]
     for number in range(len(sequence.frames)):
         try:
             image = sequence.image(number)
         except UserError as error:
             raise UserError(f"frame {number + 1} of {len(sequence.frames)}: {error}") from None
         if number == 0:
-            try:
-                result = tracker.initialize(image, check_first_box(first_box, image))
-            except ValueError as error:
-                raise UserError(f"{sequence.annotation_path}: {error}") from error
+            result = tracker.initialize(image, first_box(sequence, image))
         else:
             result = tracker.track(image)
         if not np.isfinite(result.box).all():
@@ -175,6 +172,14 @@ def run_sequence(tracker: Tracker, sequence: Sequence, on_frame: OnFrame | None 
         if on_frame is not None:
             on_frame(number, image, result)
     return RawResult(boxes, times, scores, flags)
+
+
+def first_box(sequence: Sequence, image: np.ndarray) -> Box:
+    """The box that a sequence starts on. Raises `UserError` where its first frame does not fit it."""
+    try:
+        return check_first_box(sequence.init_info()["init_bbox"], image)
+    except ValueError as error:
+        raise UserError(f"{sequence.annotation_path}: {error}") from error
 
 
 class Worker:
@@ -191,17 +196,16 @@ class Worker:
         self._debug = debug
         self._spec: TrackerSpec | None = None
         self._tracker: Tracker | None = None
+        self._targets: Targets | None = None
 
     def track(self, unit: Unit, on_frame: OnFrame) -> Tracked | Failed | Unusable:
         """Track a unit. Whatever goes wrong is told in what is returned, but for a `BaseException`."""
         try:
             tracker = self._tracker_of(unit.spec)
-        except UserError as error:
-            return Unusable(unit.number, str(error), None)
         except Exception as error:
-            if self._debug:
+            if self._debug and not isinstance(error, UserError):
                 raise
-            return Unusable(unit.number, f"{type(error).__name__}: {error}", traceback.format_exc())
+            return self.unusable(unit, error)
         try:
             with seeded(unit.seed):
                 result = run_sequence(tracker, unit.sequence, on_frame)
@@ -211,26 +215,57 @@ class Worker:
             # Whatever a tracker raises is reported at the end; the other sequences go on, with a fresh tracker.
             if self._debug:
                 raise
-            self._spec = self._tracker = None
             message = f"{type(error).__name__}: {error}"
-            return Failed(unit.number, message, traceback.format_exc(), _cuda_in_use())
-        return Tracked(unit.number, result, {**_where(), **unit.sequence.levels()})
+            return Failed(unit.number, message, traceback.format_exc(), self.forget())
+        return Tracked(unit.number, result, {**where(), **unit.sequence.levels()})
+
+    def targets_of(self, spec: TrackerSpec) -> Targets:
+        """The tracker of many targets; kept while units want the same. Raises `UserError` where it cannot be built."""
+        if self._targets is None or self._spec != spec:
+            self.forget()
+            self._choose_device(spec)
+            if spec.create is create_tracker:
+                targets = create_targets(spec.name, spec.params)
+            else:
+                targets = OneByOne(lambda: spec.create(spec.name, spec.params))
+            _check_weights(targets, spec)
+            self._spec, self._targets = spec, targets
+        return self._targets
+
+    def unusable(self, unit: Unit, error: Exception) -> Unusable:
+        """What is reported of a tracker that cannot be built."""
+        if isinstance(error, UserError):
+            return Unusable(unit.number, str(error), None)
+        return Unusable(unit.number, f"{type(error).__name__}: {error}", traceback.format_exc())
+
+    def forget(self) -> bool:
+        """Drop the tracker after it failed; returns whether the whole worker is spoiled, as after a CUDA error."""
+        self._spec = self._tracker = self._targets = None
+        return _cuda_in_use()
 
     def _tracker_of(self, spec: TrackerSpec) -> Tracker:
         if self._tracker is None or self._spec != spec:
             # The old one goes first, so that two networks need not fit into memory.
-            self._spec = self._tracker = None
-            if self._slot is not None and hasattr(spec.params, "device"):
-                _choose_gpu(self._slot)
+            self.forget()
+            self._choose_device(spec)
             tracker = spec.create(spec.name, spec.params)
-            weights = getattr(tracker, "weights_sha256", None)
-            if weights != spec.weights_sha256:
-                raise UserError(
-                    f"{spec.name}: the weights here ({_short(weights)}) are not those that the run started with "
-                    f"({_short(spec.weights_sha256)}); give every worker the same file by net_path or net_name"
-                )
+            _check_weights(tracker, spec)
             self._spec, self._tracker = spec, tracker
         return self._tracker
+
+    def _choose_device(self, spec: TrackerSpec) -> None:
+        if self._slot is not None and hasattr(spec.params, "device"):
+            _choose_gpu(self._slot)
+
+
+def _check_weights(tracker: Tracker | Targets, spec: TrackerSpec) -> None:
+    """Raise `UserError` where a tracker has other weights than the run."""
+    weights = getattr(tracker, "weights_sha256", None)
+    if weights != spec.weights_sha256:
+        raise UserError(
+            f"{spec.name}: the weights here ({_short(weights)}) are not those that the run started with "
+            f"({_short(spec.weights_sha256)}); give every worker the same file by net_path or net_name"
+        )
 
 
 def set_threads(count: int) -> None:
@@ -254,7 +289,8 @@ def _cuda_in_use() -> bool:
     return torch is not None and torch.cuda.is_initialized()
 
 
-def _where() -> dict[str, Any]:
+def where() -> dict[str, Any]:
+    """On which machine, with how many torch threads and on which GPU this process tracks."""
     torch = sys.modules.get("torch")
     threads = None if torch is None else torch.get_num_threads()
     gpu = torch.cuda.get_device_name() if torch is not None and torch.cuda.is_initialized() else None

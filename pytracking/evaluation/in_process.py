@@ -1,4 +1,4 @@
-"""The back end that tracks in this process, one sequence after the other."""
+"""The back end that tracks in this process, one sequence after the other or several in lockstep."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 from tqdm import tqdm
 
 from pytracking.evaluation.execution import Event, Frames, Unit, Worker
+from pytracking.evaluation.lockstep import Lockstep
 from pytracking.tracker.base import TrackResult
 
 
@@ -16,23 +17,33 @@ class InProcess:
 
     Args:
         debug: print a line a frame, and let what a tracker raises pass.
+        batch: sequences tracked in lockstep.
     """
 
-    def __init__(self, debug: bool = False) -> None:
+    def __init__(self, debug: bool = False, batch: int = 1) -> None:
         self._debug = debug
+        self._batch = batch
         self._worker = Worker(debug=debug)
+        self._lockstep = Lockstep(self._worker, batch) if batch > 1 else None
         self._unit: Unit | None = None
 
     def free(self) -> int:
-        """1, or 0 while a unit waits to be tracked."""
-        return int(self._unit is None)
+        """How many more units can wait or be tracked."""
+        return int(self._unit is None) if self._lockstep is None else self._batch - len(self._lockstep)
 
     def submit(self, unit: Unit) -> None:
         """Keep a unit until `wait` tracks it."""
-        self._unit = unit
+        if self._lockstep is None:
+            self._unit = unit
+        else:
+            self._lockstep.submit(unit)
 
     def wait(self, report: Callable[[Event], None]) -> None:
-        """Track the unit."""
+        """Track the unit, or a frame of every unit."""
+        if self._lockstep is not None:
+            for event in self._lockstep.step():
+                report(event)
+            return
         unit, self._unit = self._unit, None
         if unit is None:
             return
@@ -46,6 +57,8 @@ class InProcess:
 
     def close(self) -> None:
         """Forget the tracker."""
+        if self._lockstep is not None:
+            self._lockstep.close()
         self._worker = Worker(debug=self._debug)
 
 

@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,11 +19,12 @@ from pytracking.evaluation.execution import (
     Frames,
     Lost,
     Tracked,
+    TrackerSpec,
     Unit,
-    Unusable,
     Worker,
     set_threads,
 )
+from pytracking.evaluation.lockstep import Lockstep
 from pytracking.tracker.base import TrackResult
 
 _WAIT_SECONDS = 0.5
@@ -37,23 +38,36 @@ class RayWorker:
     def __init__(self, threads: int) -> None:
         set_threads(threads)
         self._worker = Worker()
-        self._progress = (-1, 0)
+        self._progress: dict[int, int] = {}
 
     def ready(self) -> bool:
         """Answered once the actor is up."""
         return True
 
-    def track(self, unit: Unit) -> Tracked | Failed | Unusable:
-        """Track a unit."""
+    def track(self, units: list[Unit]) -> list[Event]:
+        """Track units, several in lockstep; returns what came of each."""
+        self._progress = {}
 
-        def on_frame(number: int, image: np.ndarray, result: TrackResult) -> None:
-            self._progress = (unit.number, number + 1)
+        def on_frame(number: int, image: np.ndarray, result: TrackResult, unit: Unit = units[0]) -> None:
+            self._progress[unit.number] = number + 1
 
-        return self._worker.track(unit, on_frame)
+        if len(units) == 1:
+            return [self._worker.track(units[0], on_frame)]
+        lockstep, answers = Lockstep(self._worker, len(units)), list[Event]()
+        for unit in units:
+            lockstep.submit(unit)
+        while len(lockstep):
+            for event in lockstep.step():
+                if isinstance(event, Frames):
+                    self._progress[event.number] = self._progress.get(event.number, 0) + event.count
+                else:
+                    answers.append(event)
+        lockstep.close()
+        return answers
 
-    def progress(self) -> tuple[int, int]:
-        """Number of a unit and how many of its frames are tracked; runs beside `track`."""
-        return self._progress
+    def progress(self) -> dict[int, int]:
+        """Frames that are tracked, by number of the unit; runs beside `track`."""
+        return dict(self._progress)
 
 
 @dataclass
@@ -64,15 +78,15 @@ class _Actor:
         handle: Ray's handle of it.
         pending: what it will answer: that it is up, or what comes of its unit; None for an idle one.
         counting: its answer to how many frames are tracked, asked for but not there yet.
-        unit: what it tracks.
-        frames: of it, that were reported.
+        units: what it tracks, by number.
+        frames: of each, that were reported.
     """
 
     handle: Any
     pending: Any
     counting: Any = None
-    unit: Unit | None = None
-    frames: int = 0
+    units: dict[int, Unit] = field(default_factory=dict)
+    frames: dict[int, int] = field(default_factory=dict)
 
 
 class RayWorkers:
@@ -86,12 +100,13 @@ class RayWorkers:
         count: number of actors; those that the cluster has no room for stay unused.
         threads: that torch and OpenCV use in each; as many cores are reserved.
         gpus: reserved for each; None for 1 where the cluster has GPUs.
+        batch: units that each is handed at a time and tracks in lockstep.
 
     Raises:
         UserError: Ray is not installed, there is no cluster at RAY_ADDRESS, or it has no machine that is large enough.
     """
 
-    def __init__(self, count: int, threads: int, gpus: float | None) -> None:
+    def __init__(self, count: int, threads: int, gpus: float | None, batch: int = 1) -> None:
         self._ray = _import_ray()
         self._started = _connect(self._ray, count * threads)
         try:
@@ -106,27 +121,33 @@ class RayWorkers:
             num_cpus=threads, num_gpus=gpus, max_restarts=0, concurrency_groups={"watching": 1}
         )(RayWorker)
         self._threads = threads
+        self._batch = batch
         self._actors = [self._new_actor() for _ in range(count)]
         self._heard = time.monotonic()
 
     def free(self) -> int:
-        """Actors that are up and without a unit."""
-        return sum(actor.pending is None for actor in self._actors)
+        """Room for units in the actors that are up and not at work."""
+        return sum(self._batch - len(actor.units) for actor in self._actors if actor.pending is None)
 
     def submit(self, unit: Unit) -> None:
-        """Hand a unit to an idle actor."""
-        actor = next(actor for actor in self._actors if actor.pending is None)
-        actor.unit, actor.frames = unit, 0
-        actor.pending = actor.handle.track.remote(unit.to_send())
+        """Keep a unit for an idle actor, one that has units of the same tracker and room if there is one."""
+        room = [one for one in self._actors if one.pending is None and len(one.units) < self._batch]
+        actor = next((one for one in room if one.units and _spec_of(one) == unit.spec), None)
+        actor = actor or next((one for one in room if not one.units), room[0])
+        actor.units[unit.number] = unit
 
     def wait(self, report: Callable[[Event], None]) -> None:
-        """Hand over what the actors answer, and which have died; a new actor takes the place of a dead one."""
+        """Set actors to work and hand over what they answer, and which have died and are replaced."""
+        for actor in self._actors:
+            if actor.pending is None and actor.units:
+                actor.frames = dict.fromkeys(actor.units, 0)
+                actor.pending = actor.handle.track.remote([unit.to_send() for unit in actor.units.values()])
         by_answer = {actor.pending: actor for actor in self._actors if actor.pending is not None}
         answers, _ = self._ray.wait(list(by_answer), timeout=_WAIT_SECONDS)
         for answer in answers:
             self._settle(by_answer[answer], report)
         for actor in self._actors:
-            if actor.unit is not None:
+            if actor.units and actor.pending is not None:
                 self._count_frames(actor, report)
         self._complain(bool(answers))
 
@@ -142,37 +163,38 @@ class RayWorkers:
         return _Actor(handle, handle.ready.remote())
 
     def _settle(self, actor: _Actor, report: Callable[[Event], None]) -> None:
-        unit, actor.unit = actor.unit, None
+        units, actor.units = actor.units, {}
         try:
             answer = self._ray.get(actor.pending)
         except self._ray.exceptions.RayActorError as error:
             self._replace(actor)
             reason = f"died ({str(error).strip().splitlines()[0]})"
-            if unit is not None:
-                report(Lost(unit.number, reason))
+            for number in units:
+                report(Lost(number, reason))
             return
         except self._ray.exceptions.RayTaskError as error:
             # What a tracker raises is an answer; this is Ray's, such as a unit that could not be sent.
             actor.pending = None
-            if unit is None:
+            if not units:
                 raise UserError(f"a Ray worker could not start: {error.cause}") from None
-            report(Failed(unit.number, str(error.cause), str(error)))
+            for number in units:
+                report(Failed(number, str(error.cause), str(error)))
             return
         actor.pending = None
-        if unit is None:
+        if not units:
             return
-        if isinstance(answer, Tracked):
-            report(Frames(unit.number, len(answer.result.boxes) - actor.frames))
-        if isinstance(answer, Failed) and answer.spoiled:
+        if any(isinstance(event, Failed) and event.spoiled for event in answer):
             self._replace(actor)
-        report(answer)
+        for event in answer:
+            if isinstance(event, Tracked):
+                report(Frames(event.number, len(event.result.boxes) - actor.frames[event.number]))
+            report(event)
 
     def _replace(self, dead: _Actor) -> None:
         self._ray.kill(dead.handle)
         self._actors[self._actors.index(dead)] = self._new_actor()
 
     def _count_frames(self, actor: _Actor, report: Callable[[Event], None]) -> None:
-        assert actor.unit is not None
         if actor.counting is None:
             actor.counting = actor.handle.progress.options(concurrency_group="watching").remote()
             return
@@ -180,19 +202,20 @@ class RayWorkers:
             return
         counting, actor.counting = actor.counting, None
         try:
-            number, frames = self._ray.get(counting)
+            counted = self._ray.get(counting)
         except self._ray.exceptions.RayError:
             # A dead actor is noticed by its unit.
             return
-        # Before the first frame it still tells of the unit before.
-        if number == actor.unit.number:
-            report(Frames(actor.unit.number, frames - actor.frames))
-            actor.frames = frames
+        # Before the first frame it still tells of the units before.
+        for number, frames in counted.items():
+            if number in actor.units:
+                report(Frames(number, frames - actor.frames[number]))
+                actor.frames[number] = frames
 
     def _complain(self, heard: bool) -> None:
         """Say what is waited for where no actor has come up for a while."""
         now = time.monotonic()
-        if heard or any(actor.unit is not None for actor in self._actors):
+        if heard or any(actor.units for actor in self._actors):
             self._heard = now
         elif now - self._heard > _PATIENCE_SECONDS:
             self._heard = now
@@ -202,6 +225,10 @@ class RayWorkers:
     def _disconnect(self) -> None:
         if self._started:
             self._ray.shutdown()
+
+
+def _spec_of(actor: _Actor) -> TrackerSpec:
+    return next(iter(actor.units.values())).spec
 
 
 def _import_ray() -> Any:

@@ -37,6 +37,13 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     workers.add_argument(
         "--gpus_per_worker", type=float, metavar="F", help="ray: GPUs of a worker, such as 1 or 0.5 (default: 1 if any)"
     )
+    workers.add_argument(
+        "--batch",
+        type=int,
+        default=1,
+        metavar="N",
+        help="sequences that each worker tracks in lockstep, through one batch of its network (default: 1)",
+    )
     results = parser.add_argument_group("results")
     results.add_argument("--results", type=Path, help="folder of raw results (default: results/tracking_results)")
     results.add_argument(
@@ -104,7 +111,7 @@ def track(
     from pytracking.evaluation.environment import results_root
     from pytracking.evaluation.running import Workers, report_failures, run_dataset
 
-    workers = Workers(args.threads, args.backend, args.torch_threads, args.gpus_per_worker)
+    workers = Workers(args.threads, args.backend, args.torch_threads, args.gpus_per_worker, args.batch)
     root = results_root(args.results)
     failures = run_dataset(
         sequences, runs, root, force=args.force, debug=args.debug > 0, workers=workers, wait=args.wait

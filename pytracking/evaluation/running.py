@@ -41,6 +41,7 @@ class Workers:
             equally (Ray: 1; this process: torch's own choice).
         gpus_per_worker: that Ray reserves for a worker, a fraction for sharing one; None for 1 where the cluster has
             GPUs. Worker processes take turns on the GPUs there are.
+        batch: sequences that each worker tracks in lockstep, through one batch of its network.
 
     Raises:
         UserError: an unknown back end, or a number out of its range.
@@ -50,12 +51,15 @@ class Workers:
     backend: str = "process"
     torch_threads: int | None = None
     gpus_per_worker: float | None = None
+    batch: int = 1
 
     def __post_init__(self) -> None:
         if self.backend not in BACKENDS:
             raise unknown_name("back end", self.backend, BACKENDS)
         if self.threads < 0:
             raise UserError(f"--threads must be 0 (this process) or more, not {self.threads}")
+        if self.batch < 1:
+            raise UserError(f"--batch must be at least 1, not {self.batch}")
         if self.torch_threads is not None and self.torch_threads < 1:
             raise UserError(f"--torch_threads must be at least 1, not {self.torch_threads}")
         if self.gpus_per_worker is not None:
@@ -109,7 +113,7 @@ def run_dataset(
     works = _to_track(sequences, runs, results_root, force, overrides or {})
     if not works:
         return []
-    if not workers.in_process:
+    if not workers.in_process or workers.batch > 1:
         # The longest first, so that no worker is left with a long one at the end.
         works.sort(key=lambda work: -work.length)
     label = runs[0].label if len(runs) == 1 else f"{len(runs)} runs"
@@ -193,15 +197,16 @@ def _backend(workers: Workers, units: int, debug: bool) -> Backend:
     if workers.in_process:
         if workers.torch_threads is not None:
             set_threads(workers.torch_threads)
-        return InProcess(debug)
+        return InProcess(debug, workers.batch)
     if workers.backend == "ray":
         from pytracking.evaluation.ray_backend import RayWorkers
 
-        return RayWorkers(min(workers.threads or units, units), workers.torch_threads or 1, workers.gpus_per_worker)
+        count = min(workers.threads or units, units)
+        return RayWorkers(count, workers.torch_threads or 1, workers.gpus_per_worker, workers.batch)
     from pytracking.evaluation.workers import WorkerProcesses, default_threads
 
     threads = workers.torch_threads or default_threads(workers.threads)
-    return WorkerProcesses(min(workers.threads, units), threads)
+    return WorkerProcesses(min(workers.threads, units), threads, workers.batch)
 
 
 def _report_elsewhere(schedule: Schedule) -> None:

@@ -166,10 +166,10 @@ class Schedule:
             self._save(work, event)
             self.done += 1
         elif isinstance(event, Lost):
-            self._count_lost(work, f"its worker {event.reason}")
+            self._count_lost(work, f"its worker {event.reason}", _advice(event.reason), None)
         elif isinstance(event, Failed) and event.spoiled:
             # A device error may be the worker's fault and not the sequence's.
-            self._count_lost(work, event.message, event.details)
+            self._count_lost(work, event.message, "see the traceback", event.details)
         elif isinstance(event, Failed):
             self._fail(work, event.message, event.details)
         del self._active[event.number]
@@ -185,12 +185,11 @@ class Schedule:
                 raise disk_full(work.folder / f"{work.name}.txt", kept) from error
             raise
 
-    def _count_lost(self, work: Work, reason: str, details: str | None = None) -> None:
+    def _count_lost(self, work: Work, reason: str, advice: str, details: str | None) -> None:
         """Track a sequence again whose worker has failed, later than the others; at most `ATTEMPTS` times."""
         work.lost += 1
         if work.lost == ATTEMPTS:
-            advice = "where memory is short, use fewer --threads" if "SIGKILL" in reason else "see what it has printed"
-            self._fail(work, f"{reason}, and so did {ATTEMPTS - 1} before it; {advice}", details)
+            self._fail(work, f"{reason}, the last of {ATTEMPTS} attempts; {advice}", details)
             return
         tqdm.write(f"{work.run.label}: {work.name} is tracked again: {reason}", file=sys.stderr)
         self.bar.update(-work.frames)
@@ -206,3 +205,7 @@ class Schedule:
     def _show(self) -> None:
         finished = self.done + self.done_by_others + len(self.failures)
         self.bar.set_postfix_str(f"{finished}/{len(self.works)} sequences", refresh=False)
+
+
+def _advice(reason: str) -> str:
+    return "where memory is short, use fewer --threads" if "SIGKILL" in reason else "see what it has printed"

@@ -1,4 +1,4 @@
-"""What runs in a worker process: `python -m pytracking.evaluation.worker_process <socket> <slot>`, see `workers`.
+"""What runs in a worker process, see `workers`: `python -m ...worker_process <socket> <slot> <batch>`.
 
 Nothing here imports torch; a worker whose trackers need none starts in a fraction of the time.
 """
@@ -13,7 +13,8 @@ from multiprocessing.connection import Connection
 
 import numpy as np
 
-from pytracking.evaluation.execution import Failed, Frames, Tracked, Unit, Unusable, Worker, set_threads
+from pytracking.evaluation.execution import Failed, Frames, OnFrame, Unit, Worker, set_threads
+from pytracking.evaluation.lockstep import Lockstep
 from pytracking.tracker.base import TrackResult
 
 READY = "ready"
@@ -26,43 +27,81 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     set_threads(int(os.environ["OMP_NUM_THREADS"]))
     try:
-        serve(Connection(int(sys.argv[1])), int(sys.argv[2]))
+        serve(Connection(int(sys.argv[1])), int(sys.argv[2]), int(sys.argv[3]))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return
 
 
-def serve(connection: Connection, slot: int) -> None:
-    """Say that the process is up, then answer each unit with `Frames` now and then, and with what comes of it.
+def serve(connection: Connection, slot: int, batch: int = 1) -> None:
+    """Say that the process is up, then answer units with `Frames` now and then, and with what comes of them.
 
     Returns after a unit that leaves the process spoiled.
+
+    Args:
+        batch: units tracked in lockstep.
 
     Raises:
         EOFError: the other end is closed; sending raises an `OSError` then.
     """
     worker = Worker(slot)
     connection.send(READY)
-    spoiled = False
-    while not spoiled:
-        answer = _track(worker, connection.recv(), connection)
+    frames = _FrameCounts(connection)
+    if batch > 1:
+        _serve_in_lockstep(connection, Lockstep(worker, batch), frames)
+        return
+    while True:
+        unit: Unit = connection.recv()
+        answer = worker.track(unit, frames.of(unit))
+        frames.flush()
         connection.send(answer)
-        spoiled = isinstance(answer, Failed) and answer.spoiled
+        if isinstance(answer, Failed) and answer.spoiled:
+            return
 
 
-def _track(worker: Worker, unit: Unit, connection: Connection) -> Tracked | Failed | Unusable:
-    count, sent = 0, time.monotonic()
+def _serve_in_lockstep(connection: Connection, lockstep: Lockstep, frames: _FrameCounts) -> None:
+    while True:
+        # Units that came meanwhile join the batch; with none at all there is nothing to do but wait.
+        while not len(lockstep) or connection.poll():
+            lockstep.submit(connection.recv())
+        spoiled = False
+        for event in lockstep.step():
+            if isinstance(event, Frames):
+                frames.add(event.number, event.count)
+                continue
+            frames.flush()
+            connection.send(event)
+            spoiled = spoiled or (isinstance(event, Failed) and event.spoiled)
+        if spoiled:
+            return
 
-    def on_frame(number: int, image: np.ndarray, result: TrackResult) -> None:
-        nonlocal count, sent
-        count += 1
-        now = time.monotonic()
-        if now - sent >= _REPORT_SECONDS:
-            connection.send(Frames(unit.number, count))
-            count, sent = 0, now
 
-    answer = worker.track(unit, on_frame)
-    if count:
-        connection.send(Frames(unit.number, count))
-    return answer
+class _FrameCounts:
+    """Tells the parent how many frames were tracked, not more often than it can use."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._counts: dict[int, int] = {}
+        self._sent = time.monotonic()
+
+    def of(self, unit: Unit) -> OnFrame:
+        """Counts a unit's frames one by one."""
+
+        def on_frame(number: int, image: np.ndarray, result: TrackResult) -> None:
+            self.add(unit.number, 1)
+
+        return on_frame
+
+    def add(self, number: int, count: int) -> None:
+        """Count frames of a unit."""
+        self._counts[number] = self._counts.get(number, 0) + count
+        if time.monotonic() - self._sent >= _REPORT_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what is counted."""
+        counts, self._counts, self._sent = self._counts, {}, time.monotonic()
+        for number, count in counts.items():
+            self._connection.send(Frames(number, count))
 
 
 if __name__ == "__main__":

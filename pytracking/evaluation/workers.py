@@ -7,17 +7,20 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, Pipe, wait
 from typing import Any
+
+from tqdm import tqdm
 
 from ltr.errors import UserError
 from pytracking.evaluation.execution import Event, Failed, Lost, Tracked, TrackerSpec, Unit, Unusable
 from pytracking.evaluation.worker_process import READY
 
 _WAIT_SECONDS = 1.0
+_RETIRE_AFTER = 5
 _WORKER = "pytracking.evaluation.worker_process"
 
 
@@ -30,7 +33,7 @@ class _Process:
         connection: our end of its socket.
         slot: its number, which a process that takes its place inherits, and with it the GPU.
         ready: whether it has said that it is up.
-        unit: what it tracks.
+        units: what it tracks, by number.
         spec: the tracker that it has built.
     """
 
@@ -38,39 +41,64 @@ class _Process:
     connection: Connection
     slot: int
     ready: bool = False
-    unit: Unit | None = None
+    units: dict[int, Unit] = field(default_factory=dict)
     spec: TrackerSpec | None = None
 
 
 class WorkerProcesses:
     """See `pytracking.evaluation.execution.Backend`. A process is started when the first unit needs it.
 
+    A unit whose worker died or met a device error goes to another worker the next time, and a worker that fails
+    `_RETIRE_AFTER` times in a row is retired: a broken GPU does not eat the queue.
+
     Args:
         count: number of processes.
-        threads: that torch and OpenCV use in each.
+        threads: threads of torch and OpenCV in each.
+        batch: units that each tracks in lockstep.
     """
 
-    def __init__(self, count: int, threads: int) -> None:
+    def __init__(self, count: int, threads: int, batch: int = 1) -> None:
         self._count = count
         self._threads = threads
+        self._batch = batch
         self._processes: dict[int, _Process] = {}
+        self._failed_on: dict[int, set[int]] = {}
+        self._failures = dict.fromkeys(range(count), 0)
+
+    @property
+    def _slots(self) -> list[int]:
+        """The workers that are not retired; the last one stays, so that every sequence is tried."""
+        left = [slot for slot, failures in self._failures.items() if failures < _RETIRE_AFTER]
+        return left or [min(self._failures, key=lambda slot: self._failures[slot])]
 
     def free(self) -> int:
-        """Processes without a unit, those that are not started yet included."""
-        return self._count - sum(process.unit is not None for process in self._processes.values())
+        """How many units the workers can take, those that are not started yet included."""
+        return self._batch * len(self._slots) - sum(len(process.units) for process in self._processes.values())
 
     def submit(self, unit: Unit) -> None:
-        """Hand a unit to an idle process, one with its tracker if there is one; else to a new process."""
-        idle = [process for process in self._processes.values() if process.unit is None]
-        same = [process for process in idle if process.spec == unit.spec]
-        slots = [slot for slot in range(self._count) if slot not in self._processes]
-        chosen = same[0] if same else self._start(slots[0]) if slots else idle[0]
-        chosen.unit, chosen.spec = unit, unit.spec
+        """Hand a unit to a worker that it has not failed on: one with its tracker and room, else a new one."""
+
+        def rank(slot: int) -> tuple[bool, bool, bool, int]:
+            process = self._processes.get(slot)
+            other = process is not None and process.spec != unit.spec
+            load = 0 if process is None else len(process.units)
+            return slot in self._failed_on.get(unit.number, ()), other and load > 0, process is None, load
+
+        able = [slot for slot in self._slots if len(self._units(slot)) < self._batch]
+        slot = min(able, key=rank)
+        same = any(process.spec == unit.spec for key, process in self._processes.items() if key in able)
+        if not same and (new := [slot for slot in able if slot not in self._processes]):
+            slot = min(new, key=rank)
+        process = self._processes.get(slot) or self._start(slot)
+        process.units[unit.number], process.spec = unit, unit.spec
         try:
-            chosen.connection.send(unit.to_send())
+            process.connection.send(unit.to_send())
         except OSError:
             # It has died; `wait` finds the closed socket.
             return
+
+    def _units(self, slot: int) -> dict[int, Unit]:
+        return self._processes[slot].units if slot in self._processes else {}
 
     def wait(self, report: Callable[[Event], None]) -> None:
         """Hand over what the processes say, and which have died.
@@ -90,10 +118,26 @@ class WorkerProcesses:
                 process.ready = True
                 continue
             if isinstance(message, (Tracked, Failed, Unusable)):
-                process.unit = None
-            if isinstance(message, Failed) and message.spoiled:
-                self._bury(process, report)
+                unit = process.units.pop(message.number)
+                if isinstance(message, Failed) and message.spoiled:
+                    self._count_failure(process, [unit])
+                    if not process.units:
+                        self._bury(process, report)
+                elif isinstance(message, Tracked):
+                    self._failures[process.slot] = 0
             report(message)
+
+    def _count_failure(self, process: _Process, units: Iterable[Unit]) -> None:
+        """Note that a worker failed on units; after too many failures in a row it is retired."""
+        for unit in units:
+            self._failed_on.setdefault(unit.number, set()).add(process.slot)
+        self._failures[process.slot] += 1
+        if self._failures[process.slot] == _RETIRE_AFTER and process.slot not in self._slots:
+            tqdm.write(
+                f"worker {process.slot} is retired: it failed {_RETIRE_AFTER} times in a row (GPU number "
+                "worker modulo GPUs, where there are several)",
+                file=sys.stderr,
+            )
 
     def close(self) -> None:
         """Kill every process; none holds anything that could be lost."""
@@ -107,7 +151,7 @@ class WorkerProcesses:
     def _start(self, slot: int) -> _Process:
         ours, theirs = Pipe()
         environment = {**os.environ, "OMP_NUM_THREADS": str(self._threads)}
-        command = [sys.executable, "-m", _WORKER, str(theirs.fileno()), str(slot)]
+        command = [sys.executable, "-m", _WORKER, str(theirs.fileno()), str(slot), str(self._batch)]
         with _without_interrupt():
             started = subprocess.Popen(
                 command, env=environment, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, close_fds=True
@@ -126,8 +170,10 @@ class WorkerProcesses:
         status = dead.process.wait()
         if not dead.ready and status > 0:
             raise UserError(f"a worker process could not start (exit status {status}); it has said why above")
-        if dead.unit is not None:
-            report(Lost(dead.unit.number, describe_exit(status)))
+        if dead.units:
+            self._count_failure(dead, dead.units.values())
+        for number in dead.units:
+            report(Lost(number, describe_exit(status)))
 
 
 def describe_exit(status: int) -> str:

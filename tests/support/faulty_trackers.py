@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +25,8 @@ class FaultyParameters:
     """What goes wrong.
 
     Attributes:
-        fault: 'kill', 'kill once', 'raise', 'raise once', 'nan', 'exit', 'spoil', 'create', 'weights', 'random', or ''.
+        fault: 'kill', 'kill once', 'raise', 'raise once', 'nan', 'exit', 'spoil', 'spoil slot 1' (in that worker
+            process only), 'create', 'weights', 'random', or ''.
         folder: where workers leave notes: a file for each tracker that was built, and for what happened once.
         x: only where the first box starts here; everywhere when left out.
         seconds: that a frame takes.
@@ -71,7 +73,7 @@ class FaultyTracker(StaticTracker):
             raise ZeroDivisionError("deliberate")
         if fault == "exit":
             os._exit(7)
-        if fault == "spoil":
+        if fault == "spoil" or (fault == "spoil slot 1" and sys.argv[-2:-1] == ["1"]):
             # As after a CUDA error, which this machine may have no means to bring about.
             execution._cuda_in_use = lambda: True
             raise RuntimeError("CUDA error, in pretence")

@@ -133,13 +133,16 @@ class OnlineTargets(ABC, Generic[Network, Parameters]):
         del self._targets[slot]
 
     @torch.no_grad()
-    def add(self, image: np.ndarray, box: Sequence[float], slot: int | None = None) -> tuple[int, TrackResult]:
+    def add(
+        self, image: np.ndarray, box: Sequence[float], slot: int | None = None, *, seed: int | None = None
+    ) -> tuple[int, TrackResult]:
         """Learn a target from its first frame.
 
         Args:
             image: [H, W, 3] uint8 RGB.
             box: (x, y, w, h) in image pixels.
             slot: where to keep it, in place of what is there; None for a free slot.
+            seed: Seed for the target's own generator where the parameters have none; None for torch's default one.
 
         Returns:
             Its slot and what there is to say of the first frame.
@@ -158,7 +161,8 @@ class OnlineTargets(ABC, Generic[Network, Parameters]):
         state = TargetState.from_box(first_box, params.search_area_scale, params.image_sample_size)
         base_size = state.size / state.scale[:, None]
         limits = [(_MINIMUM_SIDE / base_size).amax(1), (image_sizes([image]) / base_size).amin(1)]
-        generator = None if params.seed is None else torch.Generator().manual_seed(params.seed)
+        seed = seed if params.seed is None else params.seed
+        generator = None if seed is None else torch.Generator().manual_seed(seed)
         target = Target(state, base_size, torch.stack(limits, dim=1), generator)
 
         samples, boxes = self._first_frame_samples(image, target)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 import signal
 import subprocess
 from dataclasses import dataclass
@@ -269,9 +270,24 @@ def test_a_spoiled_worker_is_replaced(
     monkeypatch.setattr(WorkerProcesses, "_start", count)
     faulty_trackers.use(monkeypatch, FaultyParameters("spoil", str(notes), x=20))
     (failure,) = run_dataset(sequences, [RUN], tmp_path, workers=Workers(1))
-    assert (failure.sequence, failure.message) == ("group_far", "RuntimeError: CUDA error, in pretence")
+    assert failure.sequence == "group_far"
+    assert failure.message.startswith("RuntimeError: CUDA error, in pretence, the last of 3 attempts")
+    assert failure.details is not None and "Traceback" in failure.details
     assert left(tmp_path / FOLDER) == complete("near")
-    assert started == [0, 0]
+    assert started == [0, 0, 0, 0]
+
+
+def test_a_worker_that_always_fails_loses_no_sequence_and_is_retired(
+    sequence_root: Path, tmp_path: Path, notes: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    for copy in range(5):
+        shutil.copytree(sequence_root / "near", sequence_root / f"copy{copy}")
+    many = get_dataset("folder", path=sequence_root)
+    faulty_trackers.use(monkeypatch, FaultyParameters("spoil slot 1", str(notes), seconds=0.05))
+    assert run_dataset(many, [RUN], tmp_path, workers=Workers(2)) == []
+    assert left(tmp_path / FOLDER) == complete(*[sequence.name for sequence in many])
+    said = capsys.readouterr().err
+    assert "is tracked again: RuntimeError: CUDA error, in pretence" in said
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
