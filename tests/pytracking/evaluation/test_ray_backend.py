@@ -130,7 +130,7 @@ def test_a_machine_that_goes_away(
 
     def submit(self: RayWorkers, unit: object) -> None:
         real(self, unit)  # type: ignore[arg-type]
-        if len(removed) == 0 and all(actor.unit is not None for actor in self._actors):
+        if len(removed) == 0 and all(actor.units for actor in self._actors):
             removed.append(cluster.list_all_nodes()[-1])
             cluster.remove_node(removed[0], allow_graceful=False)
 
