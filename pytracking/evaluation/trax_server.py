@@ -15,6 +15,7 @@ import numpy as np
 
 from ltr.data.image import read_image
 from ltr.errors import UserError
+from pytracking.evaluation.trax_guard import Guard
 from pytracking.tracker.base import Box, Tracker, TrackResult
 
 _BUFFER_SUFFIXES = {b"\xff\xd8": ".jpg", b"\x89P": ".png"}
@@ -92,6 +93,12 @@ class Connection:
         self._one_stream = "TRAX_SOCKET" not in os.environ and os.path.sameopenfile(1, 2)
         # libtrax always writes to descriptor 1, which is the client's only while the protocol speaks.
         os.dup2(2, 1)
+        self._guard = Guard()
+        self._port = os.environ.get("TRAX_SOCKET")
+        if self._port is None:
+            self._guard.on_pipe()
+        else:
+            os.environ["TRAX_SOCKET"] = str(self._guard.on_socket(_port(self._port)))
         self._redirection = redirect_stdout(sys.stderr)
         self._redirection.__enter__()
         return self
@@ -108,6 +115,8 @@ class Connection:
         self._redirection.__exit__(kind, error, trace)
         os.dup2(self._stdout, 1)
         os.close(self._stdout)
+        if self._port is not None:
+            os.environ["TRAX_SOCKET"] = self._port
 
     def greet(self) -> None:
         """Shake hands with the client. Raises `trax.TraxException` where none is there."""
@@ -128,7 +137,8 @@ class Connection:
                 with self._speaking():
                     request = self._server.wait()
             except self._trax.TraxException as error:
-                raise UserError(f"the TraX client went away without saying quit ({error})") from None
+                why = self._guard.problem or str(error)
+                raise UserError(f"the TraX client went away without saying quit ({why})") from None
             if request.type == self._trax.TraxStatus.QUIT:
                 return
             yield request
@@ -224,6 +234,13 @@ def _decode_buffer(content: bytes) -> np.ndarray:
             return read_image(path)
         except UserError as error:
             raise UserError(f"TraX: an encoded image: {str(error).replace(str(path), 'it')}") from None
+
+
+def _port(text: str) -> int:
+    """The port that TRAX_SOCKET names. Raises `UserError` for what is no port number."""
+    if not (text.isascii() and text.isdigit() and len(text) < 6 and 0 < int(text) < 65536):
+        raise UserError(f"TRAX_SOCKET={text[:40]!r} is no port number")
+    return int(text)
 
 
 def _reason(error: BaseException) -> str:
