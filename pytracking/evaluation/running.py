@@ -77,7 +77,8 @@ class Workers:
 def run_dataset(
     sequences: list[Sequence],
     runs: list[TrackerRun],
-    results_root: Path,
+    results_root: Path | int | None = None,
+    threads: int | None = None,
     *,
     force: bool = False,
     debug: bool = False,
@@ -93,7 +94,9 @@ def run_dataset(
     Args:
         sequences: from `get_dataset`, with different names.
         runs: from `trackerlist`.
-        results_root: see `TrackerRun.result_folder`.
+        results_root: see `TrackerRun.result_folder`; None for `pytracking.evaluation.environment.results_root`. A
+            number is `debug`, which has this place in PyTracking.
+        threads: worker processes, in PyTracking's place for them; `workers` says more.
         force: track again even where a complete result exists.
         debug: print a line a frame and stop at the first failure, with its traceback; in this process only.
         overrides: fields of the parameters to replace, for all runs.
@@ -107,10 +110,13 @@ def run_dataset(
         UserError: unknown tracker or parameter, weights that are missing, a worker that cannot start, two sequences of
             the same name, or no space left for a result.
     """
-    workers = workers or Workers()
+    if isinstance(results_root, int):
+        debug, results_root = results_root > 0, None
+    root = default_results_root() if results_root is None else results_root
+    workers = workers or Workers(threads or 0)
     if debug and not workers.in_process:
         raise UserError("--debug is for this process: leave --threads and --backend out")
-    works = _to_track(sequences, runs, results_root, force, overrides or {})
+    works = _to_track(sequences, runs, root, force, overrides or {})
     if not works:
         return []
     if not workers.in_process or workers.batch > 1:

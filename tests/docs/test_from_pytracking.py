@@ -59,3 +59,13 @@ def test_names_of_pytracking_are_ours() -> None:
         "Coco",
         "TrackingNet",
     ]
+
+
+def test_run_dataset_is_called_as_in_pytracking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pytracking.evaluation import get_dataset, trackerlist
+    from pytracking.evaluation.running import run_dataset
+
+    monkeypatch.chdir(tmp_path)
+    dataset = [sequence for sequence in get_dataset("demo") if sequence.name == "mug"]
+    assert run_dataset(dataset, trackerlist("static", "default"), False, 1) == []
+    assert (tmp_path / "results" / "tracking_results" / "static" / "default" / "mug.txt").is_file()
