@@ -299,3 +299,9 @@ def where() -> dict[str, Any]:
 
 def _short(checksum: str | None) -> str:
     return "none" if checksum is None else checksum[:12]
+
+
+def debug_line(name: str, number: int, result: TrackResult) -> str:
+    """What `--debug` prints of a frame, counted from 0."""
+    box = " ".join(f"{value:8.2f}" for value in result.box)
+    return f"{name} {number + 1:5d}  {box}  {result.score:7.3f}  {result.flag:13s} {1000 * result.time:7.1f} ms"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from tqdm import tqdm
 
-from pytracking.evaluation.execution import Event, Frames, Unit, Worker
+from pytracking.evaluation.execution import Event, Frames, Unit, Worker, debug_line
 from pytracking.evaluation.lockstep import Lockstep
 from pytracking.tracker.base import TrackResult
 
@@ -51,7 +51,7 @@ class InProcess:
         def on_frame(number: int, image: np.ndarray, result: TrackResult) -> None:
             report(Frames(unit.number, 1))
             if self._debug:
-                tqdm.write(_line(unit.sequence.name, number, result))
+                tqdm.write(debug_line(unit.sequence.name, number, result))
 
         report(self._worker.track(unit, on_frame))
 
@@ -60,8 +60,3 @@ class InProcess:
         if self._lockstep is not None:
             self._lockstep.close()
         self._worker = Worker(debug=self._debug)
-
-
-def _line(name: str, number: int, result: TrackResult) -> str:
-    box = " ".join(f"{value:8.2f}" for value in result.box)
-    return f"{name} {number + 1:5d}  {box}  {result.score:7.3f}  {result.flag:13s} {1000 * result.time:7.1f} ms"

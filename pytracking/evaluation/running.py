@@ -14,6 +14,7 @@ from typing import Any
 
 from ltr.errors import UserError, unknown_name
 from pytracking.evaluation.data import Sequence, check_distinct
+from pytracking.evaluation.environment import results_root as default_results_root
 from pytracking.evaluation.execution import Backend, TrackerSpec, Unit, run_sequence, set_threads
 from pytracking.evaluation.in_process import InProcess
 from pytracking.evaluation.results import describe_run, why_redo
@@ -98,7 +99,7 @@ def run_dataset(
             number is `debug`, which has this place in PyTracking.
         threads: worker processes, in PyTracking's place for them; `workers` says more.
         force: track again even where a complete result exists.
-        debug: print a line a frame and stop at the first failure, with its traceback; in this process only.
+        debug: print a line a frame; in this process, stop at the first failure with its traceback.
         overrides: fields of the parameters to replace, for all runs.
         workers: where to track; this process when left out.
         wait: wait for sequences that another run on the same results is tracking, instead of leaving them out.
@@ -114,8 +115,8 @@ def run_dataset(
         debug, results_root = results_root > 0, None
     root = default_results_root() if results_root is None else results_root
     workers = workers or Workers(threads or 0)
-    if debug and not workers.in_process:
-        raise UserError("--debug is for this process: leave --threads and --backend out")
+    if debug and workers.backend == "ray":
+        raise UserError("--debug is for this process or worker processes on this machine: run without --backend ray")
     works = _to_track(sequences, runs, root, force, overrides or {})
     if not works:
         return []
@@ -212,7 +213,7 @@ def _backend(workers: Workers, units: int, debug: bool) -> Backend:
     from pytracking.evaluation.workers import WorkerProcesses, default_threads
 
     threads = workers.torch_threads or default_threads(workers.threads)
-    return WorkerProcesses(min(workers.threads, units), threads, workers.batch)
+    return WorkerProcesses(min(workers.threads, units), threads, workers.batch, debug)
 
 
 def _report_elsewhere(schedule: Schedule) -> None:

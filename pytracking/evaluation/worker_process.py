@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection
 
 import numpy as np
 
-from pytracking.evaluation.execution import Failed, Frames, OnFrame, Unit, Worker, set_threads
+from pytracking.evaluation.execution import Failed, Frames, OnFrame, Unit, Worker, debug_line, set_threads
 from pytracking.evaluation.lockstep import Lockstep
 from pytracking.tracker.base import TrackResult
 
@@ -27,25 +27,26 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     set_threads(int(os.environ["OMP_NUM_THREADS"]))
     try:
-        serve(Connection(int(sys.argv[1])), int(sys.argv[2]), int(sys.argv[3]))
+        serve(Connection(int(sys.argv[1])), int(sys.argv[2]), int(sys.argv[3]), "debug" in sys.argv)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return
 
 
-def serve(connection: Connection, slot: int, batch: int = 1) -> None:
+def serve(connection: Connection, slot: int, batch: int = 1, debug: bool = False) -> None:
     """Say that the process is up, then answer units with `Frames` now and then, and with what comes of them.
 
     Returns after a unit that leaves the process spoiled.
 
     Args:
         batch: units tracked in lockstep.
+        debug: print a line a frame.
 
     Raises:
         EOFError: the other end is closed; sending raises an `OSError` then.
     """
     worker = Worker(slot)
     connection.send(READY)
-    frames = _FrameCounts(connection)
+    frames = _FrameCounts(connection, f"worker {slot}: " if debug else None)
     if batch > 1:
         _serve_in_lockstep(connection, Lockstep(worker, batch), frames)
         return
@@ -78,8 +79,9 @@ def _serve_in_lockstep(connection: Connection, lockstep: Lockstep, frames: _Fram
 class _FrameCounts:
     """Tells the parent how many frames were tracked, not more often than it can use."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, label: str | None = None) -> None:
         self._connection = connection
+        self._label = label
         self._counts: dict[int, int] = {}
         self._sent = time.monotonic()
 
@@ -88,6 +90,8 @@ class _FrameCounts:
 
         def on_frame(number: int, image: np.ndarray, result: TrackResult) -> None:
             self.add(unit.number, 1)
+            if self._label is not None:
+                print(self._label + debug_line(unit.sequence.name, number, result), flush=True)
 
         return on_frame
 

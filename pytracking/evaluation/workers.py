@@ -55,12 +55,14 @@ class WorkerProcesses:
         count: number of processes.
         threads: threads of torch and OpenCV in each.
         batch: units that each tracks in lockstep.
+        debug: print a line a frame, with the worker's number.
     """
 
-    def __init__(self, count: int, threads: int, batch: int = 1) -> None:
+    def __init__(self, count: int, threads: int, batch: int = 1, debug: bool = False) -> None:
         self._count = count
         self._threads = threads
         self._batch = batch
+        self._debug = debug
         self._processes: dict[int, _Process] = {}
         self._failed_on: dict[int, set[int]] = {}
         self._failures = dict.fromkeys(range(count), 0)
@@ -152,6 +154,7 @@ class WorkerProcesses:
         ours, theirs = Pipe()
         environment = {**os.environ, "OMP_NUM_THREADS": str(self._threads)}
         command = [sys.executable, "-m", _WORKER, str(theirs.fileno()), str(slot), str(self._batch)]
+        command += ["debug"] if self._debug else []
         with _without_interrupt():
             started = subprocess.Popen(
                 command, env=environment, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, close_fds=True

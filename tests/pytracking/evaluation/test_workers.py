@@ -231,10 +231,19 @@ def test_bad_options_are_refused(options: dict, message: str) -> None:
 
 
 def test_debug_and_equal_names_are_refused(sequences: list[Sequence], tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="--debug is for this process"):
-        run_dataset(sequences, [RUN], tmp_path, debug=True, workers=TWO)
+    with pytest.raises(UserError, match="run without --backend ray"):
+        run_dataset(sequences, [RUN], tmp_path, debug=True, workers=Workers(backend="ray"))
     with pytest.raises(UserError, match="two sequences are called 'near'"):
         run_dataset([sequences[1], sequences[1]], [RUN], tmp_path)
+
+
+def test_debug_lines_come_from_every_worker(
+    sequences: list[Sequence], tmp_path: Path, capfd: pytest.CaptureFixture
+) -> None:
+    assert run_dataset(sequences, [RUN], tmp_path, debug=True, workers=TWO) == []
+    lines = [line for line in capfd.readouterr().out.splitlines() if line.startswith("worker ")]
+    assert len(lines) == sum(len(sequence.frames) for sequence in sequences)
+    assert any(line.startswith("worker 1: ") for line in lines)
 
 
 def test_workers_take_turns_on_the_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
