@@ -60,7 +60,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         const=1,
         default=0,
         metavar="LEVEL",
-        help="1: print box, score, flag and time of every frame, in worker processes too; without them, stop at the first failure with its traceback",
+        help="1: print box, score, flag and time of every frame; in this process, stop at the first failure",
     )
     parser.add_argument(
         "--use_visdom",
