@@ -76,7 +76,7 @@ def add_figures(
     """Add a data set's metrics, from raw results on disk, to a card; returns them.
 
     Args:
-        name: of the network, whose tracker has parameters of the same name.
+        name: name of the network, whose tracker has parameters of the same name.
         dataset, path: a data set; where all its sequences' names have a '_', what is before the first one is a group.
         results: the folder of raw results.
         against: trackers to compare with; the interval is that of a paired bootstrap over sequences.

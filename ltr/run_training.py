@@ -100,7 +100,9 @@ def build_parser() -> argparse.ArgumentParser:
         "--log-interval", type=int, default=default.log_interval, metavar="STEPS", help="steps a log line (%(default)s)"
     )
     result.add_argument("--compile", action="store_true", help="run the convolutional parts through torch.compile")
-    result.add_argument("--fresh", action="store_true", help="start anew; a run that is there is kept as NAME.1, ...")
+    result.add_argument(
+        "--fresh", action="store_true", help="start from the beginning; an earlier run is kept as NAME.1, ..."
+    )
     result.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting of the recipe"
     )

@@ -41,7 +41,7 @@ class TorchBackend:
     Args:
         network: in eval mode, on its device, for this alone: it is changed.
         size: side S of the samples.
-        dtype: of the backbone's arithmetic.
+        dtype: type of the backbone's arithmetic.
     """
 
     def __init__(self, network: TrackingNet, size: int, dtype: torch.dtype = torch.float32) -> None:
@@ -168,7 +168,7 @@ def choose_backend(
     Args:
         network: in eval mode, on the device, for the back end alone.
         size: side of the samples in pixels.
-        dtype: of the backbone's arithmetic, a name of torch's.
+        dtype: type of the backbone's arithmetic, a name of torch's.
         graphs: file of the network's graphs, if there is one.
 
     Raises:

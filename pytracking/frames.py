@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from ltr.data.video import VideoFrame
 
 _AHEAD = 3
-# How often a waiting thread looks whether it is still wanted; with a limit Ctrl-C is noticed on every system.
+# How often a waiting thread checks that it is still wanted; with a limit Ctrl-C is noticed on every system.
 _TICK = 0.1
 
 

@@ -68,8 +68,8 @@ def to_detections(results: TrackResult | Mapping[int, TrackResult]) -> supervisi
     """One frame's results as `supervision.Detections`: `xyxy`, `confidence`, `tracker_id`, and `data["flag"]`.
 
     Args:
-        results: of one target, which gets the id 0, or by id, as `MultiTracker.track` gives them. Targets that were not
-            found are left out.
+        results: the result of one target, which gets the id 0, or results by id, as `MultiTracker.track` gives them.
+            Targets that were not found are left out.
 
     Raises:
         MissingPackageError: supervision is not installed.

@@ -216,7 +216,7 @@ def annotate(
         image: [H, W, 3] uint8 RGB.
         results: the answer for one target, or for each.
         label: the tracker's name.
-        number: of the frame.
+        number: number of the frame.
     """
     drawn = image.copy()
     answers = {1: results} if isinstance(results, TrackResult) else results

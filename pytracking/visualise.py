@@ -31,7 +31,7 @@ def draw_box(
         image: [H, W, 3] uint8 RGB.
         box: (x, y, w, h) in pixels, with fractions of a pixel.
         colour: '#RRGGBB'.
-        thickness: of the line, in pixels.
+        thickness: thickness of the line, in pixels.
         label: text on a plate above the box, or inside it where there is no room.
     """
     if not np.isfinite(box).all() or min(box[2:]) <= 0:

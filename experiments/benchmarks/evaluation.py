@@ -4,7 +4,8 @@
     python -m experiments.benchmarks.evaluation --results results/tracking_results --trackers dimp/dimp_nceplus:0,1,2
 
 (a) The runner's overhead a frame: a tracker that does nothing, over the demo clips, by `run_dataset` in this process
-and in worker processes, against a bare loop that reads the images and calls the tracker. Starting is told apart.
+and in worker processes, against a bare loop that reads the images and calls the tracker. The time to start is measured
+separately.
 (b) The time to score stored results: those of `--results` on `--dataset`, or made-up ones as long as OTB-100's.
 """
 
@@ -44,7 +45,7 @@ class Overhead:
 
     Attributes:
         how: 'bare loop', 'this process', or '<N> worker processes'.
-        frames: that were tracked.
+        frames: number of frames that were tracked.
         seconds: altogether, the best of the repetitions.
         per_frame: milliseconds a frame.
         overhead: milliseconds a frame beyond the bare loop; for several workers, on the wall's clock.

@@ -61,7 +61,7 @@ class Record:
         first_box: seconds from the start of its process to its first box.
         imported: seconds of those until the package was imported.
         memory: peak of its process in MiB.
-        seconds: of every frame after the warm-up, all clips in a row.
+        seconds: time of every frame after the warm-up, all clips in a row.
         boxes: [frames, 4] of the same.
         overlap: mean IoU with the annotation of the same, in per cent.
     """

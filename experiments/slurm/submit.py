@@ -27,7 +27,7 @@ class Job:
     """One process of a run, as submitit calls it on each GPU.
 
     Attributes:
-        arguments: of `ltr/run_training.py`.
+        arguments: arguments of `ltr/run_training.py`.
     """
 
     arguments: list[str]

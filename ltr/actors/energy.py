@@ -36,7 +36,7 @@ class BoxEnergy:
 
     Args:
         head: the box head.
-        modulation, features: of N test images, from the box head.
+        modulation, features: those of N test images, from the box head.
         annotation: [N, 4] (x, y, w, h) in crop pixels.
         precision: a name of `PRECISIONS`, for the head's arithmetic; scores are float32.
     """
@@ -76,8 +76,8 @@ def independent_boxes(head: BoxHead, energy: BoxEnergy, generator: torch.Generat
     (eval mode), nothing is done.
 
     Args:
-        energy: of the step's images, of that head.
-        generator: of the boxes, on their device.
+        energy: energy of the step's images under that head.
+        generator: generator of the boxes, on their device.
     """
     layers = [block.bn for block in (head.fc3_rt, head.fc4_rt) if block.bn.training]
     if not layers:

@@ -24,7 +24,8 @@ class IoURegression:
 
     Attributes:
         num_proposals: M.
-        proposal_sigmas: of the proposals' noise, in parts of the square root of the annotation's area.
+        proposal_sigmas: standard deviations of the proposals' noise, in parts of the square root of the
+            annotation's area.
         min_iou: the least overlap of a proposal with the annotation.
     """
 

@@ -18,7 +18,7 @@ def ostrack_losses(maps: CentreMaps, boxes: Tensor) -> tuple[Tensor, dict[str, T
     """Loss of a batch, 2 GIoU + 5 L1 + focal, and its parts.
 
     Args:
-        maps: of the centre head, B images.
+        maps: maps of the centre head for B images.
         boxes: [B, 4] (x, y, w, h) annotations in parts of the search crop.
 
     Returns:

@@ -66,7 +66,7 @@ class Actor(nn.Module):
         Args:
             batch: `train_images`, `test_images` [n, S, 3, H, W] uint8 RGB; `train_boxes`, `test_boxes` [n, S, 4]
                 (x, y, w, h) in crop pixels; all on the network's device.
-            generator: of the box samples, on the same device.
+            generator: generator of the box samples, on the same device.
         """
         train, test = self.features(batch["train_images"], batch["test_images"])
         box_loss, statistics = self.box_loss(train, test, batch, generator)
@@ -165,7 +165,7 @@ class DiMPActor(Actor):
         )
         if settings.loss == "kl":
             # Sums to 1 as it is, unless the target is near the border: without that, adding a constant to all scores
-            # would lower the loss for ever.
+            # would lower the loss without end.
             density = label / label.sum((-2, -1), keepdim=True).clamp(min=torch.finfo(label.dtype).tiny)
             losses = kl_grid(torch.stack(maps), density).flatten(1).mean(1)
         else:

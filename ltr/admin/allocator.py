@@ -1,5 +1,5 @@
 """Freed memory kept for the next step: on a CPU, giving it back to the system and fetching it again costs more time
-than the arithmetic on machines where page faults are dear (virtual machines above all)."""
+than the arithmetic on machines where page faults are expensive (mostly virtual machines)."""
 
 from __future__ import annotations
 

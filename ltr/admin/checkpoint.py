@@ -173,7 +173,7 @@ def _constructor(description: Any) -> NetworkConstructor:
 
 
 def read_checkpoint(path: str | Path) -> tuple[NetworkConstructor, nn.Module]:
-    """Which network a checkpoint holds, ours or PyTracking's (told by its content), and the network itself.
+    """Which network a checkpoint holds, ours or PyTracking's (its content says which), and the network itself.
 
     Returns:
         The network is float32, in eval mode, on the CPU.

@@ -3,7 +3,7 @@
     python -m ltr.admin.convert super_dimp.pth.tar super_dimp.safetensors
     python -m ltr.admin.convert dimp_nceplus.safetensors dimp_nceplus.pth.tar
 
-The source's format is told by its content, and the target is the other one. Nothing in a checkpoint is executed, and
+The source's content decides its format, and the target is the other one. Nothing in a checkpoint is executed, and
 the weights are put into the network that the source names before anything is written.
 """
 
@@ -35,7 +35,7 @@ def convert(source: Path, target: Path, dtype: torch.dtype = torch.float32, over
     Args:
         source: a checkpoint of either format.
         target: `.safetensors` (its card is written beside it) for a public checkpoint, `.pth` or `.pth.tar` for ours.
-        dtype: of the floating-point weights in a safetensors file; public checkpoints are float32.
+        dtype: type of the floating-point weights in a safetensors file; public checkpoints are float32.
         overwrite: replace what `target` is now.
 
     Raises:

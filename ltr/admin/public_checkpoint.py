@@ -99,7 +99,7 @@ def save_public_checkpoint(
     actor_type: str | None = None,
     epoch: int = 0,
 ) -> None:
-    """Write a checkpoint that the public framework loads. It has no optimiser state: training starts anew from it.
+    """Write a checkpoint that the public framework loads. It has no optimiser state: training starts again from it.
 
     Args:
         state_dict: floating-point tensors are written as float32.

@@ -32,7 +32,7 @@ def ostrack_constructor(state_dict: Mapping[str, Tensor], path: Path) -> Network
     the name of a public model without it, such as `vitb_256_mae_32x4_ep300`.
 
     Args:
-        path: of the file.
+        path: path of the file.
 
     Raises:
         UserError: a weight that decides a size is missing or has another shape than OSTrack's.

@@ -19,9 +19,9 @@ def colour_map(gain: float, contrast: float, saturation: float, hue: float, gray
     """An affine map of colours [3, 4]: RGB in 0..255, and 1.
 
     Args:
-        gain: of everything.
-        contrast: of the distance from mid-grey.
-        saturation: of the distance from a colour's own grey.
+        gain: factor of everything.
+        contrast: factor of the distance from mid-grey.
+        saturation: factor of the distance from a colour's own grey.
         hue: turn about the grey axis, in radians.
         gray: give every colour its grey value first.
     """

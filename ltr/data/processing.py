@@ -33,14 +33,15 @@ class CropSettings:
             that the region leaves the image along one axis at most).
         shrink_decoding: decode a JPEG at a half, a quarter or an eighth of its size where the crop has no more pixels.
             Boxes are the same; pixels differ by a few levels, since a JPEG is scaled in its frequencies.
-        grayscale_probability: of a sample, all its frames together.
+        grayscale_probability: probability that a sample becomes grey, all its frames together.
         brightness_jitter: every frame is multiplied by uniform(1 +- this).
         joint_brightness_jitter: all frames of a sample are multiplied by one uniform(1 +- this) besides.
-        flip_probability: of a horizontal flip: of all frames together, then of each on its own.
-        blur_probability: of a Gaussian blur of a test frame.
+        flip_probability: probabilities of a horizontal flip: of all frames together, then of each on its own.
+        blur_probability: probability of a Gaussian blur of a test frame.
         contrast_jitter, saturation_jitter: every frame's are multiplied by uniform(1 +- this).
         hue_jitter: every frame's colours turn by uniform(+-this), in parts of a full turn.
-        cutout_probability: of a rectangle of the mean colour over a test frame, over half of the target at most.
+        cutout_probability: probability of a rectangle of the mean colour over a test frame, over half of the target
+            at most.
     """
 
     output_size: int

@@ -58,7 +58,7 @@ class SequenceReport:
     """What was found about a sequence, an image or a folder, after any repair.
 
     Attributes:
-        name: of it; empty for what concerns the data set as a whole.
+        name: name of the sequence; empty for what concerns the data set as a whole.
         findings: nothing for one that is as it should be.
         renamed: what was renamed to repair it.
     """
@@ -78,7 +78,7 @@ class Walk:
     """A data set to be checked.
 
     Attributes:
-        count: of its sequences; 0 where it is not known beforehand.
+        count: number of its sequences; 0 where it is not known beforehand.
         reports: one a sequence, as soon as it is known.
     """
 
@@ -105,7 +105,7 @@ def check_evaluation(name: str, root: Path, lister: Lister, options: CheckOption
     """Check a local copy of a data set that is evaluated on.
 
     Args:
-        name: of the data set.
+        name: name of the data set.
         root: its folder.
         lister: where its files are, such as one of `EVALUATION`.
         options: what is checked, and whether names are repaired.
@@ -127,7 +127,7 @@ def check_training(name: str, root: Path, splits: Sequence[str] = (), options: C
     """Check a local copy of a data set that is trained on.
 
     Args:
-        name: of the data set, a key of `SPLITS`.
+        name: name of the data set, a key of `SPLITS`.
         root: its folder.
         splits: as the data set's reader takes them; those of `SPLITS` by default.
         options: what is checked, and whether names are repaired.
@@ -190,7 +190,7 @@ def _walk(
             for name in chosen:
                 files, renamed = listed[name], []
                 if options.repair and (renamed := _repair(files, surroundings)):
-                    # A repaired folder may make another of the known places right, so the list is made anew.
+                    # A repaired folder may make another of the known places right, so the list is made again.
                     files = {files.name: files for files in list_files()}.get(name, files)
                 findings = inspect_sequence(files, surroundings, pool.map if options.decode else None)
                 yield SequenceReport(name, [judge(finding) for finding in findings], tuple(renamed))

@@ -32,7 +32,7 @@ class CocoObject:
     Attributes:
         image: file name, relative to the folder of images.
         size: (width, height) of the image; zeros where the file does not say.
-        identity: of the annotation.
+        identity: id of the annotation.
         box: (x, y, w, h), the tight box of the mask where there is no `bbox`.
         segmentation: as it stands in the file; None where there is none.
     """
@@ -104,7 +104,7 @@ class CocoFormat(IndexedSequences):
     Args:
         path: the annotation file.
         folder: the images.
-        name: of the data set.
+        name: name of the data set.
         smallest: boxes whose shorter side is not above this, in pixels, are left out; so are boxes that are no numbers.
 
     Raises:

@@ -75,7 +75,7 @@ class CompositedVideo:
         backgrounds: image files; where there are none, plain and textured ones are made.
         sequences: number of videos.
         settings: what happens in them.
-        seed: of all randomness.
+        seed: seed for everything that is random.
 
     Raises:
         ValueError: no cut-out.

@@ -1,7 +1,7 @@
 """A data set's annotations in one cached file, so that a run starts without reading thousands of text files.
 
 The file is an uncompressed npz in the cache folder. It is good for as long as names, sizes and times of the annotation
-files are those that it was made from; one that is out of date or damaged is made anew, and that is said.
+files are those that it was made from; one that is out of date or damaged is made again, with a message.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ltr.dataset.base import SequenceInfo
 from ltr.dataset.boxfile import positive
 from ltr.errors import AnnotationError
 
-# Raise it where the content of an index changes its meaning: older files are then made anew.
+# Raise it where the content of an index changes its meaning: older files are then made again.
 _FORMAT = 1
 # Threads wait for a disk or a network; parsing itself takes turns.
 _THREADS = 8
@@ -96,9 +96,9 @@ def read_index(names: Sequence[str], read: Callable[[int], tuple[np.ndarray, np.
     """Read all annotations with several threads and a progress bar.
 
     Args:
-        names: of the sequences.
+        names: names of the sequences.
         read: number of a sequence -> boxes [T, 4], visibility [T].
-        title: of the progress bar.
+        title: title of the progress bar.
 
     Raises:
         AnnotationError: what `read` raises, of the first sequence in order.

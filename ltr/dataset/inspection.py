@@ -50,11 +50,11 @@ def open_frame(path: Path) -> Opened:
 
 
 def inspect_sequence(files: SequenceFiles, surroundings: Surroundings, mapper: Mapper | None) -> list[Finding]:
-    """Everything that can be told of a sequence, in the order annotation, flags, frames.
+    """Everything that can be said about a sequence, in the order annotation, flags, frames.
 
     Args:
         files: where its files should be.
-        surroundings: of the data set that it belongs to.
+        surroundings: what is known of the data set that it belongs to.
         mapper: opens frames, such as the `map` of a pool of threads; None opens none.
     """
     try:

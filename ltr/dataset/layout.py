@@ -54,7 +54,7 @@ class SequenceFiles:
     """The places of a sequence's files, there or not.
 
     Attributes:
-        name: of the sequence, unique within its data set.
+        name: name of the sequence, unique within its data set.
         dataset: name of the data set.
         root: folder of the data set.
         folders: where the frames may lie; the first place is the official one, copies may have another. A video file

@@ -1,6 +1,6 @@
 """The data of the compact recipes: composited video first, then videos and images with boxes, from one folder.
 
-The folder holds any number of sub-folders, told apart by what is in them:
+The folder holds any number of sub-folders, whose content decides what each is for:
 cut-outs (`rgba/*.png`, or `images/` with `masks/`), images with boxes (`images/` with `boxes.csv`), `videos/` with
 sequences, and `backgrounds/` with photographs. docs/data.md shows an example.
 """
@@ -69,7 +69,7 @@ def build_lite_datasets(root: Path, split: str, seed: int) -> list[tuple[Trainin
     Args:
         root: the folder.
         split: 'train' or 'val'.
-        seed: of the composited videos.
+        seed: seed for the composited videos.
 
     Raises:
         ValueError: an unknown split.

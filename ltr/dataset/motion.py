@@ -14,7 +14,7 @@ def smooth_waves(
 
     Args:
         length: T frames.
-        amplitude: of the sum, at most.
+        amplitude: largest value of the sum.
         frequency: highest, in waves a frame.
 
     Returns:

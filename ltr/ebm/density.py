@@ -13,7 +13,7 @@ def grid_log_density(scores: Tensor, cell_volume: float, dims: int = 1) -> Tenso
 
     Args:
         scores: [..., *grid], f in the middle of every cell; the last `dims` dimensions are the grid.
-        cell_volume: of a grid cell.
+        cell_volume: volume of a grid cell.
 
     Returns:
         [..., *grid]; exp of it sums to 1 / cell_volume.

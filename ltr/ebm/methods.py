@@ -280,7 +280,7 @@ class DSM:
     """Denoising score matching.
 
     Attributes:
-        sigma: of the noise added to the annotation: a figure, (centre, size), or one per dimension.
+        sigma: standard deviation of the noise added to the annotation: a figure, (centre, size), or one per dimension.
         num_samples: M.
         share_noise: draw the offsets once and use them for every element of the batch.
     """

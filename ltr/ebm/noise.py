@@ -70,7 +70,7 @@ class GaussianMixture:
 
         Args:
             generator: on the device of the draw; the device's default generator without it.
-            device, dtype: of the offsets; those of `sigmas` without them.
+            device, dtype: device and type of the offsets; those of `sigmas` without them.
         """
         sigmas = self.sigmas.to(device=device, dtype=dtype)
         component = torch.randint(len(sigmas), shape, generator=generator, device=sigmas.device)

@@ -81,7 +81,7 @@ def write_graphs(net: TrackingNet, path: Path, *, size: int, space: str, steps: 
     Args:
         net: in eval mode, on the CPU, in float32.
         size: side of the crops in pixels.
-        space, steps: of the ascent (`gradient_ascent`).
+        space, steps: space and number of steps of the ascent (`gradient_ascent`).
 
     Raises:
         UserError: the package `onnx` is not installed.

@@ -22,7 +22,7 @@ class SquareCrop(NamedTuple):
         patch: [size, size, 3] uint8, black outside the image.
         scale: crop pixels per image pixel.
         corner: (x, y) of the square's top-left pixel in the image.
-        side: of the square in image pixels.
+        side: side of the square in image pixels.
     """
 
     patch: np.ndarray

@@ -110,7 +110,7 @@ class Refinement:
     Source: docs/reference.md, section 4.
 
     Attributes:
-        steps, step_length, decay, space, step_control: of the gradient ascent.
+        steps, step_length, decay, space, step_control: settings of the gradient ascent.
         starts: jittered boxes a test frame.
         centre_jitter, size_jitter: standard deviations of the starts, in parts of the box.
         top_k: the answer is the mean of the best-scored boxes.
@@ -154,8 +154,8 @@ class Recipe:
         batch_size: sequences of an optimiser step, over all processes.
         micro_batches: equal parts that a step's batch goes through the network in. They are shared by the processes and
             accumulated within one, so that the number of processes, which must divide them, decides nothing.
-        batch_norm: of trained parts: 'batch' (statistics of a micro-batch), 'frozen' (the running ones, unchanged) or
-            'sync' (of the micro-batches of all processes together; CUDA only).
+        batch_norm: statistics that trained parts use: 'batch' (those of a micro-batch), 'frozen' (the running ones,
+            unchanged) or 'sync' (those of the micro-batches of all processes together; CUDA only).
         precision: 'fp32', 'bf16' or 'fp16' (autocast of backbone and box head; the target classifier, whose steps
             are small differences, and the losses stay float32).
         validation_interval: epochs between validations.
@@ -166,7 +166,7 @@ class Recipe:
         tracked_with: tracker parameters that differ from what training did, such as a larger search area.
         start: path of a network whose weights training starts from, of the same constructor; where empty, from the
             constructor's own.
-        seed: of weights, data order, crops and box samples.
+        seed: seed for weights, data order, crops and box samples.
     """
 
     name: str

@@ -58,7 +58,8 @@ def load_newest(folder: Path) -> tuple[Path, dict[str, Any]] | None:
         return path, state
     if damaged:
         raise CheckpointError(
-            f"none of the {len(damaged)} checkpoints in {folder} can be read: --fresh starts anew and keeps them"
+            f"none of the {len(damaged)} checkpoints in {folder} can be read: --fresh starts from the beginning "
+            "and keeps them"
         )
     return None
 
@@ -166,7 +167,7 @@ def non_finite(training: Training, batches: list[Batch], outputs: list[StepOutpu
     before the step. If all losses are finite and the gradient is not, all processes do.
 
     Args:
-        batches, outputs: of this process's micro-batches.
+        batches, outputs: inputs and outputs of this process's micro-batches.
     """
     accelerator = training.accelerator
     bad = [not bool(torch.isfinite(output.loss)) for output in outputs]

@@ -83,7 +83,7 @@ def draw_batch(path: Path, batch: Batch, proposals: Tensor, labels: Tensor | Non
     """A row a sequence: train crops, test crops with proposals, and the label maps of the test crops.
 
     Args:
-        path: of the PNG.
+        path: path of the PNG.
         batch: as the loader gives it.
         proposals: [n S, M, 4] in crop pixels.
         labels: [n, S, F', F'] of the test crops; None leaves them out.

@@ -51,7 +51,7 @@ class RunLog:
     """Writes into a run's folder. Every record says after how many `step`s it was made.
 
     Args:
-        folder: of the run.
+        folder: folder of the run.
         step: where the run goes on; records of later steps, which will be made again, are dropped.
 
     Raises:

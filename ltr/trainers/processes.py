@@ -31,7 +31,7 @@ STATUS_STOPPED = {signal.SIGTERM: 75, signal.SIGINT: 130}
 def start_processes(device: str) -> Accelerator:
     """Join the processes that torchrun started, or be the only one.
 
-    Precision is the actor's business, so Accelerate is told of none; batch-norm statistics are not broadcast, since
+    Precision is the actor's business, so Accelerate is given none; batch-norm statistics are not broadcast, since
     `ltr.trainers.batch_norm` averages them.
 
     Raises:
@@ -165,7 +165,7 @@ class StopRequest:
     """Remembers the first SIGTERM or SIGINT while it is entered; a second Ctrl-C interrupts at once.
 
     Attributes:
-        number: of the signal that came, None before.
+        number: number of the signal that came, None before.
     """
 
     def __init__(self) -> None:

@@ -54,7 +54,7 @@ class RunSettings:
         keep: training checkpoints kept besides the best, the oldest go first.
         checkpoint_interval: steps between checkpoints inside an epoch; 0 saves at the ends of epochs only.
         log_interval: steps between lines of the log.
-        fresh: start anew although there is a checkpoint; the earlier run is kept under another name.
+        fresh: start from the beginning although there is a checkpoint; the earlier run is kept under another name.
         compile: run the convolutional parts through torch.compile.
     """
 
@@ -83,7 +83,7 @@ class Training:
         average: those weights; None without.
         scaler: acts in fp16 only.
         own: the micro-batches of a step that are this process's.
-        factor: of the learning rates, by the step.
+        factor: factor of the learning rates, by the step.
         track: for validation by tracking; None for none.
         log: None in all processes but the first.
         step: optimiser steps done.
@@ -147,11 +147,11 @@ class Training:
         if different:
             raise UserError(
                 f"{path} was made with another recipe (they differ in {', '.join(different)}): pass --fresh to start "
-                "anew, or another --workspace"
+                "from the beginning, or another --workspace"
             )
         missing = self.state_dict().keys() - state.keys()
         if missing or state["average"].keys() != (self.average.state_dict().keys() if self.average else set()):
-            raise CheckpointError(f"{path} was written by an earlier version: pass --fresh to start anew")
+            raise CheckpointError(f"{path} was written by an earlier version: pass --fresh to start from the beginning")
         self.net.load_state_dict(state["net"])
         self.optimiser.load_state_dict(state["optimiser"])
         if state["scaler"]:

@@ -67,7 +67,7 @@ def validate(
 
     Args:
         seed: the recipe's, plus one, so that no training step draws the same.
-        accelerator: of the processes that share the batches; None for this one alone.
+        accelerator: accelerator of the processes that share the batches; None for this one alone.
 
     Raises:
         ValueError: fewer batches than processes.

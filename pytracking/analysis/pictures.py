@@ -91,7 +91,7 @@ def draw_frame(sequence: Sequence, number: int, boxes: np.ndarray) -> np.ndarray
 
     Args:
         sequence: whose frame.
-        number: of the frame, from 0.
+        number: number of the frame, from 0.
         boxes: [K, T, 4] of the trackers.
 
     Returns:

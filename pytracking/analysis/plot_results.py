@@ -44,7 +44,7 @@ def plot_results(
         dataset: from `get_dataset`.
         report_name: names the folder of the plots.
         merge_results: average the runs of one tracker with one parameter name.
-        plot_types: of 'success', 'prec' and 'norm_prec'.
+        plot_types: any of 'success', 'prec' and 'norm_prec'.
         force_evaluation: for calls written for PyTracking; as nothing is cached here, it changes nothing.
         plot_bin_gap: for calls written for PyTracking; the thresholds are the protocol's, 0.05 apart.
         results: folder of raw results (see `results_root`).

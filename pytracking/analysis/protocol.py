@@ -87,9 +87,9 @@ class Protocol:
         pooling: whether a data set's metric is the mean over its 'sequences' or over all of its 'frames'.
         uses_image_size: whether boxes are clipped to the image where its size is known.
         has_precision: whether the toolkit has centre errors at all.
-        overlap_thresholds: of the success curve.
-        centre_thresholds: of the precision curve, in pixels.
-        norm_thresholds: of the normalised precision curve, in annotated sizes.
+        overlap_thresholds: thresholds of the success curve.
+        centre_thresholds: thresholds of the precision curve, in pixels.
+        norm_thresholds: thresholds of the normalised precision curve, in annotated sizes.
         precision_at: index into `centre_thresholds` of the precision (20 px).
         norm_precision_at: index into `norm_thresholds` of the normalised precision (0.20).
     """

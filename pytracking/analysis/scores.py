@@ -42,7 +42,7 @@ class Curves:
     """One kind of curve of K trackers on S sequences.
 
     Attributes:
-        key: of `PLOTS`, such as 'success'.
+        key: a key of `PLOTS`, such as 'success'.
         sequences: S names.
         trackers: K labels.
         thresholds: [N].

@@ -103,7 +103,7 @@ def per_sequence_table(scores: Scores, rows: np.ndarray | None = None, markdown:
     """One row a sequence with every tracker's AUC (or AO), best tracker first, and their mean.
 
     Args:
-        scores: of all sequences.
+        scores: scores of all sequences.
         rows: [S] bool, which sequences to show; all when left out. The mean is over those shown.
         markdown: with the bars of Markdown.
     """

@@ -164,7 +164,7 @@ def expected_average_overlap(runs: list[tuple[np.ndarray, list[int]]], protocol:
 def _fragments(overlap: np.ndarray, failures: list[int], skip: int) -> list[np.ndarray]:
     """Overlaps [length] from each initialisation on.
 
-    A last element of -1 says that the fragment failed, so that its overlap is zero for ever after. One that ends with
+    A last element of -1 says that the fragment failed, so that its overlap is zero from there on. One that ends with
     the sequence ends there, and so does, as in the challenge's toolkit, one whose failure leaves no room for a restart.
     """
     starts = [0] + [failure + skip for failure in failures if failure + skip < len(overlap)]

@@ -55,7 +55,7 @@ def list_readers(name: str, path: Path | None = None) -> dict[str, Reader]:
     """The names of a data set's sequences, in order, and for each a function that reads it.
 
     Args:
-        name: of the data set.
+        name: name of the data set.
         path: its folder, where environment and configuration are not to be asked.
     """
     return {files.name: partial(read_sequence, files) for files in LISTERS[name](dataset_root(name, path))}

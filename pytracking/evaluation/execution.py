@@ -50,7 +50,7 @@ class Unit:
         number: tells the units of one call of `run_dataset` apart.
         spec: the tracker.
         sequence: what to track.
-        seed: of every default generator, see `pytracking.evaluation.seeds`.
+        seed: seed for every default generator, see `pytracking.evaluation.seeds`.
     """
 
     number: int
@@ -199,7 +199,7 @@ class Worker:
         self._targets: Targets | None = None
 
     def track(self, unit: Unit, on_frame: OnFrame) -> Tracked | Failed | Unusable:
-        """Track a unit. Whatever goes wrong is told in what is returned, but for a `BaseException`."""
+        """Track a unit. What is returned says what went wrong; only a `BaseException` is raised."""
         try:
             tracker = self._tracker_of(unit.spec)
         except Exception as error:

@@ -31,7 +31,7 @@ class Server:
 
     Attributes:
         dataset: name of the data set, a key of `READERS`.
-        decimals: of a box's coordinates.
+        decimals: number of decimals of a box's coordinates.
         repetitions: how many runs of a tracker a submission may have.
         times: whether seconds a frame belong to it, in a folder a sequence.
     """

@@ -79,7 +79,7 @@ class _Actor:
         pending: what it will answer: that it is up, or what comes of its unit; None for an idle one.
         counting: its answer to how many frames are tracked, asked for but not there yet.
         units: what it tracks, by number.
-        frames: of each, that were reported.
+        frames: number of frames of each that were reported.
     """
 
     handle: Any
@@ -98,7 +98,7 @@ class RayWorkers:
 
     Args:
         count: number of actors; those that the cluster has no room for stay unused.
-        threads: that torch and OpenCV use in each; as many cores are reserved.
+        threads: number of threads that torch and OpenCV use in each; as many cores are reserved.
         gpus: reserved for each; None for 1 where the cluster has GPUs.
         batch: units that each is handed at a time and tracks in lockstep.
 

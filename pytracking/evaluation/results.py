@@ -91,9 +91,9 @@ def save_result(folder: Path, result: RawResult, description: dict[str, Any]) ->
     Own code rather than a data base or an archive, since PyTracking's tools read these text files.
 
     Args:
-        folder: of the tracker's run.
+        folder: folder of the tracker's run.
         result: boxes and times.
-        description: of `describe_run`; more entries are kept.
+        description: what `describe_run` returns; more entries are kept.
 
     A run that is killed in between leaves no manifest that fits the boxes, so that its result never counts; one that
     fails at the boxes leaves an earlier result as it was.

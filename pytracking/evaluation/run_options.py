@@ -100,7 +100,7 @@ def track(
         sequences: what to track.
         runs: by which trackers.
         dataset_options: what names data set and sequences on the command line of `report`; [] where nothing does.
-        reading: what else was found in the data set, to be told at the end: sequences that cannot be read fail.
+        reading: what else was found in the data set, to be reported at the end: sequences that cannot be read fail.
 
     Returns:
         The exit status.

@@ -38,10 +38,10 @@ class Workers:
         threads: number of workers. With 'process', 0 is this process; with 'ray', 0 is as many as the cluster has
             room for.
         backend: 'process' for processes on this machine, 'ray' for a Ray cluster.
-        torch_threads: that torch and OpenCV use in each worker; None for OMP_NUM_THREADS, else the cores shared
-            equally (Ray: 1; this process: torch's own choice).
-        gpus_per_worker: that Ray reserves for a worker, a fraction for sharing one; None for 1 where the cluster has
-            GPUs. Worker processes take turns on the GPUs there are.
+        torch_threads: number of threads that torch and OpenCV use in each worker; None for OMP_NUM_THREADS, else the
+            cores shared equally (Ray: 1; this process: torch's own choice).
+        gpus_per_worker: number of GPUs that Ray reserves for a worker, a fraction for sharing one; None for 1 where
+            the cluster has GPUs. Worker processes take turns on the GPUs there are.
         batch: sequences that each worker tracks in lockstep, through one batch of its network.
 
     Raises:

@@ -45,7 +45,7 @@ class Work:
     Attributes:
         unit: what is tracked.
         run: by which run of a tracker.
-        folder: of the results.
+        folder: folder of the results.
         description: the manifest without what only the result tells.
         frames: tracked so far, by the worker that is at it.
         lost: workers that have died or met a device error on it.

@@ -38,15 +38,15 @@ def serve(load: Callable[[], Tracker], name: str, description: str = "") -> int:
 
     Args:
         load: creates the tracker; called before the handshake, so that no frame's time has it in it.
-        name: the tracker's name that the client is told.
+        name: the tracker's name, as sent to the client.
         description: one line more.
 
     Returns:
         The number of frames answered, first frames included.
 
     Raises:
-        UserError: no vot-trax, the client went away, or sent what cannot be answered: it was told the reason.
-        Exception: whatever the tracker raised, after the client was told.
+        UserError: no vot-trax, the client went away, or sent what cannot be answered: the reason was sent to it.
+        Exception: whatever the tracker raised, after the client was informed.
     """
     with Connection(import_trax(), name, description) as connection:
         tracker = load()

@@ -1,4 +1,4 @@
-"""The list of networks: what is at hand, how large, from which recipe, what was measured; and what is wanted."""
+"""The list of networks: which are installed, their size, recipe and measured figures, and which are missing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pytracking.registry import file_parameters, list_trackers
 
 
 def models_text() -> str:
-    """A line a network at hand, then the names that parameter files ask for without there being a network."""
+    """A line for each installed network, then the names that parameter files ask for and that are missing."""
     files = network_files()
     lines = [_describe(file) for file in files]
     if not lines:
@@ -26,7 +26,7 @@ def models_text() -> str:
         lines += [
             "",
             f"without weights here: {', '.join(sorted(wanted))}",
-            f"Public, to be had by python -m pytracking models fetch NAME: {', '.join(sorted(wanted & set(models())))}",
+            f"Public, from python -m pytracking models fetch NAME: {', '.join(sorted(wanted & set(models())))}",
             f"Others are trained (python ltr/run_training.py NAME); {NETWORKS_VARIABLE} names their folder, or the "
             "parameter net_path a checkpoint, PyTracking's included.",
         ]

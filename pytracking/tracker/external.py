@@ -141,7 +141,7 @@ class _Program:
         return {"color": self._trax.FileImage.create(str(self._frame))}
 
     def _ask(self, ask: Any) -> Any:
-        """Do what waits for the program; TraX's library waits for ever, so a timer ends the program in time."""
+        """Do what waits for the program; TraX's library waits without a limit, so a timer ends the program in time."""
         late = threading.Event()
 
         def give_up() -> None:

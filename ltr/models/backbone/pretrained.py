@@ -97,5 +97,5 @@ def _check(name: str, path: Path) -> None:
     if not digest.hexdigest().startswith(_hash_prefix(name)):
         raise PretrainedWeightsError(
             f"{path} is not the file of {IMAGENET_URLS[name]}: its sha256 begins with {digest.hexdigest()[:8]}, not "
-            f"{_hash_prefix(name)}. Delete it to download it anew, or put the right file there"
+            f"{_hash_prefix(name)}. Delete it to download it again, or put the right file there"
         )

@@ -20,9 +20,9 @@ from ltr.models.bbreg.box_head import BoxHead, LinearBlock
 # How far, over the geometric mean of a box's sides, the ascent may move a bin; with more, it starts again with more
 # room. Real clips stay within 0.15 in nine frames of ten, and within 0.27 in all.
 _ROOM = (0.15, 0.4)
-# Cells along an axis of a bin's window; beyond, pooling each box anew is quicker.
+# Cells along an axis of a bin's window; beyond, pooling each box again is quicker.
 _MOST_CELLS = 16
-# Parts of a layer are a multiple of so many cells wide: a convolution is prepared anew for every new size.
+# Parts of a layer are a multiple of so many cells wide: a convolution is prepared again for every new size.
 _GRANULE = 4
 
 
@@ -150,7 +150,7 @@ class ClosedFormHead(nn.Module):
         """The ascent of boxes whose bins stay in their windows: all that a graph for another engine holds.
 
         Args:
-            parts: of the features or, with `modulation`, of the backbone's layers, [N, C, h, w] a level.
+            parts: parts of the features or, with `modulation`, of the backbone's layers, [N, C, h, w] a level.
             modulation: [N, C] a level, or None.
             places: cells of the windows in the flattened parts, [bins * bins * N * n * n] a level.
             first: [N, R] first cell of every window.

@@ -17,7 +17,7 @@ class Extraction(nn.Module):
 
     Args:
         net: in eval mode.
-        dtype: that its backbone is in; features are float32 in any case.
+        dtype: type that its backbone computes in; features are float32 in any case.
     """
 
     def __init__(self, net: TrackingNet, dtype: torch.dtype = torch.float32) -> None:

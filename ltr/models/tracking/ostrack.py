@@ -87,8 +87,8 @@ class OSTrackOutput(NamedTuple):
 
     Attributes:
         boxes: [B, 4] (cx, cy, w, h) in parts of the search image, decoded from the score map.
-        maps: of the centre head.
-        features: of the transformer.
+        maps: maps of the centre head.
+        features: features of the transformer.
     """
 
     boxes: Tensor

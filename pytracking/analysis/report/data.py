@@ -30,7 +30,7 @@ def report_data(scores: Scores, against: str | None = None, seed: int = 0) -> di
     """All numbers of the page. The page computes none itself: means, intervals and curves of every subset are here.
 
     Args:
-        scores: of K trackers on S sequences.
+        scores: scores of K trackers on S sequences.
         against: label of the tracker that differences are taken to; the first when left out.
         seed: seed of the bootstrap.
 

@@ -53,7 +53,7 @@ def choose_clips(scores: Scores, sequences: Listing[Sequence], play: Listing[str
     """The sequences to play, and a note where frames are missing.
 
     Args:
-        scores: of the same sequences, or fewer.
+        scores: scores of the same sequences, or fewer.
         sequences: with their frames.
         play: names of sequences; 'all'; 'none'; or nothing for up to six: those with the lowest metric of the first
             tracker, and those on which trackers differ most.
@@ -102,12 +102,12 @@ def _telling(scores: Scores) -> list[str]:
 def embed_clips(sequences: Listing[Sequence], height: int, budget: int) -> list[Clip]:
     """Encode frames so that all clips together take at most `budget` bytes in the page.
 
-    A sequence that is cheaper than its equal share leaves the rest to the others; one that is dearer is thinned out to
+    A sequence that is cheaper than its equal share leaves the rest to the others; one that needs more is thinned out to
     every k-th frame.
 
     Args:
         sequences: with frames on disk.
-        height: of the frames in pixels; smaller ones are not enlarged.
+        height: height of the frames in pixels; smaller ones are not enlarged.
         budget: in bytes.
 
     Raises:

@@ -45,14 +45,14 @@ def write_report(
     """Write the report: one file that loads nothing, to be opened from disk, mailed, or put on a server.
 
     Args:
-        path: of the file, such as report.html; written whole.
+        path: path of the file, such as report.html; written whole.
         scores: what `extract_scores` made of `runs`, `sequences` and `results`.
         runs: the trackers' runs; of a tracker whose runs are merged, the first is played.
         sequences: with their frames, where something is to be played.
         results: folder of raw results.
         against: label of the tracker that differences are taken to; the first when left out.
         play: sequences to play, as for `report.frames.choose_clips`.
-        frame_height: of the played frames, in pixels.
+        frame_height: height of the played frames, in pixels.
         max_megabytes: size of the file, in 10^6 bytes; frames are left out evenly where it would be exceeded.
         command: the command line, to be shown in the page.
 

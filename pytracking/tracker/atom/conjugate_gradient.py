@@ -27,7 +27,7 @@ def gauss_newton(
         residuals: parameters -> tuple of tensors; twice differentiable by torch.
         start: the parameters, one or several tensors.
         rounds: linearisations.
-        iterations: of conjugate gradients in each round.
+        iterations: number of iterations of conjugate gradients in each round.
         preconditioner: a factor on the residual of the normal equations for each parameter; None for 1.
 
     Returns:
@@ -69,7 +69,7 @@ def conjugate_gradient(
 
     Args:
         matrix: a symmetric positive semi-definite linear map on tuples of tensors.
-        target: of the shapes of x.
+        target: tensors of the shapes of x.
         iterations: at most as many as x has numbers make sense; the solution is exact then.
         preconditioner: the inverse of the matrix is taken for about this, a factor for each tensor.
 

@@ -11,7 +11,7 @@ from pytracking.tracker.shared.rows import Rows, Slots
 
 
 class SampleMemory:
-    """A fixed number of samples for each of many targets: first-frame ones for ever, the others replaced by weight.
+    """A fixed number of samples for each of many targets: first-frame ones to the end, the others replaced by weight.
 
     Source: docs/reference.md, section 4. All targets' samples are one tensor on the device; storing one waits for
     nothing. Weights of a target sum to 1, or to a little more after a step that raised the first frame's part, which
@@ -19,7 +19,7 @@ class SampleMemory:
 
     Args:
         capacity: number of samples of a target that fit.
-        learning_rate: weight of a new sample, unless `insert` is told another.
+        learning_rate: weight of a new sample, unless `insert` gets another.
         init_samples_minimum_weight: weight that a target's first-frame samples together keep.
     """
 
@@ -64,7 +64,7 @@ class SampleMemory:
             features: [N, C, F, F].
             boxes: [N, 4] in sample pixels.
             learning_rate: [N] weights of the new samples, float64.
-            learns: [N] whether to store; where not, nothing changes. `count` has to be told of it, too.
+            learns: [N] whether to store; where not, nothing changes. `count` has to get it, too.
         """
         weights, count, newest = self._weights[slots], self._count[slots], self._newest[slots]
         lightest = self._first + weights[:, self._first :].argmin(dim=1)

@@ -32,7 +32,7 @@ _POSITIVE = ("search_area_scale", "maximal_aspect_ratio")
 
 @dataclass(frozen=True)
 class TrackerParameters(LocalisationThresholds, RefinementParameters):
-    """What every online tracker is told; defaults: SuperDiMP and the energy trackers (docs/reference.md, section 4).
+    """Settings of every online tracker; defaults: SuperDiMP and the energy trackers (docs/reference.md, section 4).
 
     Names follow the public parameter files; those of localisation and box refinement are documented in their classes.
 
@@ -43,7 +43,7 @@ class TrackerParameters(LocalisationThresholds, RefinementParameters):
         feature_dtype: precision in which backbone features are computed ('float32', 'bfloat16', 'float16').
         backend: what computes the networks: 'torch', 'onnx' (ONNX Runtime on the CPU), or 'auto' for ONNX Runtime
             where it is installed, the device is a CPU and the network has graphs for it (docs/speed.md).
-        seed: of the tracker's own generator, set at `initialize`; None draws from torch's default generator.
+        seed: seed for the tracker's own generator, set at `initialize`; None draws from torch's default generator.
         image_sample_size: side S of a sample in pixels.
         search_area_scale: side of the search area over the square root of the target's area.
         border_mode: how a crop treats the image's border: 'replicate', 'inside' or 'inside_major'.
