@@ -24,7 +24,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from experiments.training_methods.pictures import save
+from experiments.common import save_figure
 from experiments.training_methods.settings import METHODS
 from ltr.actors.energy import BoxEnergy
 from ltr.admin.checkpoint import CheckpointError, card_path, load_network
@@ -317,8 +317,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     landscapes = [survey(scene, head, args.extent, args.cells) for head in heads]
     print(table(landscapes))
     profiles = args.output.with_name(f"{args.output.stem}_profiles{args.output.suffix}")
-    save(landscape_figure(scene, landscapes), args.output)
-    save(profile_figure(scene, landscapes), profiles)
+    save_figure(landscape_figure(scene, landscapes), args.output)
+    save_figure(profile_figure(scene, landscapes), profiles)
     print(args.output, profiles, sep="\n")
     return 0
 

@@ -19,15 +19,15 @@ from pathlib import Path
 
 import torch
 
+from experiments.common import claim_workspace
 from experiments.detection import report
 from experiments.detection.coco_files import read_instances
 from experiments.detection.settings import PRESETS
 from experiments.detection.small_data import JitterSettings, make_small, write_jittered
-from experiments.detection.study import STUDY_FILE, Workplace, check_same, detect, make_detector, run_study
+from experiments.detection.study import STUDY_FILE, Workplace, detect, make_detector, run_study
 from ltr.admin.allocator import keep_freed_memory
-from ltr.errors import CheckpointError, ImageError, PretrainedWeightsError, UserError, exit_status
+from ltr.errors import exit_status
 from ltr.train_settings.recipe import with_changes
-from ltr.trainers.loop import NonFiniteLossError
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -70,13 +70,6 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     args = build_parser().parse_args(argv)
-    try:
-        return _run(args)
-    except (ValueError, CheckpointError, PretrainedWeightsError, ImageError, NonFiniteLossError) as error:
-        raise UserError(str(error)) from error
-
-
-def _run(args: argparse.Namespace) -> int:
     if args.command == "make-small":
         counts = make_small(args.source, args.folder, with_changes(JitterSettings(), args.jitter))
         print(f"{args.folder}: {', '.join(f'{count} images in {split}' for split, count in counts.items())}")
@@ -101,11 +94,12 @@ def _run(args: argparse.Namespace) -> int:
         return 0
     # A workspace is not marked by a study that cannot start.
     place.instances("val"), place.detections_file("val")
-    check_same(place, settings)
+    wanted = {"data": str(place.data.resolve()), **settings.to_dict()}
+    claim_workspace(folder, wanted, free=("methods", "seeds", "refinement"))
     study = run_study(place, settings)
     print(report.main_table(study), folder / STUDY_FILE, sep="\n\n")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(exit_status(main))
+    sys.exit(exit_status(main, resumes=True))

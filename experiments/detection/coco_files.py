@@ -1,10 +1,12 @@
-"""COCO's two file formats as this study needs them: annotations with categories, and results of detection."""
+"""COCO's annotations and results of detection as files, average precision by COCO's own code, and mean overlap."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,11 @@ import torch
 from torch import Tensor
 
 from ltr.admin.files import write_text
-from ltr.errors import AnnotationError
+from ltr.admin.inputs import read_json
+from ltr.errors import AnnotationError, UserError
+from ltr.ops.boxes import iou
 
+METRICS = ("AP", "AP50", "AP75")
 _SMALLEST = 1.0
 
 
@@ -60,7 +65,7 @@ def read_instances(path: Path, folder: Path) -> Instances:
     Raises:
         AnnotationError: missing, not COCO's, or the folder is missing; the annotation is named.
     """
-    content = _read_json(path, "COCO instances file")
+    content = read_json(path, AnnotationError)
     if not folder.is_dir():
         raise AnnotationError(f"{folder} is not a folder: the images of {path} should lie there")
     try:
@@ -123,7 +128,7 @@ def read_results(path: Path) -> dict[int, Detections]:
     Raises:
         AnnotationError: missing, not a results file, or a box without a positive width and height; the entry is named.
     """
-    content = _read_json(path, "COCO results file")
+    content = read_json(path, AnnotationError)
     if not isinstance(content, list):
         raise AnnotationError(f"{path} is not a COCO results file: a list of detections is wanted")
     rows: dict[int, list[tuple[tuple[float, ...], float, int]]] = {}
@@ -166,10 +171,51 @@ def _box(values: Any) -> tuple[float, ...]:
     return x, y, w, h
 
 
-def _read_json(path: Path, kind: str) -> Any:
+def average_precision(annotations: Path, results: Path) -> dict[str, float]:
+    """AP (mean over IoU 0.5 .. 0.95), AP50 and AP75 in parts of 1, over all classes, sizes and 100 detections an image.
+
+    Args:
+        annotations: a COCO instances file.
+        results: a COCO results file of its images.
+
+    Raises:
+        UserError: pycocotools is not installed, or the results are of other images.
+    """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise AnnotationError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise AnnotationError(f"{path} is not a {kind}: {error}") from error
+        from pycocotools.coco import COCO
+        from pycocotools.cocoeval import COCOeval
+    except ImportError as error:
+        raise UserError("average precision needs pycocotools: pip install 'ebm-tracking[coco]'") from error
+    rows = read_json(results)
+    if not rows:
+        return dict.fromkeys(METRICS, 0.0)
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO(str(annotations))
+        unknown = {row["image_id"] for row in rows} - set(truth.getImgIds())
+        if unknown:
+            raise UserError(f"{results} has detections in images that {annotations} lacks, such as {min(unknown)}")
+        judged = COCOeval(truth, truth.loadRes(rows), "bbox")
+        judged.evaluate()
+        judged.accumulate()
+        judged.summarize()
+    return {name: float(value) for name, value in zip(METRICS, judged.stats)}
+
+
+def mean_overlap(
+    instances: Instances, starts: Mapping[int, Detections], refined: Mapping[int, Detections], least: float = 0.3
+) -> float:
+    """Mean IoU of refined boxes with the annotations that their starts showed.
+
+    A detection shows the annotation of its class that its start overlaps most; those whose start overlaps none by
+    `least` are left out. NaN where none is left.
+    """
+    found = []
+    for image in instances.images:
+        start, after = starts.get(image.identity), refined.get(image.identity)
+        if start is None or after is None or not len(image.boxes):
+            continue
+        overlaps = iou(start.boxes[:, None], image.boxes[None])
+        overlaps = overlaps.masked_fill(start.classes[:, None] != image.classes[None], 0.0)
+        best, shown = overlaps.max(1)
+        found.append(iou(after.boxes, image.boxes[shown])[best >= least])
+    return float(torch.cat(found).double().mean()) if found else float("nan")

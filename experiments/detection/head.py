@@ -1,10 +1,11 @@
-"""The energy head: pooled features of a box to a score a class, and the energy that it defines over boxes."""
+"""The energy head: a box's features, pooled from a pyramid, to a score a class, and the energy over boxes."""
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,81 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from experiments.detection.pooling import FeaturePyramid, pool
 from experiments.detection.settings import HeadSettings
 from ltr.admin.checkpoint import check_weights, read_header, read_tensors
 from ltr.admin.files import whole_file
-from ltr.errors import CheckpointError
+from ltr.errors import CheckpointError, UserError
+from ltr.ops.boxes import xywh_to_xyxy
+from ltr.ops.prroi_pool import prroi_pool_grouped
 
 _FORMAT = "ebm-tracking-detection-1"
+# Lin et al., "Feature Pyramid Networks", CVPR 2017, equation 1; the margin is torchvision's LevelMapper's.
+CANONICAL_LEVEL, CANONICAL_SIZE = 4, 224.0
+_MARGIN = 1e-6
+
+
+@dataclass(frozen=True)
+class FeaturePyramid:
+    """Frozen features of one image.
+
+    Attributes:
+        maps: [C, H, W] each, the finest first.
+        strides: of the maps, in pixels of the network's input; powers of two where there are several.
+        scale: (x, y) pixels of the network's input a pixel of the image.
+    """
+
+    maps: tuple[Tensor, ...]
+    strides: tuple[int, ...]
+    scale: tuple[float, float]
+
+
+def assign_levels(sizes: Tensor, strides: Sequence[int]) -> Tensor:
+    """The pyramid level that a box reads: floor(4 + log2(sqrt(w h) / 224)), within the levels there are.
+
+    The level of stride 2^k is k. This is the rule of torchvision's `LevelMapper` (`torchvision.ops.poolers`, with
+    its k0 = 4 and s0 = 224) after equation 1 of the FPN paper.
+
+    Args:
+        sizes: [..., 2] (w, h) in pixels of the network's input.
+        strides: of the levels, each twice the one before.
+
+    Returns:
+        [...] indices into `strides`.
+
+    Raises:
+        ValueError: strides that are no successive powers of two.
+    """
+    lowest = round(math.log2(strides[0]))
+    if list(strides) != [2 ** (lowest + k) for k in range(len(strides))]:
+        raise UserError(f"strides of a pyramid must be successive powers of two, not {list(strides)}")
+    side = sizes.detach().clamp(min=0).prod(-1).sqrt().clamp(min=_MARGIN)
+    level = torch.floor(CANONICAL_LEVEL + torch.log2(side / CANONICAL_SIZE) + _MARGIN)
+    return (level.clamp(lowest, lowest + len(strides) - 1) - lowest).long()
+
+
+def pool(pyramid: FeaturePyramid, boxes: Tensor, bins: int) -> Tensor:
+    """Features of boxes, each from the level that suits its own size; differentiable twice in the boxes.
+
+    Args:
+        boxes: [R, 4] (x, y, w, h) in image pixels.
+        bins: a side.
+
+    Returns:
+        [R, C, bins, bins].
+    """
+    corners = xywh_to_xyxy(boxes) * boxes.new_tensor(pyramid.scale * 2)
+    if len(pyramid.maps) == 1:
+        return _pool_level(pyramid, 0, corners, bins)
+    levels = assign_levels(corners[:, 2:] - corners[:, :2], pyramid.strides)
+    rows = [torch.nonzero(levels == level)[:, 0] for level in range(len(pyramid.maps))]
+    pooled = [_pool_level(pyramid, level, corners[found], bins) for level, found in enumerate(rows) if len(found)]
+    if not pooled:
+        return _pool_level(pyramid, 0, corners, bins)
+    return torch.cat(pooled)[torch.argsort(torch.cat(rows))]
+
+
+def _pool_level(pyramid: FeaturePyramid, level: int, corners: Tensor, bins: int) -> Tensor:
+    return prroi_pool_grouped(pyramid.maps[level][None], corners[None], bins, 1 / pyramid.strides[level])[0]
 
 
 class EnergyHead(nn.Module):
@@ -56,7 +125,7 @@ class EnergyHead(nn.Module):
         try:
             found = [places[category] for category in classes.flatten().tolist()]
         except KeyError as error:
-            raise ValueError(f"the head has no output for category {error}; it knows {len(places)} others") from None
+            raise UserError(f"the head has no output for category {error}; it knows {len(places)} others") from None
         if self.settings.class_agnostic:
             found = [0] * len(found)
         return torch.tensor(found, dtype=torch.long, device=classes.device).reshape(classes.shape)
@@ -70,7 +139,7 @@ def initialise_from(head: EnergyHead, layers: tuple[nn.Linear, nn.Linear] | None
     """
     for own, given in zip((head.fc6, head.fc7), layers or ()):
         if own.weight.shape != given.weight.shape:
-            raise ValueError(
+            raise UserError(
                 f"the detector's box head has layers of {list(given.weight.shape)}, the energy head of "
                 f"{list(own.weight.shape)}: set head.hidden and head.bins as the detector's"
             )

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import torch
 
-from experiments.detection.average_precision import mean_overlap
-from experiments.detection.coco_files import Detections, Instances
+from experiments.detection.coco_files import Detections, Instances, mean_overlap
 from experiments.detection.detector import FrozenDetector, batches, to_device
 from experiments.detection.head import EnergyHead, box_energy
 from experiments.detection.settings import RefinementSettings

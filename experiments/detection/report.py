@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 
-from experiments.detection.average_precision import FIGURES
+from experiments.common import fill, markdown, mean_and_spread, save_figure, spread
+from experiments.detection.coco_files import METRICS
 from experiments.detection.settings import METHODS
-from experiments.training_methods.report import fill
-from experiments.training_methods.results import markdown, spread
-from ltr.admin.files import whole_file, write_json, write_text
+from ltr.admin.files import write_json, write_text
+from ltr.admin.inputs import read_json
 from ltr.errors import UserError
 
 CARD, PAGE, PICTURE = "detection_small.json", "detection.md", "detection_small.png"
@@ -28,7 +27,7 @@ def main_table(study: dict[str, Any]) -> str:
     header = ["method", "AP", "AP50", "AP75", "mean IoU", "step (centre, size)", "ms an iteration", "cost over NCE's"]
     header += [f"paper's AP / AP50 / AP75{other}", f"paper's cost over the plain detector's{other}"]
     before = study["before"]
-    rows = [["detections as given", *(_percent([before[name]]) for name in (*FIGURES, "overlap")), *["-"] * 5]]
+    rows = [["detections as given", *(_percent([before[name]]) for name in (*METRICS, "overlap")), *["-"] * 5]]
     reference = study["methods"].get(_REFERENCE)
     unit = spread([row["seconds_per_iteration"] for row in reference])[0] if reference else None
     for name, found in study["methods"].items():
@@ -38,7 +37,7 @@ def main_table(study: dict[str, Any]) -> str:
         rows.append(
             [
                 METHODS[name].label,
-                *(_percent([row[key] for row in found]) for key in (*FIGURES, "overlap")),
+                *(_percent([row[key] for row in found]) for key in (*METRICS, "overlap")),
                 steps,
                 f"{1000 * seconds:.0f}",
                 "-" if unit is None else f"{seconds / unit:.2f}",
@@ -107,7 +106,7 @@ def publish(study_file: Path, cards: Path) -> Path:
     """
     if not study_file.is_file():
         raise UserError(f"there is no {study_file}: run the study first")
-    write_json(cards / CARD, json.loads(study_file.read_text(encoding="utf-8")))
+    write_json(cards / CARD, read_json(study_file))
     return cards / CARD
 
 
@@ -119,21 +118,17 @@ def write_report(cards: Path, docs: Path) -> list[Path]:
     """
     if not (cards / CARD).is_file():
         raise UserError(f"{cards / CARD}: no results yet; run the study first")
-    study = json.loads((cards / CARD).read_text(encoding="utf-8"))
+    study = read_json(cards / CARD)
     tables = {"conditions": conditions(study), "main": main_table(study)}
     if len(study["settings"]["refinement"]["factors"]) > 1:
         tables["tuning"] = tuning_table(study)
-    page, picture = docs / PAGE, docs / "images" / PICTURE
+    page = docs / PAGE
     write_text(page, fill(page.read_text(encoding="utf-8"), tables, str(page)))
-    with whole_file(picture) as temporary:
-        refinement_figure(study).savefig(temporary, format="png", dpi=110)
-    return [page, picture]
+    return [page, save_figure(refinement_figure(study), docs / "images" / PICTURE)]
 
 
 def _percent(values: list[float]) -> str:
-    mean, deviation = spread(values)
-    shown = f"{100 * mean:.1f}"
-    return shown if len(values) == 1 else f"{shown} ± {100 * deviation:.1f}"
+    return mean_and_spread([100 * value for value in values])
 
 
 def _commit(study: dict[str, Any]) -> str:

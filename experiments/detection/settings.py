@@ -9,8 +9,9 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
-from ltr.ebm.methods import Method, create_method
-from ltr.errors import unknown_name
+from experiments.common import NoiseSettings, check_names, check_positive, create_objective
+from ltr.ebm.methods import Method
+from ltr.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -26,29 +27,6 @@ class HeadSettings:
     bins: int = 7
     hidden: int = 1024
     class_agnostic: bool = False
-
-
-@dataclass(frozen=True)
-class NoiseSettings:
-    """What the methods draw, in relative box space: sigma x the annotated box (centre), log size.
-
-    Attributes:
-        num_samples: M of every annotated box.
-        likelihood_sigmas: mixture of ML-IS and KLD-IS.
-        label_sigma: of KLD-IS.
-        contrast_sigmas: mixture of NCE and NCE+.
-        beta: of NCE+.
-        dsm_sigma: of DSM.
-        mcmc_step: a of ML-MCMC.
-    """
-
-    num_samples: int = 128
-    likelihood_sigmas: tuple[float, ...] = (0.0375, 0.075, 0.15)
-    label_sigma: float = 0.0225
-    contrast_sigmas: tuple[float, ...] = (0.075, 0.15, 0.3)
-    beta: float = 0.1
-    dsm_sigma: float = 0.075
-    mcmc_step: float = 1e-5
 
 
 @dataclass(frozen=True)
@@ -80,11 +58,8 @@ class TrainingSettings:
     log_every: int = 20
 
     def __post_init__(self) -> None:
-        for name in ("iterations", "batch_size", "learning_rate", "checkpoint_every", "log_every"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive, not {getattr(self, name)}")
-        if self.optimiser not in ("sgd", "adam"):
-            raise unknown_name("optimiser", self.optimiser, ("sgd", "adam"))
+        check_positive(self, ("iterations", "batch_size", "learning_rate", "checkpoint_every", "log_every"))
+        check_names("optimiser", [self.optimiser], ("sgd", "adam"))
 
 
 @dataclass(frozen=True)
@@ -123,7 +98,7 @@ class DetectorSettings:
 
 
 @dataclass(frozen=True)
-class Settings:
+class DetectionSettings:
     """Everything that decides the study's figures, its data excepted.
 
     Attributes:
@@ -140,11 +115,9 @@ class Settings:
     refinement: RefinementSettings = field(default_factory=RefinementSettings)
 
     def __post_init__(self) -> None:
-        for name in self.methods:
-            if name not in METHODS:
-                raise unknown_name("method", name, METHODS)
+        check_names("method", self.methods, METHODS)
         if not self.methods or not self.seeds:
-            raise ValueError("methods and seeds must each name at least one")
+            raise UserError("methods and seeds must each name at least one")
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""
@@ -157,14 +130,14 @@ class StudiedMethod:
 
     Attributes:
         label: as the paper writes it.
-        name: of `ltr.ebm.methods.METHODS`.
+        objective: Key of `ltr.ebm.methods.METHODS`.
         step: (centre, size) of the ascent in relative space.
         chain: Langevin steps; 0 for the others.
         paper: AP, AP50, AP75 on COCO test-dev in per cent, and training time relative to the plain detector's.
     """
 
     label: str
-    name: str
+    objective: str
     step: tuple[float, float]
     paper: tuple[float, float, float, float]
     chain: int = 0
@@ -189,27 +162,12 @@ def create(name: str, noise: NoiseSettings) -> Method:
     Raises:
         ValueError: an unknown method, or settings out of their range.
     """
-    if name not in METHODS:
-        raise unknown_name("method", name, METHODS)
-    studied = METHODS[name]
-    arguments: dict[str, Any] = {"num_samples": noise.num_samples}
-    if studied.name in ("mlis", "kldis"):
-        arguments["noise_sigmas"] = noise.likelihood_sigmas
-    if studied.name == "kldis":
-        arguments["label_sigma"] = noise.label_sigma
-    if studied.name in ("nce", "nceplus"):
-        arguments["noise_sigmas"] = noise.contrast_sigmas
-    if studied.name == "nceplus":
-        arguments["beta"] = noise.beta
-    if studied.name == "dsm":
-        arguments["sigma"] = noise.dsm_sigma
-    if studied.name == "mlmcmc":
-        arguments |= {"steps": studied.chain, "step_length": noise.mcmc_step}
-    return create_method(studied.name, **arguments)
+    check_names("method", [name], METHODS)
+    return create_objective(METHODS[name].objective, noise, METHODS[name].chain)
 
 
 # For a few hundred images on a CPU: a narrow head of one output, short training, and steps of the ascent that suit it.
-SMALL = Settings(
+SMALL = DetectionSettings(
     detector=DetectorSettings(name="lite0", longest_side=320, cache=True),
     head=HeadSettings(hidden=256, class_agnostic=True),
     noise=NoiseSettings(num_samples=24),
@@ -235,4 +193,4 @@ QUICK = dataclasses.replace(
     training=dataclasses.replace(SMALL.training, iterations=20, decay_at=(15,), checkpoint_every=10),
     refinement=RefinementSettings(steps=3, factors=(1.0, 16.0)),
 )
-PRESETS: dict[str, Settings] = {"paper": Settings(), "small": SMALL, "quick": QUICK}
+PRESETS: dict[str, DetectionSettings] = {"paper": DetectionSettings(), "small": SMALL, "quick": QUICK}

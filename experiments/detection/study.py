@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,22 +9,28 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from experiments.detection.average_precision import average_precision, mean_overlap
-from experiments.detection.coco_files import Detections, Instances, read_instances, read_results, write_results
-from experiments.detection.detector import FrozenDetector, GivenBoxes
-from experiments.detection.faster_rcnn import FasterRCNN, torchvision_model
+from experiments.common import check_names, remembered
+from experiments.detection.coco_files import (
+    Detections,
+    Instances,
+    average_precision,
+    mean_overlap,
+    read_instances,
+    read_results,
+    write_results,
+)
+from experiments.detection.detector import FasterRCNN, FrozenDetector, GivenBoxes, torchvision_model
 from experiments.detection.head import load_head
 from experiments.detection.refinement import choose_step, refine
-from experiments.detection.settings import METHODS, DetectorSettings, Settings
+from experiments.detection.settings import METHODS, DetectionSettings, DetectorSettings
 from experiments.detection.training import HEAD_FILE, TrainingPlace, train_head
-from experiments.training_methods.pool import remembered
 from ltr.admin.files import write_json
+from ltr.admin.inputs import read_json
 from ltr.data.image import read_image
-from ltr.errors import UserError, unknown_name
-from ltr.trainers.loop import environment
+from ltr.errors import UserError
+from ltr.trainers.log import environment
 
 STUDY_FILE = "study.json"
-_DETECTORS = ("fasterrcnn", "lite0")
 
 
 @dataclass(frozen=True)
@@ -68,14 +73,14 @@ class Workplace:
     def data_name(self) -> str:
         """What a small data set was made from; else the name of the folder."""
         made = self.data / "made.json"
-        return str(_read(made)["source"]) if made.is_file() else self.data.name
+        return str(read_json(made)["source"]) if made.is_file() else self.data.name
 
     @property
     def cache(self) -> Path:
         """Folder of the features."""
         return self.folder / "features"
 
-    def training(self, unit: str, settings: Settings) -> TrainingPlace:
+    def training(self, unit: str, settings: DetectionSettings) -> TrainingPlace:
         """Where the head of a unit is trained."""
         cache = self.cache if settings.detector.cache else None
         return TrainingPlace(self.folder / unit, cache, torch.device(self.device), self.workers)
@@ -88,8 +93,7 @@ def make_detector(settings: DetectorSettings, device: str) -> FrozenDetector:
         ValueError: an unknown name.
         PretrainedWeightsError: its weights or torchvision cannot be had.
     """
-    if settings.name not in _DETECTORS:
-        raise unknown_name("detector", settings.name, _DETECTORS)
+    check_names("detector", [settings.name], ("fasterrcnn", "lite0"))
     if settings.name == "fasterrcnn":
         return FasterRCNN(torchvision_model(settings.weights), device)
     return GivenBoxes(longest_side=settings.longest_side, device=device)
@@ -108,7 +112,7 @@ def detect(place: Workplace, detector: FrozenDetector, split: str, batch: int = 
     return path
 
 
-def run_study(place: Workplace, settings: Settings, detector: FrozenDetector | None = None) -> dict[str, Any]:
+def run_study(place: Workplace, settings: DetectionSettings, detector: FrozenDetector | None = None) -> dict[str, Any]:
     """Train and judge every method with every seed; what is done is not done again.
 
     Args:
@@ -166,7 +170,7 @@ def known(detections: dict[int, Detections], instances: Instances) -> dict[int, 
 
 def judge(
     place: Workplace,
-    settings: Settings,
+    settings: DetectionSettings,
     detector: FrozenDetector,
     name: str,
     seed: int,
@@ -198,33 +202,5 @@ def judge(
             "seconds_per_iteration": card["seconds_per_iteration"],
         }
 
-    stored = remembered(folder / "figures.json", question, answer)
+    stored = remembered(folder / "metrics.json", question, answer)
     return {key: value for key, value in stored.items() if key != "question"}
-
-
-def check_same(place: Workplace, settings: Settings) -> None:
-    """Write the settings down; refuse a workspace of another study.
-
-    Raises:
-        UserError: the workspace has other settings, apart from methods, seeds and refinement.
-    """
-    path = place.folder / "settings.json"
-    wanted = {"data": str(place.data.resolve()), **settings.to_dict()}
-    wanted_text = _plain(wanted)
-    if path.is_file():
-        stored = _plain(_read(path))
-        free = ("methods", "seeds", "refinement")
-        different = [key for key in wanted_text if key not in free and wanted_text[key] != stored.get(key)]
-        if different:
-            raise UserError(f"{path} is of a study with other {', '.join(different)}: use another --workspace")
-    write_json(path, wanted)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found
-
-
-def _plain(settings: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(json.dumps(settings))
-    return found

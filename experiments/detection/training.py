@@ -14,16 +14,18 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from experiments.common import plain, refuse_other, step_order
 from experiments.detection.coco_files import AnnotatedImage
 from experiments.detection.detector import FrozenDetector, batches, to_device
-from experiments.detection.head import EnergyHead, box_energy, initialise_from, load_head, save_head
-from experiments.detection.pooling import FeaturePyramid
-from experiments.detection.settings import METHODS, Settings, TrainingSettings, create
+from experiments.detection.head import EnergyHead, FeaturePyramid, box_energy, initialise_from, load_head, save_head
+from experiments.detection.settings import METHODS, DetectionSettings, TrainingSettings, create
 from ltr.admin.checkpoint import load_training_state, save_training_state
 from ltr.admin.files import write_text
 from ltr.ebm.methods import Method, MethodOutput
+from ltr.errors import UserError
 from ltr.ops.boxes import from_relative, to_relative
-from ltr.trainers.loop import NonFiniteLossError, environment
+from ltr.trainers.checkpoints import NonFiniteLossError
+from ltr.trainers.log import environment
 
 HEAD_FILE, STATE_FILE, LOG_FILE = "head.safetensors", "state.pt", "log.jsonl"
 
@@ -48,16 +50,6 @@ class TrainingPlace:
 def step_seed(seed: int, step: int) -> int:
     """Of everything that a step draws; a step can be repeated without what came before."""
     return seed * 1_000_003 + step
-
-
-def image_order(images: int, size: int, steps: int, seed: int) -> list[list[int]]:
-    """Rows of the images of every step: each once before any comes again; depends on the seed alone."""
-    generator = torch.Generator().manual_seed(seed)
-    wanted = size * steps
-    rows: list[int] = []
-    while len(rows) < wanted:
-        rows += torch.randperm(images, generator=generator).tolist()
-    return [rows[start : start + size] for start in range(0, wanted, size)]
 
 
 def rate_at(step: int, settings: TrainingSettings) -> float:
@@ -101,7 +93,7 @@ def batch_loss(
 
 
 def new_head(
-    detector: FrozenDetector, categories: Sequence[int], settings: Settings, seed: int, device: torch.device
+    detector: FrozenDetector, categories: Sequence[int], settings: DetectionSettings, seed: int, device: torch.device
 ) -> EnergyHead:
     """A head of seed `seed`, its first two layers the detector's own where it has them."""
     torch.manual_seed(seed)
@@ -116,7 +108,7 @@ def train_head(
     detector: FrozenDetector,
     images: Sequence[AnnotatedImage],
     categories: Sequence[int],
-    settings: Settings,
+    settings: DetectionSettings,
     place: TrainingPlace,
     stop_after: int | None = None,
 ) -> EnergyHead | None:
@@ -136,22 +128,22 @@ def train_head(
         ValueError: the folder holds a head of other settings.
     """
     path = place.folder / HEAD_FILE
-    asked = _asked(name, seed, settings)
+    asked, training = _asked(name, seed, settings), settings.training
     if path.is_file():
         head, card = load_head(path)
-        _check_same(place.folder, card["asked"], asked)
+        refuse_other(path, card["asked"], asked)
         return head
     images = [image for image in images if len(image.boxes)]
     if not images:
-        raise ValueError("no image has an annotated box to train on")
+        raise UserError("no image has an annotated box to train on")
     head = new_head(detector, categories, settings, seed, place.device)
     optimiser = _optimiser(head, settings.training)
     done, spent = _resume(place.folder, head, optimiser, asked)
-    order = image_order(len(images), settings.training.batch_size, settings.training.iterations, seed)
+    order = [rows.tolist() for rows in step_order(len(images), training.batch_size, training.iterations, seed)]
     last = len(order) if stop_after is None else min(stop_after, len(order))
     log = _Log(place.folder / LOG_FILE, done)
     source = batches(detector, images, order[done:last], cache=place.cache, workers=place.workers)
-    method, training = create(name, settings.noise), settings.training
+    method = create(name, settings.noise)
     # Of a CPU the time that this process had, since others may share it.
     clock = time.process_time if place.device.type == "cpu" else time.perf_counter
     bar = tqdm(source, desc=f"{METHODS[name].label} seed {seed}", initial=done, total=len(order), unit="it")
@@ -212,17 +204,11 @@ def _optimiser(head: EnergyHead, settings: TrainingSettings) -> torch.optim.Opti
     )
 
 
-def _asked(name: str, seed: int, settings: Settings) -> dict[str, Any]:
+def _asked(name: str, seed: int, settings: DetectionSettings) -> dict[str, Any]:
     """All that decides a head's weights besides the data, as plain JSON values."""
     parts = {key: asdict(getattr(settings, key)) for key in ("detector", "head", "noise", "training")}
-    found: dict[str, Any] = json.loads(json.dumps({"method": name, "seed": seed, **parts}))
+    found: dict[str, Any] = plain({"method": name, "seed": seed, **parts})
     return found
-
-
-def _check_same(folder: Path, stored: dict[str, Any], asked: dict[str, Any]) -> None:
-    different = [key for key in asked if asked[key] != stored.get(key)]
-    if different:
-        raise ValueError(f"{folder} holds a head of other settings ({', '.join(different)}): use another --workspace")
 
 
 def _save_state(
@@ -240,7 +226,7 @@ def _resume(
     if not path.is_file():
         return 0, 0.0
     state = load_training_state(path)
-    _check_same(folder, json.loads(state["asked"]), asked)
+    refuse_other(path, json.loads(state["asked"]), asked)
     head.load_state_dict(state["head"])
     optimiser.load_state_dict(state["optimiser"])
     return int(state["done"]), float(state["spent"])

@@ -22,17 +22,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from experiments.regression_1d import figures, report
-from experiments.regression_1d.kernel import KernelError
 from experiments.regression_1d.settings import (
     QUICK,
     SAMPLES,
     STUDIES,
     STUDY_SETTINGS,
-    Settings,
+    RegressionSettings,
     main_units,
     study_units,
 )
 from experiments.regression_1d.study import KERNELS, Result, load_results, run_units
+from ltr.errors import UserError, exit_status
 from ltr.train_settings.recipe import with_changes
 
 OUTPUT = Path("results/regression_1d")
@@ -82,20 +82,20 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _settings(options: argparse.Namespace, default: Settings) -> Settings:
+def _settings(options: argparse.Namespace, default: RegressionSettings) -> RegressionSettings:
     settings = QUICK if options.quick else default
     if options.seeds is not None:
         settings = replace(settings, models=options.seeds)
-    changed: Settings = with_changes(settings, options.set)
+    changed: RegressionSettings = with_changes(settings, options.set)
     if options.workers < 1:
-        raise ValueError(f"--workers must be at least 1, is {options.workers}")
+        raise UserError(f"--workers must be at least 1, is {options.workers}")
     return changed
 
 
 def _run(options: argparse.Namespace) -> list[Result]:
     folder = options.output or (QUICK_OUTPUT if options.quick else OUTPUT)
     if options.command == "run":
-        settings = _settings(options, Settings())
+        settings = _settings(options, RegressionSettings())
         samples = options.samples if options.samples is not None else (() if options.quick else SAMPLES)
         units = main_units(settings, options.datasets, options.methods, samples)
     else:
@@ -109,28 +109,19 @@ def _run(options: argparse.Namespace) -> list[Result]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns the exit status."""
+    """Run the command; returns 0."""
     options = _parser().parse_args(arguments)
-    try:
-        if options.command in ("run", "study"):
-            _run(options)
-            return 0
-        folder = options.output or OUTPUT
-        results = load_results(folder)
-        if options.command == "table":
-            print(report.tables(results))
-        elif options.command == "figures":
-            for path in figures.draw_all(results, folder, options.images or folder / "figures"):
-                print(path)
-        else:
-            for path in report.write_docs(results, folder, options.page, options.card):
-                print(path)
-    except (ValueError, KernelError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on with the units that are missing", file=sys.stderr)
-        return 130
+    if options.command in ("run", "study"):
+        _run(options)
+        return 0
+    folder = options.output or OUTPUT
+    results = load_results(folder)
+    if options.command == "table":
+        print(report.tables(results))
+    elif options.command == "figures":
+        print(*figures.draw_all(results, folder, options.images or folder / "figures"), sep="\n")
+    else:
+        print(*report.write_docs(results, folder, options.page, options.card), sep="\n")
     return 0
 
 
@@ -140,4 +131,4 @@ def _stop(number: int, frame: object) -> None:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, _stop)
-    sys.exit(main())
+    sys.exit(exit_status(main, resumes=True))

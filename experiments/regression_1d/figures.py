@@ -14,14 +14,15 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import torch
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from torch import Tensor
 
+from experiments.common import save_figure
 from experiments.regression_1d import network
 from experiments.regression_1d.data import DATA_SETS, HIGH, LOW, training_pairs, true_log_density
-from experiments.regression_1d.evaluation import model_log_density
 from experiments.regression_1d.settings import METHODS
 from experiments.regression_1d.study import Result, load_weights
-from ltr.admin.files import whole_file
+from experiments.regression_1d.training import model_log_density
 
 PREFIX = "regression_1d"
 _CELLS = 384
@@ -44,11 +45,9 @@ def caption(path: Path) -> str:
     return CAPTIONS[path.stem.removeprefix(f"{PREFIX}_")]
 
 
-def _save(figure: Any, path: Path) -> Path:
-    with whole_file(path) as temporary:
-        figure.savefig(str(temporary), format="png", dpi=80, bbox_inches="tight")
+def _save(figure: Figure, path: Path) -> Path:
     plt.close(figure)
-    return path
+    return save_figure(figure, path)
 
 
 def _largest(results: Sequence[Result], dataset: str) -> dict[str, Result]:
@@ -100,7 +99,7 @@ def draw_densities(results: Sequence[Result], folder: Path, dataset: str, path: 
     cells[0].set_title(f"{len(x)} training pairs", fontsize=9)
     _heat_map(cells[1], truth, "true density", peak)
     for axes, (name, result) in zip(cells[2:], chosen.items()):
-        title = f"{METHODS[name].title}: KL {result.summary()['best']:.3f}"
+        title = f"{METHODS[name].label}: KL {result.summary()['best']:.3f}"
         _heat_map(axes, best_log_density(result, folder), title, peak)
     for axes in cells[len(chosen) + 2 :]:
         axes.axis("off")
@@ -173,7 +172,7 @@ def draw_samples(results: Sequence[Result], path: Path) -> Path:
         for index, (method, choice) in enumerate(METHODS.items()):
             if choice.draws:
                 points = [(float(r.unit.settings.samples), r) for r in _of(results, dataset, method, "")]
-                _line(axes, points, choice.title, shift=2 ** (0.12 * (index - 4.5)), color=f"C{index}")
+                _line(axes, points, choice.label, shift=2 ** (0.12 * (index - 4.5)), color=f"C{index}")
         axes.set_xscale("log", base=2)
         counts = sorted({r.unit.settings.samples for r in results if METHODS[r.unit.method].draws and not r.unit.tag})
         axes.set_xticks(counts, [str(count) for count in counts])
@@ -213,7 +212,7 @@ def draw_label_noise(results: Sequence[Result], path: Path) -> Path:
             for result in _of(results, dataset, method, "noise"):
                 beta = f", beta {result.unit.settings.beta:g}" if method == "nceplus" else ""
                 at = result.unit.settings.label_noise
-                groups.setdefault(METHODS[method].title + beta, []).append((at, result))
+                groups.setdefault(METHODS[method].label + beta, []).append((at, result))
         for index, (label, points) in enumerate(groups.items()):
             _line(axes, points, label, color=f"C{index}")
             _line(axes, points, "", noisy=True, color=f"C{index}", linestyle=":")

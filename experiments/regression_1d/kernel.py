@@ -22,12 +22,13 @@ from torch.autograd import Function
 from experiments.regression_1d.network import WIDTH, Y_COUNT, Score
 from ltr.admin.files import whole_file
 from ltr.admin.paths import cache_folder
+from ltr.errors import UserError
 
 SOURCE = Path(__file__).with_name("kernel.cpp")
 FLAGS = ("-O3", "-march=native", "-shared", "-fPIC")
 
 
-class KernelError(RuntimeError):
+class KernelError(UserError, RuntimeError):
     """The kernel cannot be compiled here; the message says why in one line."""
 
 

@@ -6,25 +6,16 @@ import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import torch
-
+from experiments.common import fill, markdown, spread
 from experiments.regression_1d import figures
 from experiments.regression_1d.data import DATA_SETS
 from experiments.regression_1d.settings import METHODS
 from experiments.regression_1d.study import Result, write_card
 from ltr.admin.files import write_text
 
-BEGIN, END = "<!-- made by: python -m experiments.regression_1d docs -->", "<!-- end of what is made -->"
-
 
 def _number(value: float) -> str:
     return "–" if math.isnan(value) else f"{value:.4f}"
-
-
-def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
-    lines = [head, ["-" * width for width in widths], *rows]
-    return "\n".join("| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths)) + " |" for line in lines)
 
 
 def _setting(result: Result) -> str:
@@ -46,13 +37,13 @@ def table(results: Sequence[Result], noisy: bool = False) -> str:
     rows = []
     for result in sorted(results, key=lambda each: _order(each.summary()["best5"])):
         summary = result.summary()
-        row = [METHODS[result.unit.method].title, _setting(result), _number(summary["best5"])]
+        row = [METHODS[result.unit.method].label, _setting(result), _number(summary["best5"])]
         row += [f"{_number(summary['mean'])} ± {_number(summary['std'])}", _number(summary["best"])]
         if noisy:
             row.append(_number(result.summary(noisy=True)["best5"]))
         rows.append([*row, f"{summary['diverged']:.0f} of {len(result.kl)}", f"{result.seconds / 60:.1f}"])
     head = ["method", "settings", "mean of 5 best", "mean ± std of all", "best"]
-    return _markdown([*head, *(["5 best, noisy density"] if noisy else []), "diverged", "core minutes"], rows)
+    return markdown([*head, *(["5 best, noisy density"] if noisy else []), "diverged", "core minutes"], rows)
 
 
 def _order(value: float) -> float:
@@ -78,7 +69,7 @@ def verdict(results: Sequence[Result]) -> str:
         gap, spread = mine[key] - summaries[best][key], summaries[best]["std"]
         within = "within" if gap <= spread else "more than"
         lines.append(
-            f"By the {words}, {METHODS[best].title} is the best ({summaries[best][key]:.4f}); NCE+ ({mine[key]:.4f}) "
+            f"By the {words}, {METHODS[best].label} is the best ({summaries[best][key]:.4f}); NCE+ ({mine[key]:.4f}) "
             f"is {within} one standard deviation of it ({gap:.4f} against {spread:.4f})."
         )
     others = {result.unit.method: result for result in results}
@@ -95,10 +86,11 @@ def paired_difference(one: Result, other: Result, noisy: bool = False) -> tuple[
     Models share initial weights, data and its order, so the difference is surer than the two means' spreads suggest.
     """
     pairs = zip(*((r.kl_noisy if noisy else r.kl) for r in (one, other)))
-    gaps = torch.tensor([a - b for a, b in pairs if math.isfinite(a) and math.isfinite(b)], dtype=torch.float64)
+    gaps = [a - b for a, b in pairs if math.isfinite(a) and math.isfinite(b)]
     if len(gaps) < 2:
         return math.nan, math.nan
-    return float(gaps.mean()), 1.96 * float(gaps.std()) / math.sqrt(len(gaps))
+    mean, deviation = spread(gaps)
+    return mean, 1.96 * deviation / math.sqrt(len(gaps))
 
 
 def _paired(one: Result, other: Result, noisy: bool = False) -> str:
@@ -122,7 +114,7 @@ def noise_table(results: Sequence[Result]) -> str:
                 continue
             cells = [_paired(mine[noise, beta], base[noise], noisy) if (noise, beta) in mine else "" for beta in betas]
             rows.append([f"{noise:g}", words, _number(base[noise].summary(noisy)["mean"]), *cells])
-    return _markdown(["noise", "density", "NCE, mean of all", *(f"NCE+ {beta:g} − NCE" for beta in betas)], rows)
+    return markdown(["noise", "density", "NCE, mean of all", *(f"NCE+ {beta:g} − NCE" for beta in betas)], rows)
 
 
 def _main(result: Result) -> bool:
@@ -179,29 +171,27 @@ def _by_samples(results: Sequence[Result]) -> str:
     counts = sorted({r.unit.settings.samples for r in results if METHODS[r.unit.method].draws})
     found = {(r.unit.method, r.unit.settings.samples): _number(r.summary()["best5"]) for r in results}
     rows = [
-        [choice.title, *(found.get((name, count), "") for count in counts)]
+        [choice.label, *(found.get((name, count), "") for count in counts)]
         for name, choice in METHODS.items()
         if choice.draws and any((name, count) in found for count in counts)
     ]
-    return _markdown(["method", *(f"M {count}" for count in counts)], rows)
+    return markdown(["method", *(f"M {count}" for count in counts)], rows)
 
 
 def write_docs(results: Sequence[Result], folder: Path, page: Path, card: Path) -> list[Path]:
-    """Put tables and figures of the results between the marks of a page; returns what was written.
+    """Put tables and figures of the results into the documentation; returns what was written.
 
     Args:
         folder: of the results, for the weights.
-        page: a Markdown file with the two marks; figures go to `images` beside it.
+        page: a Markdown file with the lines `<!-- results -->` and `<!-- end -->`; figures go to `images` beside it.
         card: JSON file for the results themselves.
 
     Raises:
-        ValueError: the page has no marks.
+        UserError: the page has no marks.
     """
     text = page.read_text(encoding="utf-8")
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise ValueError(f"{page} must have the line '{BEGIN}' once and, after it, '{END}' once")
+    fill(text, {"results": ""}, str(page))
     images = figures.draw_all(results, folder, page.parent / "images")
     pictures = "\n\n".join(f"![{figures.caption(path)}](images/{path.name})" for path in images)
-    made = f"{BEGIN}\n\n{tables(results)}\n\n{pictures}\n\n{END}"
-    write_text(page, text[: text.index(BEGIN)] + made + text[text.index(END) + len(END) :])
+    write_text(page, fill(text, {"results": f"\n{tables(results)}\n\n{pictures}\n"}, str(page)))
     return [page, *images, write_card(results, card)]

@@ -13,7 +13,6 @@ it was stopped. --quick makes a trial of two minutes.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,13 +20,12 @@ from typing import Any
 
 import torch
 
+from experiments.common import claim_workspace
 from experiments.training_methods import report
 from experiments.training_methods.ablations import ABLATIONS, ablation_settings, run_ablation
-from experiments.training_methods.cost import cost_table, measure_cost
+from experiments.training_methods.cost import cost_table, measure_cost, print_plan
 from experiments.training_methods.evaluation import Step
 from experiments.training_methods.features import build_cache, cache_folder
-from experiments.training_methods.heads import DivergedError
-from experiments.training_methods.plan import print_plan
 from experiments.training_methods.results import assemble, difference_table, main_table
 from experiments.training_methods.settings import StudySettings, quick
 from experiments.training_methods.stages import (
@@ -40,11 +38,11 @@ from experiments.training_methods.stages import (
 )
 from experiments.training_methods.tracking import clips, track_units
 from ltr.admin.allocator import keep_freed_memory
-from ltr.admin.checkpoint import CheckpointError
 from ltr.admin.files import write_json
-from ltr.errors import SampleError, UserError, exit_status
+from ltr.admin.inputs import read_json
+from ltr.errors import exit_status
 from ltr.train_settings.recipe import with_changes
-from ltr.trainers.loop import environment
+from ltr.trainers.log import environment
 
 TRACKER = "dimp_nceplus_lite"
 
@@ -61,13 +59,13 @@ def run_study(place: Workplace, settings: StudySettings, sequences: list[Any]) -
     by_unit: dict[str, Step] = {
         unit.name: (steps[unit.method]["step_length"][0], steps[unit.method]["step_length"][1]) for unit in units
     }
-    figures = judge_units(place, settings, units, folder, by_unit)
+    metrics = judge_units(place, settings, units, folder, by_unit)
     if sequences:
         for name, auc in track_units(place, units, folder, by_unit, TRACKER, sequences).items():
-            figures[name] |= {"auc": sum(auc.values()) / len(auc), "auc_by_sequence": auc}
-    heads = {name: [figures[unit.name] for unit in found] for name, found in groups.items()}
+            metrics[name] |= {"auc": sum(auc.values()) / len(auc), "auc_by_sequence": auc}
+    heads = {name: [metrics[unit.name] for unit in found] for name, found in groups.items()}
     cost_file = place.folder / "cost.json"
-    cost = json.loads(cost_file.read_text(encoding="utf-8")) if cost_file.is_file() else None
+    cost = read_json(cost_file) if cost_file.is_file() else None
     study = assemble(settings.to_dict(), environment(), choices, steps, heads, cost)
     study["tracked"] = {
         "sequences": len(sequences),
@@ -84,13 +82,12 @@ def run_cost(place: Workplace, settings: StudySettings, rounds: int) -> dict[str
     choices_file = place.folder / "choices.json"
     chosen = {}
     if choices_file.is_file():
-        choices = json.loads(choices_file.read_text(encoding="utf-8"))
-        chosen = {name: row["arguments"] for name, row in choices.items()}
+        chosen = {name: row["arguments"] for name, row in read_json(choices_file).items()}
     cost = measure_cost(settings, torch.device(place.device), rounds, chosen)
     write_json(place.folder / "cost.json", cost)
     study_file = place.folder / report.STUDY_FILE
     if study_file.is_file():
-        write_json(study_file, {**json.loads(study_file.read_text(encoding="utf-8")), "cost": cost})
+        write_json(study_file, {**read_json(study_file), "cost": cost})
     return cost
 
 
@@ -98,7 +95,7 @@ def chosen_rate(place: Workplace, settings: StudySettings) -> float:
     """NCE+'s learning rate as the comparison chose it; the first that it would try where it has not run."""
     choices_file = place.folder / "choices.json"
     if choices_file.is_file():
-        return float(json.loads(choices_file.read_text(encoding="utf-8"))["nceplus"]["rate"])
+        return float(read_json(choices_file)["nceplus"]["rate"])
     return settings.rates[0]
 
 
@@ -135,13 +132,6 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     args = build_parser().parse_args(argv)
-    try:
-        return _run(args)
-    except (ValueError, FileNotFoundError, CheckpointError, SampleError, DivergedError) as error:
-        raise UserError(str(error)) from error
-
-
-def _run(args: argparse.Namespace) -> int:
     settings = with_changes(quick(StudySettings()) if args.quick else StudySettings(), args.set)
     workspace = args.workspace / "quick" if args.quick else args.workspace
     place = Workplace(workspace, args.cache or workspace / "features", args.device, args.workers)
@@ -158,7 +148,7 @@ def _run(args: argparse.Namespace) -> int:
         print(build_cache(place.cache, settings, place.workers))
         return 0
     if args.command == "study":
-        _check_same(place, settings)
+        _claim(place, settings)
         settings = ablation_settings(args.name, settings)
         build_cache(place.cache, settings, place.workers)
         result = run_ablation(args.name, place, settings, chosen_rate(place, settings))
@@ -168,22 +158,14 @@ def _run(args: argparse.Namespace) -> int:
     print_plan(place, settings, sequences)
     if args.plan:
         return 0
-    _check_same(place, settings)
+    _claim(place, settings)
     study = run_study(place, settings, sequences)
     print(main_table(study), difference_table(study), f"{place.folder / report.STUDY_FILE}", sep="\n\n")
     return 0
 
 
-def _check_same(place: Workplace, settings: StudySettings) -> None:
-    """Write the settings down; refuse a workspace of another study."""
-    path = place.folder / "settings.json"
-    wanted = json.loads(json.dumps(settings.to_dict()))
-    if path.is_file():
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        different = [key for key in wanted if wanted[key] != stored.get(key)]
-        if different:
-            raise UserError(f"{path} is of a study with other {', '.join(different)}: use another --workspace")
-    write_json(path, wanted)
+def _claim(place: Workplace, settings: StudySettings) -> None:
+    claim_workspace(place.folder, settings.to_dict())
     print(f"features: {cache_folder(place.cache, settings)}")
 
 
@@ -195,4 +177,4 @@ def _positive(text: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_status(main))
+    sys.exit(exit_status(main, resumes=True))

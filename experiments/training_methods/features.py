@@ -9,22 +9,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 import zlib
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from multiprocessing import get_context
 from pathlib import Path
 from typing import cast
 
-import cv2
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from experiments.common import Task, run_tasks
 from experiments.training_methods.settings import StudySettings, network_path, study_recipe
 from ltr.actors.tracking import make_actor
 from ltr.admin.checkpoint import load_network
@@ -32,10 +29,11 @@ from ltr.admin.files import whole_file, write_json
 from ltr.data.loader import collate
 from ltr.data.processing import CropProcessing
 from ltr.data.sampler import TrackingSampler
+from ltr.errors import MissingFileError, UserError
 from ltr.models.tracking.tracking_net import BOX_LAYERS
 from ltr.train_settings.recipe import Recipe
 from ltr.train_settings.sources import open_sources
-from ltr.trainers.loop import environment
+from ltr.trainers.log import environment
 
 SHARD = 100
 _PARTS = ("train", "test")
@@ -103,25 +101,12 @@ def build_cache(root: Path, settings: StudySettings, workers: int = 1) -> Path:
     """
     folder = cache_folder(root, settings)
     write_json(folder / "manifest.json", _manifest(settings))
-    todo = [(split, shard) for split, shard in _shards(settings) if not _shard_path(folder, split, shard).is_file()]
-    began, done = time.perf_counter(), 0
-
-    def report() -> None:
-        left = (time.perf_counter() - began) / done * (len(todo) - done)
-        print(f"features: {done} of {len(todo)} shards, about {left / 60:.1f} min left", flush=True)
-
-    if workers == 1:
-        for split, shard in todo:
-            _build_shard(folder, settings, split, shard)
-            done += 1
-            report()
-        return folder
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=one_thread) as pool:
-        futures = [pool.submit(_build_shard, folder, settings, split, shard) for split, shard in todo]
-        for future in as_completed(futures):
-            future.result()
-            done += 1
-            report()
+    tasks = [
+        Task(f"{split} {shard}", _build_shard, (folder, settings, split, shard))
+        for split, shard in _shards(settings)
+        if not _shard_path(folder, split, shard).is_file()
+    ]
+    run_tasks("features", tasks, workers)
     return folder
 
 
@@ -131,34 +116,28 @@ def open_cache(root: Path, settings: StudySettings, split: str) -> CachedCrops:
     Validation and test come from the recipe's validation data and share no sequence: a checksum of its name decides.
 
     Raises:
-        FileNotFoundError: the cache is not complete.
-        ValueError: the held-out data have fewer sequences than the settings want.
+        MissingFileError: the cache is not complete.
+        UserError: the held-out data have fewer sequences than the settings want.
     """
     folder = cache_folder(root, settings)
     stored = "train" if split == "train" else "heldout"
     shards = [_shard_path(folder, name, shard) for name, shard in _shards(settings) if name == stored]
     missing = [path for path in shards if not path.is_file()]
     if missing:
-        raise FileNotFoundError(f"{missing[0]} and {len(missing) - 1} more are missing: run the command 'cache' first")
+        raise MissingFileError(f"{missing[0]} and {len(missing) - 1} more are missing: run the command 'cache' first")
     crops = _join([_read_shard(path) for path in shards])
     if split == "train":
         return crops.select(range(settings.train_samples))
     wanted = settings.validation_samples if split == "validation" else settings.test_samples
     rows = [row for row, source in enumerate(crops.sources) if heldout_split(source) == split][:wanted]
     if len(rows) < wanted:
-        raise ValueError(f"only {len(rows)} of {wanted} sequences for '{split}': there is too little held-out data")
+        raise UserError(f"only {len(rows)} of {wanted} sequences for '{split}': there is too little held-out data")
     return crops.select(rows)
 
 
 def heldout_split(source: str) -> str:
     """'validation' (one in three) or 'test', by a checksum of the sequence's name."""
     return "validation" if zlib.crc32(f"study/{source}".encode()) % 3 == 0 else "test"
-
-
-def one_thread() -> None:
-    """Make this process use one thread: several processes share the cores."""
-    torch.set_num_threads(1)
-    cv2.setNumThreads(0)
 
 
 def cache_bytes(settings: StudySettings) -> int:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -13,23 +12,25 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from experiments.common import plain, refuse_other, step_order
 from experiments.training_methods.features import CachedCrops
 from experiments.training_methods.settings import METHODS, StudySettings, network_path, study_recipe
 from ltr.actors.tracking import Actor, make_actor
 from ltr.admin.checkpoint import card_path, load_network, read_checkpoint, save_network
+from ltr.admin.inputs import read_json
+from ltr.errors import UserError
 from ltr.models.bbreg.box_head import BoxHead
 from ltr.models.tracking.dimpnet import DiMPNet
 from ltr.ops.boxes import from_relative, to_relative
-from ltr.train_settings.recipe import BoxSettings
-from ltr.trainers.loop import environment
+from ltr.train_settings.recipe import BoxSettings, OptimiserSettings
+from ltr.trainers import optimisation
+from ltr.trainers.log import environment
 
-OnStep = Callable[[int, float], None]
-_WARMUP = 0.05
 _NOISE_SEED = 77
 _SAMPLES_FIELD = {"iou": "num_proposals", "sm": None}
 
 
-class DivergedError(RuntimeError):
+class DivergedError(UserError, RuntimeError):
     """A head whose loss or gradient became infinite or not a number."""
 
 
@@ -79,11 +80,7 @@ def is_trained(folder: Path, unit: Unit) -> bool:
     path = unit_path(folder, unit)
     if not path.is_file() or not card_path(path).is_file():
         return False
-    stored = json.loads(card_path(path).read_text(encoding="utf-8"))["unit"]
-    wanted = json.loads(json.dumps(asdict(unit)))
-    if stored != wanted:
-        different = ", ".join(key for key in wanted if wanted[key] != stored.get(key))
-        raise ValueError(f"{path} was trained with other settings ({different}): use another --workspace")
+    refuse_other(path, read_json(card_path(path))["unit"], plain(asdict(unit)))
     return True
 
 
@@ -95,9 +92,9 @@ def take_over(source: Path, unit: Unit, folder: Path) -> bool:
     Returns:
         Whether there was one.
     """
-    wanted = json.loads(json.dumps(asdict(unit)))
+    wanted = plain(asdict(unit))
     for path in sorted(source.glob(f"{unit.method}_*.safetensors")):
-        card = json.loads(card_path(path).read_text(encoding="utf-8")) if card_path(path).is_file() else {}
+        card = read_json(card_path(path)) if card_path(path).is_file() else None
         if card and card["unit"] | {"name": unit.name} == wanted:
             constructor, net = read_checkpoint(path)
             save_network(unit_path(folder, unit), net, constructor, card | {"unit": wanted})
@@ -148,27 +145,15 @@ def annotation_errors(crops: CachedCrops, size: float, seed: int) -> Tensor | No
     return size * torch.randn((2, frames, len(crops), 4), generator=generator)
 
 
-def step_order(samples: int, size: int, steps: int, seed: int) -> Iterator[Tensor]:
-    """Rows of every step: each sample once before any comes again; depends on the seed alone, not on the method."""
-    generator = torch.Generator().manual_seed(seed)
-    rows = torch.empty(0, dtype=torch.long)
-    for _ in range(steps):
-        while len(rows) < size:
-            rows = torch.cat((rows, torch.randperm(samples, generator=generator)))
-        yield rows[:size]
-        rows = rows[size:]
-
-
-def rate_factor(step: int, steps: int) -> float:
-    """Learning rate over its highest: a linear warm-up, then a cosine to zero."""
-    warmup = max(1, round(_WARMUP * steps))
-    if step < warmup:
-        return (step + 1) / warmup
-    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(steps - warmup, 1)))
+def rate_factor(steps: int) -> Callable[[int], float]:
+    """Learning rate over its highest as a function of the step: a linear warm-up, then a cosine to zero."""
+    return optimisation.rate_factor(
+        OptimiserSettings({}, schedule="cosine", warmup_steps=max(1, round(steps / 20))), 1, steps
+    )
 
 
 def train_head(
-    unit: Unit, crops: CachedCrops, settings: StudySettings, device: torch.device, on_step: OnStep | None = None
+    unit: Unit, crops: CachedCrops, settings: StudySettings, device: torch.device
 ) -> tuple[DiMPNet, dict[str, Any]]:
     """Train a head from scratch.
 
@@ -184,7 +169,7 @@ def train_head(
     head = actor.net.bb_regressor
     head.train()
     optimiser = torch.optim.Adam(head.parameters(), lr=unit.rate)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate_factor(step, unit.steps))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, rate_factor(unit.steps))
     generator = torch.Generator(device).manual_seed(unit.seed)
     errors = annotation_errors(crops, unit.label_noise, unit.seed)
     tail: list[dict[str, float]] = []
@@ -203,8 +188,6 @@ def train_head(
         schedule.step()
         if step >= unit.steps - max(1, unit.steps // 10):
             tail.append({"loss": float(loss.detach()), **{name: float(value) for name, value in statistics.items()}})
-        if on_step is not None:
-            on_step(step + 1, float(loss.detach()))
     record = {name: sum(row[name] for row in tail) / len(tail) for name in tail[0]}
     record["seconds"] = time.perf_counter() - began
     return cast(DiMPNet, actor.net.eval().cpu()), record

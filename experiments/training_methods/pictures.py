@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.training_methods.results import FIGURES, figures_of, spread
-from ltr.admin.files import whole_file
+from experiments.common import spread
+from experiments.training_methods.results import METRICS, metrics_of
 from pytracking.visualise import COLOURS
-
-_DOTS_PER_INCH = 110
-
-
-def save(figure: Figure, path: Path) -> None:
-    """Write a picture whole."""
-    with whole_file(path) as temporary:
-        figure.savefig(temporary, format=path.suffix[1:], dpi=_DOTS_PER_INCH, bbox_inches="tight")
 
 
 def comparison_figure(study: dict[str, Any]) -> Figure:
     """A panel a figure: every seed a dot, mean and standard deviation beside; and IoU over the cost of a step."""
     methods = study["methods"]
     shown = [
-        name for name in ("iou", "nll", "auc") if any(name in figures_of(row["heads"]) for row in methods.values())
+        name for name in ("iou", "nll", "auc") if any(name in metrics_of(row["heads"]) for row in methods.values())
     ]
     with_cost = study["cost"] is not None
     figure = Figure(figsize=(4.2 * (len(shown) + with_cost), 3.6))
@@ -73,7 +64,7 @@ def ablation_figure(name: str, result: dict[str, Any]) -> Figure:
     for axis, key in zip(axes, ("iou", "nll")):
         for number, line in enumerate(series):
             rows = [arm for arm in arms.values() if arm["series"] == line]
-            spreads = [spread(figures_of(arm["heads"])[key]) for arm in rows]
+            spreads = [spread(metrics_of(arm["heads"])[key]) for arm in rows]
             axis.errorbar(
                 [_place(name, arm["value"]) for arm in rows],
                 [mean for mean, _ in spreads],
@@ -116,7 +107,7 @@ def _seed_panel(axis: Axes, methods: dict[str, Any], name: str) -> None:
     labels = []
     for place, row in enumerate(reversed(methods.values())):
         labels.append(row["label"])
-        values = figures_of(row["heads"]).get(name)
+        values = metrics_of(row["heads"]).get(name)
         if values is None:
             continue
         mean, deviation = spread(values)
@@ -130,7 +121,7 @@ def _cost_panel(axis: Axes, study: dict[str, Any]) -> None:
     for number, (name, row) in enumerate(study["methods"].items()):
         measured = study["cost"]["methods"].get(name)
         if measured is not None:
-            mean, _ = spread(figures_of(row["heads"])["iou"])
+            mean, _ = spread(metrics_of(row["heads"])["iou"])
             marker = "o" if number < len(COLOURS) else "s"
             axis.plot(measured["relative"], mean, marker, color=COLOURS[number % len(COLOURS)], label=row["label"])
     axis.set_xscale("log")
@@ -138,6 +129,6 @@ def _cost_panel(axis: Axes, study: dict[str, Any]) -> None:
     axis.minorticks_off()
     axis.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
     axis.set_xlabel("time of a step over IoU regression's")
-    axis.set_ylabel(f"{FIGURES['iou']} (%)")
+    axis.set_ylabel(f"{METRICS['iou']} (%)")
     axis.margins(0.2)
     axis.grid(alpha=0.3)

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import json
-import re
 from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 
+from experiments.common import fill, markdown, save_figure
 from experiments.training_methods.ablations import ABLATIONS
-from experiments.training_methods.pictures import ablation_figure, comparison_figure, save, steps_figure
+from experiments.training_methods.pictures import ablation_figure, comparison_figure, steps_figure
 from experiments.training_methods.results import (
     ablation_table,
     choice_table,
     difference_table,
     main_table,
-    markdown,
     write_csv,
 )
 from ltr.admin.files import write_json, write_text
+from ltr.admin.inputs import read_json
 from ltr.errors import UserError
 
 STUDY_FILE = "training_methods.json"
@@ -33,7 +32,6 @@ _CAPTIONS = {
     "label-noise": ("training_methods_label-noise", "IoU and likelihood over the errors of the annotations"),
     "few-annotations": ("training_methods_few-annotations", "The same with few annotations"),
 }
-_MARKED = re.compile(r"(<!-- (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def publish(workspace: Path, cards: Path) -> list[Path]:
@@ -44,7 +42,7 @@ def publish(workspace: Path, cards: Path) -> list[Path]:
         *((workspace / f"study_{name}.json", cards / _ablation_file(name)) for name in ABLATIONS),
     ]:
         if source.is_file():
-            content = json.loads(source.read_text(encoding="utf-8"))
+            content = read_json(source)
             write_json(target, content)
             written.append(target)
             if target.name == STUDY_FILE:
@@ -84,28 +82,8 @@ def write_report(cards: Path, docs: Path) -> list[Path]:
     write_text(page, fill(page.read_text(encoding="utf-8"), tables, str(page)))
     written = [page]
     for name, figure in pictures.items():
-        save(figure, docs / "images" / f"{name}.png")
-        written.append(docs / "images" / f"{name}.png")
+        written.append(save_figure(figure, docs / "images" / f"{name}.png"))
     return written
-
-
-def fill(text: str, tables: dict[str, str], where: str) -> str:
-    """Replace what stands between `<!-- name -->` and `<!-- end -->`; names without a table keep what they have.
-
-    Raises:
-        UserError: a table without a place.
-    """
-    places = {found["name"] for found in _MARKED.finditer(text)}
-    for name in tables:
-        if name not in places:
-            raise UserError(f"{where}: has no place for a table; write '<!-- {name} -->' and '<!-- end -->'")
-
-    def replaced(found: re.Match[str]) -> str:
-        if found["name"] not in tables:
-            return found[0]
-        return f"{found[1]}{tables[found['name']]}\n{found[3]}"
-
-    return _MARKED.sub(replaced, text)
 
 
 def conditions(study: dict[str, Any]) -> str:
@@ -130,7 +108,4 @@ def _ablation_file(name: str) -> str:
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    if not path.is_file():
-        return None
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return content
+    return read_json(path) if path.is_file() else None

@@ -2,39 +2,34 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
+from experiments.common import markdown, mean_and_spread, spread
 from experiments.training_methods.settings import METHODS, REFERENCE
 from ltr.admin.files import write_text
 from pytracking.analysis.bootstrap import Difference, paired_difference
 
-FIGURES = {"iou": "IoU", "over_50": "> 0.5", "over_75": "> 0.75", "nll": "NLL", "auc": "AUC"}
+METRICS = {"iou": "IoU", "over_50": "> 0.5", "over_75": "> 0.75", "nll": "NLL", "auc": "AUC"}
 # What is compared sequence by sequence: title, factor, digits.
 PAIRED = {
     "by_source": ("IoU on test crops", 100.0, 2),
     "nll_by_source": ("NLL", 1.0, 3),
     "auc_by_sequence": ("AUC on sequences", 1.0, 2),
 }
-HeadFigures = dict[str, Any]
+HeadMetrics = dict[str, Any]
 
 
-def spread(values: list[float]) -> tuple[float, float]:
-    """Mean and standard deviation (divisor n - 1; NaN for a single value) over seeds."""
-    return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
-
-
-def figures_of(heads: list[HeadFigures]) -> dict[str, list[float]]:
+def metrics_of(heads: list[HeadMetrics]) -> dict[str, list[float]]:
     """The figures that all heads of a method have, by name: one value a seed."""
-    return {name: [head[name] for head in heads] for name in FIGURES if all(name in head for head in heads)}
+    return {name: [head[name] for head in heads] for name in METRICS if all(name in head for head in heads)}
 
 
-def difference(first: list[HeadFigures], second: list[HeadFigures], key: str, seed: int = 0) -> Difference:
+def difference(first: list[HeadMetrics], second: list[HeadMetrics], key: str, seed: int = 0) -> Difference:
     """First method minus second: a paired bootstrap over what `key` lists, each the mean of the seeds.
 
     Args:
@@ -43,7 +38,7 @@ def difference(first: list[HeadFigures], second: list[HeadFigures], key: str, se
     """
     names = list(first[0][key])
 
-    def means(heads: list[HeadFigures]) -> np.ndarray:
+    def means(heads: list[HeadMetrics]) -> np.ndarray:
         return np.mean([[head[key][name] for name in names] for head in heads], axis=0)
 
     return paired_difference(means(first), means(second), seed=seed)
@@ -54,7 +49,7 @@ def assemble(
     environment: dict[str, str],
     choices: dict[str, Any],
     steps: dict[str, Any],
-    heads: dict[str, list[HeadFigures]],
+    heads: dict[str, list[HeadMetrics]],
     cost: dict[str, Any] | None,
 ) -> dict[str, Any]:
     """Everything that the tables and pictures are made of, as plain JSON values.
@@ -83,12 +78,12 @@ def assemble(
     }
 
 
-def without_lists(head: HeadFigures) -> HeadFigures:
+def without_lists(head: HeadMetrics) -> HeadMetrics:
     """A head's figures without those of every test sequence, which are many; and without the question."""
     return {key: value for key, value in head.items() if key not in ("question", "by_source", "nll_by_source")}
 
 
-def differences(heads: list[HeadFigures], reference: list[HeadFigures] | None) -> dict[str, Any]:
+def differences(heads: list[HeadMetrics], reference: list[HeadMetrics] | None) -> dict[str, Any]:
     """What tells heads from a reference's, by name of the figures: paired differences; {} for the reference itself."""
     if reference is None or reference is heads:
         return {}
@@ -100,12 +95,12 @@ def differences(heads: list[HeadFigures], reference: list[HeadFigures] | None) -
 def main_table(study: dict[str, Any]) -> str:
     """Markdown: a method a row, best IoU first; mean and standard deviation over seeds; cost beside the paper's."""
     methods = study["methods"]
-    shown = [name for name in FIGURES if any(name in figures_of(row["heads"]) for row in methods.values())]
-    header = ["method", *(FIGURES[name] for name in shown), "ascent step", "cost", "with backbone", "paper's cost"]
+    shown = [name for name in METRICS if any(name in metrics_of(row["heads"]) for row in methods.values())]
+    header = ["method", *(METRICS[name] for name in shown), "ascent step", "cost", "with backbone", "paper's cost"]
     rows = []
-    for name in sorted(methods, key=lambda key: -spread(figures_of(methods[key]["heads"])["iou"])[0]):
-        figures = figures_of(methods[name]["heads"])
-        cells = [_cell(*spread(figures[key]), 2 if key == "nll" else 1) if key in figures else "-" for key in shown]
+    for name in sorted(methods, key=lambda key: -spread(metrics_of(methods[key]["heads"])["iou"])[0]):
+        metrics = metrics_of(methods[name]["heads"])
+        cells = [mean_and_spread(metrics[key], 1 + (key == "nll")) if key in metrics else "-" for key in shown]
         step = methods[name]["steps"]["step_length"]
         measured = ((study["cost"] or {}).get("methods") or {}).get(name)
         relative = ["-", "-"]
@@ -161,11 +156,11 @@ def ablation_table(result: dict[str, Any]) -> str:
     shown = ("iou", "over_50", "over_75", "nll")
     paired = [key for key in PAIRED if any(key in arm["minus_first"] for arm in arms.values())]
     first = next(iter(arms.values()))["series"]
-    header = ["setting", *(FIGURES[key] for key in shown), "ascent step"]
+    header = ["setting", *(METRICS[key] for key in shown), "ascent step"]
     rows = []
     for label, arm in arms.items():
-        figures = figures_of(arm["heads"])
-        cells = [_cell(*spread(figures[key]), 2 if key == "nll" else 1) for key in shown]
+        metrics = metrics_of(arm["heads"])
+        cells = [mean_and_spread(metrics[key], 1 + (key == "nll")) for key in shown]
         step = arm["step_length"]
         minus = [_difference_cell(arm["minus_first"], key) for key in paired]
         rows.append([label, *cells, f"{step[0]:.2g}, {step[1]:.2g}", *minus])
@@ -173,24 +168,13 @@ def ablation_table(result: dict[str, Any]) -> str:
 
 
 def write_csv(path: Path, study: dict[str, Any]) -> None:
-    """A line a head: method, seed and every figure."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["method", "seed", *FIGURES])
-    for name, row in study["methods"].items():
-        for seed, head in zip(study["settings"]["seeds"], row["heads"]):
-            writer.writerow([name, seed, *(f"{head[key]:.4f}" if key in head else "" for key in FIGURES)])
-    write_text(path, text.getvalue())
-
-
-def markdown(header: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def _cell(mean: float, deviation: float, digits: int) -> str:
-    return f"{mean:.{digits}f}" + ("" if np.isnan(deviation) else f" ± {deviation:.{digits}f}")
+    """A line a head: method, seed and every metric."""
+    rows = [
+        {"method": name, "seed": seed, **{key: head.get(key) for key in METRICS}}
+        for name, row in study["methods"].items()
+        for seed, head in zip(study["settings"]["seeds"], row["heads"])
+    ]
+    write_text(path, pd.DataFrame(rows).to_csv(index=False, float_format="%.4f", lineterminator="\n"))
 
 
 def _or_dash(value: float | None) -> str:

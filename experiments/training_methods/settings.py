@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from experiments.common import check_names, check_positive
 from ltr.admin.checkpoint import read_checkpoint
-from ltr.errors import unknown_name
+from ltr.errors import UserError
 from ltr.run_training import load_recipe
 from ltr.train_settings.recipe import Recipe
 from pytracking.networks import network_file
@@ -104,16 +105,12 @@ class StudySettings:
     data_seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in self.methods:
-            if name not in METHODS:
-                raise unknown_name("method", name, METHODS)
-        for name in ("steps", "sequences_per_step", "num_samples", "train_samples", "nll_samples"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        check_names("method", self.methods, METHODS)
+        check_positive(self, ("steps", "sequences_per_step", "num_samples", "train_samples", "nll_samples"))
         if not self.methods or not self.seeds or not self.rates:
-            raise ValueError("methods, seeds and rates must each name at least one")
+            raise UserError("methods, seeds and rates must each name at least one")
         if self.train_samples < self.sequences_per_step:
-            raise ValueError(f"{self.train_samples} training samples do not fill a step of {self.sequences_per_step}")
+            raise UserError(f"{self.train_samples} training samples do not fill a step of {self.sequences_per_step}")
 
     def to_dict(self) -> dict[str, Any]:
         """All settings as plain JSON values."""

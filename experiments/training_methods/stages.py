@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from experiments.common import Task, remembered, run_tasks
 from experiments.training_methods import evaluation
 from experiments.training_methods.evaluation import Step, best_step
 from experiments.training_methods.features import CachedCrops, open_cache
@@ -23,7 +24,6 @@ from experiments.training_methods.heads import (
     train_head,
     unit_path,
 )
-from experiments.training_methods.pool import Task, remembered, run_tasks
 from experiments.training_methods.settings import METHODS, StudySettings
 from ltr.admin.files import write_json
 from pytracking.networks import checksum
@@ -96,8 +96,7 @@ def _trial(method: str, number: int, arguments: dict[str, Any], rate: float, set
 def _run_trials(
     place: Workplace, settings: StudySettings, units: Sequence[Unit], trials: dict[str, list[dict[str, Any]]]
 ) -> None:
-    tasks = [Task(unit.name, try_unit, (place, settings, unit), WEIGHTS.get(unit.method, 1.0)) for unit in units]
-    found = run_tasks("trials", tasks, place.workers)
+    found = run_tasks("trials", _by_weight(units, try_unit, lambda unit: (place, settings, unit)), place.workers)
     for unit in units:
         row = {"arguments": unit.arguments, "rate": unit.rate, **found[unit.name]}
         trials[unit.method].append(row)
@@ -134,11 +133,15 @@ def train_units(place: Workplace, settings: StudySettings, units: Sequence[Unit]
         ValueError: a file of a unit's name was trained with other settings.
     """
     todo = [unit for unit in units if not is_trained(folder, unit)]
-    tasks = [
-        Task(unit.name, train_unit, (place, settings, unit, folder), WEIGHTS.get(unit.method, 1.0) * unit.steps)
-        for unit in todo
-    ]
-    run_tasks("heads", tasks, place.workers)
+    run_tasks("heads", _by_weight(todo, train_unit, lambda unit: (place, settings, unit, folder)), place.workers)
+
+
+def _by_weight(
+    units: Sequence[Unit], function: Callable[..., Any], arguments: Callable[[Unit], tuple[Any, ...]]
+) -> list[Task]:
+    """Tasks of units, the longest first, so that none is left over for a single process."""
+    tasks = [Task(unit.name, function, arguments(unit), WEIGHTS.get(unit.method, 1.0) * unit.steps) for unit in units]
+    return sorted(tasks, key=lambda task: -task.weight)
 
 
 def train_unit(place: Workplace, settings: StudySettings, unit: Unit, folder: Path) -> None:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from contextlib import redirect_stderr
 from pathlib import Path
 
+from experiments.common import Task, run_tasks
 from experiments.training_methods.evaluation import Step, with_step
 from experiments.training_methods.heads import Unit, unit_path
-from experiments.training_methods.pool import Task, run_tasks
 from experiments.training_methods.stages import Workplace
 from ltr.errors import UserError
 from pytracking.analysis.extract import extract_scores
@@ -26,12 +26,12 @@ def clips(folder: Path | None, names: Sequence[str] | None = None) -> list[Clip]
     """The demo clips, and the sequences of a folder [<group>/]<sequence>/ where one is given.
 
     Args:
-        names: the demo clips that are wanted; all when left out.
+        names: the demo clips that are wanted; None for all of them.
 
     Raises:
         UserError: an unknown clip, or a folder without sequences.
     """
-    found = get_dataset("demo", sequences=names)
+    found = [] if names is not None and not names else get_dataset("demo", sequences=names)
     return found if folder is None else found + get_dataset("folder", path=folder)
 
 

@@ -13,8 +13,9 @@ import torch
 from torch import nn
 from torch.nn.functional import avg_pool2d, interpolate
 
+from experiments.common import NoiseSettings
 from experiments.detection.detector import GivenBoxes
-from experiments.detection.settings import QUICK, HeadSettings, NoiseSettings, RefinementSettings, Settings
+from experiments.detection.settings import QUICK, DetectionSettings, HeadSettings, RefinementSettings
 from experiments.detection.small_data import JitterSettings, make_small
 from ltr.models.backbone.efficientnet_lite import EfficientNetLite0
 
@@ -48,7 +49,7 @@ def tiny_detector() -> GivenBoxes:
     return GivenBoxes(backbone=EfficientNetLite0("layer3"))
 
 
-def tiny_settings(**changes: object) -> Settings:
+def tiny_settings(**changes: object) -> DetectionSettings:
     """Settings of a second a head."""
     training = replace(QUICK.training, iterations=6, batch_size=2, decay_at=(4,), checkpoint_every=2, log_every=1)
     settings = replace(

@@ -13,10 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_detection import StandIn, tiny_detector
 
-from experiments.detection.detector import load_pyramid, save_pyramid
-from experiments.detection.faster_rcnn import FasterRCNN, torchvision_model
-from experiments.detection.head import EnergyHead, box_energy, initialise_from, load_head, save_head
-from experiments.detection.pooling import FeaturePyramid, assign_levels, pool
+from experiments.detection.detector import FasterRCNN, load_pyramid, save_pyramid, torchvision_model
+from experiments.detection.head import (
+    EnergyHead,
+    FeaturePyramid,
+    assign_levels,
+    box_energy,
+    initialise_from,
+    load_head,
+    pool,
+    save_head,
+)
 from experiments.detection.settings import HeadSettings
 from ltr.errors import CheckpointError, PretrainedWeightsError
 from ltr.ops.prroi_pool import prroi_pool

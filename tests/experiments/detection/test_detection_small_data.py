@@ -9,8 +9,14 @@ import torch
 from tiny_detection import small_data, write_source
 
 from experiments.detection import __main__ as command
-from experiments.detection.average_precision import average_precision, mean_overlap
-from experiments.detection.coco_files import Detections, read_instances, read_results, write_results
+from experiments.detection.coco_files import (
+    Detections,
+    average_precision,
+    mean_overlap,
+    read_instances,
+    read_results,
+    write_results,
+)
 from experiments.detection.small_data import CATEGORY_IDS, JitterSettings, make_small, write_jittered
 from ltr.errors import AnnotationError, UserError
 
@@ -136,7 +142,7 @@ def test_crowds_and_slivers_are_left_out(tmp_path):
     ("content", "message"),
     [
         ("{}", "a list of detections is wanted"),
-        ("[", "is not a COCO results file"),
+        ("[", "line 1: not JSON"),
         ('[{"image_id": 1, "category_id": 1, "bbox": [1, 1, 0, 5], "score": 1}]', "entry 0"),
         ('[{"image_id": 1, "category_id": 1, "bbox": [1, 1, 5], "score": 1}]', "entry 0"),
     ],

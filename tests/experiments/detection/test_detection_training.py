@@ -11,13 +11,13 @@ import pytest
 import torch
 from tiny_detection import StandIn, small_data, tiny_detector, tiny_settings
 
+from experiments.common import NoiseSettings, step_order
 from experiments.detection import training
 from experiments.detection.coco_files import read_instances
-from experiments.detection.faster_rcnn import FasterRCNN
-from experiments.detection.head import EnergyHead, box_energy
-from experiments.detection.pooling import FeaturePyramid
-from experiments.detection.settings import METHODS, HeadSettings, NoiseSettings, Settings, create
-from experiments.detection.training import TrainingPlace, batch_loss, image_order, rate_at, train_head
+from experiments.detection.detector import FasterRCNN
+from experiments.detection.head import EnergyHead, FeaturePyramid, box_energy
+from experiments.detection.settings import METHODS, DetectionSettings, HeadSettings, create
+from experiments.detection.training import TrainingPlace, batch_loss, rate_at, train_head
 from ltr.ebm.methods import DSM, KLDIS, MLIS, MLMCMC, NCE, NCEPlus
 from ltr.train_settings.recipe import with_changes
 
@@ -33,8 +33,8 @@ def instances(tmp_path):
 
 
 def test_every_method_has_the_papers_settings():
-    noise = Settings().noise
-    assert [create(name, noise) for name in Settings().methods] == [
+    noise = DetectionSettings().noise
+    assert [create(name, noise) for name in DetectionSettings().methods] == [
         MLIS(SIGMAS, 128),
         *(MLMCMC(128, steps, 1e-5) for steps in (1, 4, 8)),
         KLDIS(SIGMAS, 128, label_sigma=0.0225),
@@ -44,12 +44,12 @@ def test_every_method_has_the_papers_settings():
     ]
     assert METHODS["nceplus"].step == (8e-4, 3.2e-3) and METHODS["dsm"].step == (2.5e-5, 1e-4)
     assert {METHODS[name].step for name in ("mlis", "kldis", "nce")} == {(4e-4, 1.6e-3)}
-    schedule = Settings().training
+    schedule = DetectionSettings().training
     assert [rate_at(step, schedule) for step in (0, 39_999, 40_000, 50_000)] == pytest.approx([1e-3, 1e-3, 1e-4, 1e-5])
 
 
 def test_settings_are_changed_by_name_and_checked():
-    changed = with_changes(Settings(), ["noise.beta=0.2", "training.optimiser=adam", "seeds=(0, 1)"])
+    changed = with_changes(DetectionSettings(), ["noise.beta=0.2", "training.optimiser=adam", "seeds=(0, 1)"])
     assert (changed.noise.beta, changed.training.optimiser, changed.seeds) == (0.2, "adam", (0, 1))
     for assignment, message in [
         ("noise.betta=1", "did you mean 'beta'"),
@@ -59,7 +59,7 @@ def test_settings_are_changed_by_name_and_checked():
         ("seeds=()", "at least one"),
     ]:
         with pytest.raises(ValueError, match=message):
-            with_changes(Settings(), [assignment])
+            with_changes(DetectionSettings(), [assignment])
 
 
 @pytest.mark.parametrize("name", list(METHODS))
@@ -127,8 +127,8 @@ def test_the_seed_decides_the_start_and_the_order(instances, tmp_path):
     detector, settings = tiny_detector(), tiny_settings()
     heads = [training.new_head(detector, CATEGORIES, settings, seed, torch.device("cpu")) for seed in (0, 0, 1)]
     assert torch.equal(weights(heads[0]), weights(heads[1])) and not torch.equal(weights(heads[0]), weights(heads[2]))
-    order = image_order(5, 2, 6, seed=0)
-    assert order == image_order(5, 2, 6, seed=0) != image_order(5, 2, 6, seed=1)
+    order, again, other = ([rows.tolist() for rows in step_order(5, 2, 6, seed=seed)] for seed in (0, 0, 1))
+    assert order == again != other
     flat = [row for rows in order for row in rows]
     assert sorted(flat[:5]) == sorted(flat[5:10]) == [0, 1, 2, 3, 4]
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from experiments.regression_1d import network
 from experiments.regression_1d.data import axis, true_log_density
-from experiments.regression_1d.evaluation import divergences, kl_divergence, model_log_density
+from experiments.regression_1d.training import divergences, kl_divergence, model_log_density
 from ltr.ebm.density import grid_log_density
 
 SHIFT, STRETCH = 0.03, 1.4

@@ -11,7 +11,7 @@ from compiler import needs_compiler
 from torch import Tensor, nn
 
 from experiments.regression_1d import kernel, network
-from experiments.regression_1d.settings import METHODS, Settings, make_method
+from experiments.regression_1d.settings import METHODS, RegressionSettings, make_method
 
 
 class Reference(nn.Module):
@@ -86,7 +86,7 @@ def losses_and_gradients(score: network.Score, name: str) -> list[Tensor]:
     weights, x, y = random_inputs(models=1, rows=7)
     row = weights.requires_grad_()
     base = network.x_half(row, x)[0]
-    method = make_method(name, "set1", Settings(samples=50))
+    method = make_method(name, "set1", RegressionSettings(samples=50))
 
     def energy(points: Tensor) -> Tensor:
         return score(base, points.squeeze(-1), network.y_half(row)[0])

@@ -9,7 +9,7 @@ from nbclient import NotebookClient
 
 NOTEBOOK = Path(__file__).resolve().parents[3] / "experiments" / "notebooks" / "regression_1d.ipynb"
 TINY = """
-settings = Settings(epochs=1, models=2, samples=8, train_size=64, grid=64)
+settings = RegressionSettings(epochs=1, models=2, samples=8, train_size=64, grid=64)
 dataset = "set2"
 methods = ["nce", "nceplus"]
 """

@@ -11,21 +11,34 @@ import pytest
 
 from experiments.regression_1d import __main__ as command
 from experiments.regression_1d import figures, report, study
-from experiments.regression_1d.settings import METHODS, QUICK, Settings, Unit, main_units, make_method, study_units
+from experiments.regression_1d.settings import (
+    METHODS,
+    QUICK,
+    RegressionSettings,
+    RegressionUnit,
+    main_units,
+    make_method,
+    study_units,
+)
 from experiments.regression_1d.study import Result, load_results, load_weights, result_file, run_units, stored
 from ltr.ebm import methods as registered
+from ltr.errors import exit_status
 
-TINY = Settings(epochs=1, models=2, samples=4, train_size=64, grid=64)
+TINY = RegressionSettings(epochs=1, models=2, samples=4, train_size=64, grid=64)
 CHANGES = ["epochs=1", "models=2", "samples=4", "train_size=64", "grid=64"]
+
+
+def status(words: list[str]) -> int:
+    return exit_status(lambda: command.main(words), resumes=True)
 
 
 def run(*words: str, output: Path, changes: bool = True) -> int:
     settings = [word for change in CHANGES for word in ("--set", change)] if changes else []
-    return command.main([*words, "--workers", "1", "--output", str(output), *settings])
+    return status([*words, "--workers", "1", "--output", str(output), *settings])
 
 
 def made_up(dataset: str, method: str, kl: tuple[float, ...], **changes: object) -> Result:
-    return Result(Unit(dataset, method, Settings(models=len(kl), **changes)), kl, kl, 60.0, "plain")  # type: ignore[arg-type]
+    return Result(RegressionUnit(dataset, method, RegressionSettings(models=len(kl), **changes)), kl, kl, 60.0, "plain")  # type: ignore[arg-type]
 
 
 def test_whole_study_end_to_end(
@@ -40,7 +53,7 @@ def test_whole_study_end_to_end(
         assert len(result.kl) == 2 and all(value > 0 for value in result.kl)
         assert load_weights(tmp_path, result.unit).shape == (2, 591)
     for choice in METHODS.values():
-        assert choice.title in printed
+        assert choice.label in printed
     with open(tmp_path / "results.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert {(row["dataset"], row["method"]) for row in rows} == {(d, m) for d in ("set1", "set2") for m in METHODS}
@@ -50,7 +63,7 @@ def test_whole_study_end_to_end(
     assert command.main(["table", "--output", str(tmp_path)]) == 0
     assert printed.split("results:")[0].strip() == capsys.readouterr().out.strip()
     page = tmp_path / "page.md"
-    page.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
+    page.write_text("before\n<!-- results -->\nold\n<!-- end -->\nafter\n")
     card = tmp_path / "card.json"
     for _ in range(2):
         assert command.main(["docs", "--output", str(tmp_path), "--page", str(page), "--card", str(card)]) == 0
@@ -87,7 +100,7 @@ def test_goes_on_where_it_was_stopped(tmp_path: Path, monkeypatch: pytest.Monkey
     ran = []
     original = study.run_unit
 
-    def spy(unit: Unit, *arguments: object) -> Result:
+    def spy(unit: RegressionUnit, *arguments: object) -> Result:
         ran.append(unit.name)
         return original(unit, *arguments)  # type: ignore[arg-type]
 
@@ -108,32 +121,35 @@ def test_two_workers_give_what_one_gives(tmp_path: Path) -> None:
 def test_a_stopped_run_says_how_to_go_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stop(unit: Unit, *arguments: object) -> Result:
+    def stop(unit: RegressionUnit, *arguments: object) -> Result:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(study, "run_unit", stop)
     assert run("run", "--methods", "nce", output=tmp_path) == 130
-    assert "the same command goes on with the units that are missing" in capsys.readouterr().err
+    assert "the same command resumes" in capsys.readouterr().err
 
 
 def test_results_of_other_settings_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("run", "--methods", "nce", "--datasets", "set1", "--samples", output=tmp_path) == 0
     assert run("run", "--methods", "nce", "--set", "epochs=3", "--samples", output=tmp_path) == 0
     capsys.readouterr()
-    code = command.main(["run", "--methods", "nce", "--output", str(tmp_path), "--set", "samples=4", "--samples"])
+    code = status(["run", "--methods", "nce", "--output", str(tmp_path), "--set", "samples=4", "--samples"])
     assert code == 2
-    assert "was made with epochs 1, not 75; choose another --output, or delete it" in capsys.readouterr().err
+    assert (
+        "was made with other settings (epochs, train_size, models, grid): choose another folder"
+        in capsys.readouterr().err
+    )
 
 
 def test_a_broken_result_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    unit = Unit("set1", "nce", TINY)
+    unit = RegressionUnit("set1", "nce", TINY)
     run_units([unit], tmp_path)
     path = result_file(tmp_path, unit)
     for text in ("{", "[]", '{"dataset": "set1"}', path.read_text().replace('"nce"', '"nec"')):
         path.write_text(text)
         with pytest.raises(ValueError, match=r"set1_nce_M4.json is no result of this study .*; delete it"):
             stored(tmp_path, unit)
-    assert command.main(["table", "--output", str(tmp_path)]) == 2
+    assert status(["table", "--output", str(tmp_path)]) == 2
     assert "did you mean 'nce'" in capsys.readouterr().err
 
 
@@ -155,7 +171,7 @@ def test_a_broken_result_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[
 def test_bad_input_is_one_line(
     words: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert command.main([*words, "--output", str(tmp_path / "none")]) == 2
+    assert status([*words, "--output", str(tmp_path / "none")]) == 2
     printed = capsys.readouterr().err
     assert message in printed and printed.count("\n") == 1
     assert not (tmp_path / "none").exists()
@@ -164,7 +180,7 @@ def test_bad_input_is_one_line(
 def test_a_page_without_marks_is_refused(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("nothing")
-    with pytest.raises(ValueError, match=r"page.md must have the line '<!-- made by"):
+    with pytest.raises(ValueError, match=r"page.md: has no place for a table; write '<!-- results -->'"):
         report.write_docs([made_up("set1", "nce", (0.1,))], tmp_path, page, tmp_path / "card.json")
     assert page.read_text() == "nothing"
 
@@ -221,7 +237,7 @@ def test_noise_table_has_a_row_a_noise_and_a_column_a_beta() -> None:
 
 
 def test_settings_are_the_papers() -> None:
-    settings = Settings()
+    settings = RegressionSettings()
     assert (settings.epochs, settings.batch_size, settings.learning_rate) == (75, 32, 1e-3)
     assert (settings.train_size, settings.models, settings.samples, settings.grid) == (2000, 20, 1024, 2048)
     assert settings.steps == 75 * 63
@@ -238,12 +254,12 @@ def test_settings_are_the_papers() -> None:
         for dataset, length in (("set1", 0.05), ("set2", 0.0125)):
             chain = registered.MLMCMC(num_samples=1024, steps=steps, step_length=length)
             assert make_method(f"mlmcmc{steps}", dataset, settings) == chain
-    assert {choice.registered for choice in METHODS.values()} == set(registered.METHODS)
+    assert {choice.objective for choice in METHODS.values()} == set(registered.METHODS)
 
 
 def test_names_of_units_differ_and_the_quick_run_is_small() -> None:
-    units = main_units(Settings(), samples=(1, 16))
-    units += [unit for name in ("beta", "sigma", "label_noise") for unit in study_units(name, Settings())]
+    units = main_units(RegressionSettings(), samples=(1, 16))
+    units += [unit for name in ("beta", "sigma", "label_noise") for unit in study_units(name, RegressionSettings())]
     assert len({unit.name for unit in units}) == len(units)
     quick = sum(unit.cost for unit in main_units(QUICK))
-    assert quick < 0.005 * sum(unit.cost for unit in main_units(Settings()))
+    assert quick < 0.005 * sum(unit.cost for unit in main_units(RegressionSettings()))

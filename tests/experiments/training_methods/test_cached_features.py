@@ -56,7 +56,7 @@ def test_building_goes_on_where_it_stopped(study, monkeypatch, capsys):
         open_cache(place.cache, settings, "train")
     capsys.readouterr()
     build_cache(place.cache, settings)
-    assert "1 of 1 shards" in capsys.readouterr().out
+    assert "features: 1/1 train 1" in capsys.readouterr().err
     assert {path.name for path in folder.glob("*.safetensors")} == whole.keys()
     for name, tensor in load_file(lost).items():
         # The same convolution may add up in another order, where its memory lies otherwise.

@@ -12,6 +12,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from tiny_study import tiny_study
 
+from experiments.common import step_order
 from experiments.training_methods import heads
 from experiments.training_methods.features import build_cache, open_cache
 from experiments.training_methods.heads import DivergedError, Unit, box_settings, train_head
@@ -57,7 +58,7 @@ def test_a_seed_gives_the_same_head_twice_and_another_seed_another(study):
 @given(st.integers(2, 30), st.integers(1, 6), st.integers(1, 20), st.integers(0, 5))
 @hypothesis_settings(deadline=None, derandomize=True, max_examples=40)
 def test_every_crop_is_seen_once_before_any_comes_again(samples, size, steps, seed):
-    rows = torch.cat(list(heads.step_order(samples, size, steps, seed)))
+    rows = torch.cat(list(step_order(samples, size, steps, seed)))
     assert len(rows) == size * steps
     for begin in range(0, len(rows), samples):
         part = rows[begin : begin + samples]
@@ -65,7 +66,7 @@ def test_every_crop_is_seen_once_before_any_comes_again(samples, size, steps, se
 
 
 def test_the_rate_warms_up_and_ends_at_zero():
-    factors = [heads.rate_factor(step, 100) for step in range(101)]
+    factors = [heads.rate_factor(100)(step) for step in range(101)]
     assert factors[0] == pytest.approx(0.2) and max(factors) == 1.0 and factors[100] == pytest.approx(0, abs=1e-12)
     assert factors[5:] == sorted(factors[5:], reverse=True)
 

@@ -12,6 +12,7 @@ import torch
 from tiny_data import write_sequence
 from tiny_study import tiny_study
 
+from experiments.common import claim_workspace, fill, spread
 from experiments.training_methods import __main__ as command
 from experiments.training_methods import ablations, report, results, stages
 from experiments.training_methods.features import build_cache
@@ -65,12 +66,12 @@ def test_the_study_from_crops_to_tables(study, short_grids, sequences, tmp_path,
     docs = tmp_path / "docs"
     docs.mkdir()
     empty = dict.fromkeys(ablations.ABLATIONS, "Not run.")
-    (docs / "training_methods.md").write_text(report.fill((DOCS / "training_methods.md").read_text(), empty, "docs"))
+    (docs / "training_methods.md").write_text(fill((DOCS / "training_methods.md").read_text(), empty, "docs"))
     written = [*report.publish(place.folder, tmp_path / "cards"), *report.write_report(tmp_path / "cards", docs)]
     assert all(path.stat().st_size > 0 for path in written)
     page = (docs / "training_methods.md").read_text()
     assert "](images/training_methods.png)" in page and "](images/training_methods_beta.png)" not in page
-    assert "| NCE+ |" in page and "| IoU |" in page and "minus NCE+" in page
+    assert "| NCE+ " in page and "| IoU " in page and "minus NCE+" in page
     assert (docs / "images" / "training_methods.png").read_bytes().startswith(b"\x89PNG")
     rows = (tmp_path / "cards" / "training_methods.csv").read_text().splitlines()
     assert rows[0] == "method,seed,iou,over_50,over_75,nll,auc" and len(rows) == 5
@@ -105,7 +106,7 @@ def test_an_ablation_trains_what_it_names(study, short_grids, monkeypatch):
     assert minus["0 %, NCE+ (beta 0.1)"]["by_source"]["mean"] == pytest.approx(0.01)
     assert minus["10 %, NCE+ (matched beta)"]["by_source"]["mean"] == pytest.approx(0.02)
     table = results.ablation_table(result)
-    assert "minus NCE: IoU" in table and "| +2.00 (+2.00 ... +2.00) * |" in table
+    assert "minus NCE: IoU" in table and "| +2.00 (+2.00 ... +2.00) * " in table
     assert report.ablation_figure("label-noise", result).axes
 
 
@@ -196,22 +197,22 @@ def test_differences_are_paired():
 
 
 def test_spread():
-    assert results.spread([1.0, 2.0, 3.0]) == (2.0, 1.0)
-    assert np.isnan(results.spread([1.0])[1])
+    assert spread([1.0, 2.0, 3.0]) == (2.0, 1.0)
+    assert np.isnan(spread([1.0])[1])
 
 
 def test_tables_go_between_their_markers():
     text = "a\n<!-- main -->\nold\n<!-- end -->\nb\n<!-- beta -->\nkept\n<!-- end -->\n"
-    filled = report.fill(text, {"main": "| new |"}, "page.md")
+    filled = fill(text, {"main": "| new |"}, "page.md")
     assert filled == "a\n<!-- main -->\n| new |\n<!-- end -->\nb\n<!-- beta -->\nkept\n<!-- end -->\n"
-    assert report.fill(filled, {"main": "| new |"}, "page.md") == filled
+    assert fill(filled, {"main": "| new |"}, "page.md") == filled
     with pytest.raises(UserError, match=r"page\.md: has no place .*choices"):
-        report.fill(text, {"choices": ""}, "page.md")
+        fill(text, {"choices": ""}, "page.md")
 
 
 def test_the_page_has_a_place_for_every_table():
     tables = dict.fromkeys(["conditions", "main", "differences", "choices", *ablations.ABLATIONS], "x")
-    report.fill((DOCS / "training_methods.md").read_text(), tables, "docs")
+    fill((DOCS / "training_methods.md").read_text(), tables, "docs")
 
 
 def test_bad_input_is_one_line(study, tmp_path, monkeypatch):
@@ -226,9 +227,9 @@ def test_bad_input_is_one_line(study, tmp_path, monkeypatch):
     ):
         with pytest.raises(UserError, match=message):
             command.main(arguments)
-    command._check_same(place, settings)
-    with pytest.raises(UserError, match="other steps: use another --workspace"):
-        command._check_same(place, replace(settings, steps=99))
+    claim_workspace(place.folder, settings.to_dict())
+    with pytest.raises(UserError, match=r"other settings \(steps\): choose another folder"):
+        claim_workspace(place.folder, replace(settings, steps=99).to_dict())
 
 
 def test_quick_is_small():
