@@ -26,6 +26,7 @@ from ltr.train_settings.recipe import BoxSettings, OptimiserSettings
 from ltr.trainers import optimisation
 from ltr.trainers.log import environment
 
+OnStep = Callable[[int, float], None]
 _NOISE_SEED = 77
 _SAMPLES_FIELD = {"iou": "num_proposals", "sm": None}
 
@@ -153,9 +154,12 @@ def rate_factor(steps: int) -> Callable[[int], float]:
 
 
 def train_head(
-    unit: Unit, crops: CachedCrops, settings: StudySettings, device: torch.device
+    unit: Unit, crops: CachedCrops, settings: StudySettings, device: torch.device, on_step: OnStep | None = None
 ) -> tuple[DiMPNet, dict[str, Any]]:
     """Train a head from scratch.
+
+    Args:
+        on_step: called after every step with the number of steps done and the loss.
 
     Returns:
         The network in eval mode, on the CPU, and what happened: the mean loss and statistics of the last tenth of the
@@ -186,6 +190,8 @@ def train_head(
             raise DivergedError(f"{unit.name}: loss {float(loss.detach()):.4g}, gradient {float(norm):.4g} at {step}")
         optimiser.step()
         schedule.step()
+        if on_step is not None:
+            on_step(step + 1, float(loss.detach()))
         if step >= unit.steps - max(1, unit.steps // 10):
             tail.append({"loss": float(loss.detach()), **{name: float(value) for name, value in statistics.items()}})
     record = {name: sum(row[name] for row in tail) / len(tail) for name in tail[0]}
