@@ -69,7 +69,7 @@ class BoxEnergy:
 def independent_boxes(head: BoxHead, energy: BoxEnergy, generator: torch.Generator | None = None) -> Iterator[None]:
     """For the length of a block, no box's score depends on the other boxes that are scored with it.
 
-    In training the head's two blocks over boxes normalise by the statistics of all boxes of the step. The gradient of
+    In training the head's blocks over boxes normalise by the statistics of all boxes of the step. The gradient of
     the sum of scores, which ML-MCMC, SM and DSM follow, is then not the gradient of each score, and nearly cancels: DSM
     learns nothing. Within the block they normalise by running statistics, which are brought up to date before, on boxes
     around the annotations. Batch norm over images has no part in this. Where the blocks keep their statistics anyway
@@ -79,7 +79,7 @@ def independent_boxes(head: BoxHead, energy: BoxEnergy, generator: torch.Generat
         energy: energy of the step's images under that head.
         generator: generator of the boxes, on their device.
     """
-    layers = [block.bn for block in (head.fc3_rt, head.fc4_rt) if block.bn.training]
+    layers = [level.block.bn for level in head.levels if level.block.bn.training]
     if not layers:
         yield
         return

@@ -12,14 +12,35 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ltr.errors import UserError
 from ltr.ops.boxes import xywh_to_xyxy
 from ltr.ops.prroi_pool import prroi_pool_grouped
 
-Modulation = tuple[Tensor, Tensor]
+# One tensor [N, C] a level.
+Modulation = tuple[Tensor, ...]
 
-_STRIDES = (8, 16)
-_REFERENCE_BINS = (3, 1)
-_TEST_BINS = (5, 3)
+
+class LevelSettings(NamedTuple):
+    """A layer that boxes are pooled from.
+
+    Attributes:
+        name: its number in the names of parameters.
+        stride: pixels from cell to cell.
+        bins: a side of a pooled box in test images.
+        reference_bins: a side of the pooled target in reference images.
+        offset: pixel at which the first cell lies. A token stands for the middle of its patch.
+    """
+
+    name: str
+    stride: int
+    bins: int
+    reference_bins: int
+    offset: float = 0.0
+
+
+# A CNN's layer2 and layer3 (ATOM, section 3.1), and the tokens of a ViT/16.
+CNN_LEVELS = (LevelSettings("3", 8, 5, 3), LevelSettings("4", 16, 3, 1))
+TOKEN_LEVELS = (LevelSettings("4", 16, 5, 3, offset=8.0),)
 
 
 def _conv_block(inputs: int, outputs: int, kernel: int = 3, padding: int = 1) -> nn.Sequential:
@@ -41,21 +62,24 @@ class LinearBlock(nn.Module):
 
 
 class Level(NamedTuple):
-    """One layer that boxes are pooled from: its stride in pixels, bins a side, test convolutions and linear block."""
+    """What a level computes for test images: its settings, its two convolutions and its linear block."""
 
-    stride: int
-    bins: int
+    settings: LevelSettings
     convolutions: tuple[nn.Sequential, ...]
     block: LinearBlock
 
 
 class BoxHead(nn.Module):
-    """Scores boxes by modulated, Precise-RoI-pooled features of two layers.
+    """Scores boxes by modulated, Precise-RoI-pooled features of one or several layers.
 
     Args:
-        input_dim: channels of layer2 (stride 8) and layer3 (stride 16).
+        input_dim: channels of the layers, by default of layer2 (stride 8) and layer3 (stride 16).
         pred_input_dim: channels after the test branch's convolutions, one a layer.
-        pred_inter_dim: outputs of the two fully connected blocks.
+        pred_inter_dim: outputs of the fully connected blocks, one a layer.
+        levels: the layers.
+
+    Raises:
+        UserError: numbers of channels that are not one a level.
     """
 
     def __init__(
@@ -63,30 +87,40 @@ class BoxHead(nn.Module):
         input_dim: Sequence[int] = (128, 256),
         pred_input_dim: Sequence[int] = (256, 256),
         pred_inter_dim: Sequence[int] = (256, 256),
+        levels: Sequence[LevelSettings] = CNN_LEVELS,
     ) -> None:
         super().__init__()
-        reference3 = pred_input_dim[0] // 2
-        reference4 = pred_input_dim[0]
-        self.conv3_1r = _conv_block(input_dim[0], reference3)
-        self.conv3_1t = _conv_block(input_dim[0], pred_input_dim[0])
-        self.conv3_2t = _conv_block(pred_input_dim[0], pred_input_dim[0])
-        self.fc3_1r = _conv_block(reference3, reference4, kernel=3, padding=0)
-        self.conv4_1r = _conv_block(input_dim[1], reference4)
-        self.conv4_1t = _conv_block(input_dim[1], pred_input_dim[1])
-        self.conv4_2t = _conv_block(pred_input_dim[1], pred_input_dim[1])
-        self.fc34_3r = _conv_block(2 * reference4, pred_input_dim[0], kernel=1, padding=0)
-        self.fc34_4r = _conv_block(2 * reference4, pred_input_dim[1], kernel=1, padding=0)
-        self.fc3_rt = LinearBlock(pred_input_dim[0], pred_inter_dim[0], _TEST_BINS[0])
-        self.fc4_rt = LinearBlock(pred_input_dim[1], pred_inter_dim[1], _TEST_BINS[1])
+        if not len(input_dim) == len(pred_input_dim) == len(pred_inter_dim) == len(levels):
+            raise UserError(f"the box head has {len(levels)} levels: give it so many numbers of channels")
+        self._settings = tuple(levels)
+        self._joined = "".join(level.name for level in levels)
+        width = pred_input_dim[0]
+        for level, inputs, outputs in zip(levels, input_dim, pred_input_dim):
+            reference = width if level.reference_bins == 1 else width // 2
+            self.add_module(f"conv{level.name}_1r", _conv_block(inputs, reference))
+            self.add_module(f"conv{level.name}_1t", _conv_block(inputs, outputs))
+            self.add_module(f"conv{level.name}_2t", _conv_block(outputs, outputs))
+            if level.reference_bins > 1:
+                block = _conv_block(reference, width, kernel=level.reference_bins, padding=0)
+                self.add_module(f"fc{level.name}_1r", block)
+        for level, outputs in zip(levels, pred_input_dim):
+            block = _conv_block(len(levels) * width, outputs, kernel=1, padding=0)
+            self.add_module(f"fc{self._joined}_{level.name}r", block)
+        for level, outputs, hidden in zip(levels, pred_input_dim, pred_inter_dim):
+            self.add_module(f"fc{level.name}_rt", LinearBlock(outputs, hidden, level.bins))
         self.iou_predictor = nn.Linear(sum(pred_inter_dim), 1)
         self._initialise()
 
     @property
     def levels(self) -> tuple[Level, ...]:
         """What the test branch computes, level by level."""
-        return (
-            Level(_STRIDES[0], _TEST_BINS[0], (self.conv3_1t, self.conv3_2t), self.fc3_rt),
-            Level(_STRIDES[1], _TEST_BINS[1], (self.conv4_1t, self.conv4_2t), self.fc4_rt),
+        return tuple(
+            Level(
+                level,
+                (getattr(self, f"conv{level.name}_1t"), getattr(self, f"conv{level.name}_2t")),
+                getattr(self, f"fc{level.name}_rt"),
+            )
+            for level in self._settings
         )
 
     def _initialise(self) -> None:
@@ -101,21 +135,30 @@ class BoxHead(nn.Module):
         """Modulation vectors of the reference target.
 
         Args:
-            features: (layer2 [N, C2, H, W], layer3 [N, C3, H/2, W/2]) of the reference images.
+            features: [N, C, H, W] a level, of the reference images.
             boxes: [N, 4] (x, y, w, h) in crop pixels.
 
         Returns:
-            Two tensors [N, C], one a layer of the test branch.
+            [N, C] a level of the test branch.
         """
         corners = xywh_to_xyxy(boxes).unsqueeze(1)
-        layer2 = self._pool(self.conv3_1r(features[0]), corners, 0, _REFERENCE_BINS)
-        layer3 = self._pool(self.conv4_1r(features[1]), corners, 1, _REFERENCE_BINS)
-        joined = torch.cat((self.fc3_1r(layer2), layer3), dim=1)
-        return self.fc34_3r(joined).flatten(1), self.fc34_4r(joined).flatten(1)
+        found = []
+        for level, layer in zip(self._settings, features):
+            convolved = getattr(self, f"conv{level.name}_1r")(layer)
+            pooled = self._pool(convolved, corners, level, level.reference_bins)
+            found.append(pooled if level.reference_bins == 1 else getattr(self, f"fc{level.name}_1r")(pooled))
+        joined = torch.cat(found, dim=1)
+        blocks = (getattr(self, f"fc{self._joined}_{level.name}r") for level in self._settings)
+        return tuple(block(joined).flatten(1) for block in blocks)
 
     def get_iou_feat(self, features: Sequence[Tensor]) -> Modulation:
-        """Features that boxes are pooled from: (layer2, layer3) of the test images, [N, C, H, W] each."""
-        return self.conv3_2t(self.conv3_1t(features[0])), self.conv4_2t(self.conv4_1t(features[1]))
+        """Features that boxes are pooled from: of the layers of the test images, [N, C, H, W] a level."""
+        made = []
+        for level, layer in zip(self.levels, features):
+            for convolution in level.convolutions:
+                layer = convolution(layer)
+            made.append(layer)
+        return tuple(made)
 
     def predict_iou(self, modulation: Sequence[Tensor], features: Sequence[Tensor], boxes: Tensor) -> Tensor:
         """Score boxes: the energy f (or the predicted IoU in [-1, 1], where IoU regression trained the head).
@@ -133,14 +176,14 @@ class BoxHead(nn.Module):
     @staticmethod
     def modulate(modulation: Sequence[Tensor], features: Sequence[Tensor]) -> Modulation:
         """Features [N, C, H, W] weighed by channel for the target; once an image, however often boxes are scored."""
-        return features[0] * modulation[0][..., None, None], features[1] * modulation[1][..., None, None]
+        return tuple(feature * weights[..., None, None] for feature, weights in zip(features, modulation))
 
     def score(self, modulated: Sequence[Tensor], boxes: Tensor) -> Tensor:
         """Scores [N, M] of boxes [N, M, 4] (x, y, w, h) in crop pixels, on features from `modulate`."""
         corners = xywh_to_xyxy(boxes)
         hidden = [
-            block(self._pool(feature, corners, level, _TEST_BINS))
-            for level, (block, feature) in enumerate(zip((self.fc3_rt, self.fc4_rt), modulated))
+            level.block(self._pool(feature, corners, level.settings, level.settings.bins))
+            for level, feature in zip(self.levels, modulated)
         ]
         # Scores are compared at differences far below their size: bfloat16 would round those away.
         with torch.autocast(boxes.device.type, enabled=False):
@@ -152,7 +195,7 @@ class BoxHead(nn.Module):
         """Scores of proposals in test frames, the target taken from the first train frame.
 
         Args:
-            train_features, test_features: (layer2, layer3), each [n, S, C, H, W].
+            train_features, test_features: [n, S, C, H, W] a level.
             train_boxes: [n, S, 4] (x, y, w, h) in crop pixels.
             proposals: [n_test, S, M, 4].
 
@@ -162,10 +205,12 @@ class BoxHead(nn.Module):
         frames, sequences, count = proposals.shape[:3]
         modulation = self.get_modulation([feature[0] for feature in train_features], train_boxes[0])
         features = self.get_iou_feat([feature.flatten(0, 1) for feature in test_features])
-        repeated = (modulation[0].repeat(frames, 1), modulation[1].repeat(frames, 1))
+        repeated = [weights.repeat(frames, 1) for weights in modulation]
         scores = self.predict_iou(repeated, features, proposals.reshape(frames * sequences, count, 4))
         return scores.reshape(frames, sequences, count)
 
     @staticmethod
-    def _pool(features: Tensor, corners: Tensor, level: int, bins: Sequence[int]) -> Tensor:
-        return prroi_pool_grouped(features, corners, bins[level], 1.0 / _STRIDES[level]).flatten(0, 1)
+    def _pool(features: Tensor, corners: Tensor, level: LevelSettings, bins: int) -> Tensor:
+        # Pooling takes cell i to lie at i strides.
+        placed = corners - level.offset if level.offset else corners
+        return prroi_pool_grouped(features, placed, bins, 1.0 / level.stride).flatten(0, 1)

@@ -66,6 +66,7 @@ class ClosedFormHead(nn.Module):
     output: Tensor
     offset: Tensor
     spread: Tensor
+    origin: Tensor
     numbers: Tensor
     back: Tensor
 
@@ -81,30 +82,34 @@ class ClosedFormHead(nn.Module):
         self.weights = nn.ParameterList()
         self.biases = nn.ParameterList()
         for level in self.levels:
-            for values, own in zip(_folded_linear(level.block, level.bins), (self.weights, self.biases)):
+            for values, own in zip(_folded_linear(level.block, level.settings.bins), (self.weights, self.biases)):
                 own.append(nn.Parameter(values, requires_grad=False))
         predictor = head.iou_predictor
         self.register_buffer("output", predictor.weight.detach().t().contiguous())
         self.register_buffer("offset", predictor.bias.detach().clone())
-        # Start and length of every bin in cells are linear in the box, [4, 2R]. What a step finds at each level, by
-        # weight, shift and stretch along y times those along x, gives the gradient in the box by [9 a level, 4].
+        # Start and length of every bin in cells are linear in the box, [4, 2R], from an origin [2R]. What a step finds
+        # at each level, by weight, shift and stretch along y times those along x, gives the gradient in the box by
+        # [9 a level, 4].
         self.rows: list[int] = []
         starts: list[list[float]] = []
         lengths: list[list[float]] = []
-        numbers, back = [], []
+        numbers, back, origins = [], [], []
         for level in self.levels:
             self.rows.append(len(starts))
-            shift, stretch = 1 / level.stride, 1 / (level.stride * level.bins)
+            shift, stretch = 1 / level.settings.stride, 1 / (level.settings.stride * level.settings.bins)
             for axis in (0, 1):
-                for number in range(level.bins):
+                for number in range(level.settings.bins):
                     starts.append([shift * (k == axis) + number * stretch * (k == axis + 2) for k in range(4)])
                     lengths.append([stretch * (k == axis + 2) for k in range(4)])
                     numbers.append([number])
+                    origins.append(-level.settings.offset * shift)
             entries = {1: (0, shift), 2: (2, stretch), 3: (1, shift), 6: (3, stretch)}
             for column, value in (entries.get(pair, (0, 0.0)) for pair in range(9)):
                 back.append([value * (k == column) for k in range(4)])
         self.register_buffer("spread", self.output.new_tensor(starts + lengths).t().contiguous())
-        self._spread = self.spread.cpu()
+        self.register_buffer("origin", self.output.new_tensor(origins + [0.0] * len(origins)))
+        self._spread, self._origin = self.spread.cpu(), self.origin.cpu()
+        self.has_origin = any(origins)
         self.register_buffer("numbers", self.output.new_tensor(numbers))
         self.register_buffer("back", self.output.new_tensor(back))
 
@@ -227,7 +232,7 @@ class ClosedFormHead(nn.Module):
 
     def _bins(self, boxes: Tensor) -> tuple[Tensor, Tensor]:
         """Start and end [..., R] of every bin of boxes [..., 4], in cells."""
-        start, length = (boxes @ self._spread.to(boxes)).chunk(2, dim=-1)
+        start, length = (boxes @ self._spread.to(boxes) + self._origin.to(boxes)).chunk(2, dim=-1)
         return start, start + length
 
     def _windows(self, boxes: Tensor, room: float, maps: Sequence[Sequence[int]]) -> _Windows | None:
@@ -236,8 +241,8 @@ class ClosedFormHead(nn.Module):
         strides: list[float] = []
         cells: list[int] = []
         for level, (height, width) in zip(self.levels, maps):
-            strides += [level.stride] * (2 * level.bins)
-            cells += [width] * level.bins + [height] * level.bins
+            strides += [level.settings.stride] * (2 * level.settings.bins)
+            cells += [width] * level.settings.bins + [height] * level.settings.bins
         side = boxes[..., 2:].clamp(min=0).prod(-1).sqrt().amax((0, 2))
         slack = room * side[:, None] / side.new_tensor(strides)
         low, high = start.amin((0, 2)) - slack, end.amax((0, 2)) + slack
@@ -295,7 +300,7 @@ class ClosedFormHead(nn.Module):
 
     def _axes(self, level: int, windows: _Windows) -> tuple[Tensor, Tensor]:
         """First cells [N, bins] of a level's windows along x and along y."""
-        row, bins = self.rows[level], self.levels[level].bins
+        row, bins = self.rows[level], self.levels[level].settings.bins
         return windows.first[:, row : row + bins], windows.first[:, row + bins : row + 2 * bins]
 
 
@@ -320,13 +325,14 @@ class _Energy:
         images, count = first.shape[0], within.shape[0]
         self._contracted = []
         for feature, at, weights, level in zip(features, places, closed.weights, closed.levels):
-            channels, bins = feature.shape[1], level.bins
+            channels, bins = feature.shape[1], level.settings.bins
             flat = feature.permute(0, 2, 3, 1).reshape(-1, channels).to(dtype)
             contracted = torch.bmm(flat.index_select(0, at).view(bins**2, -1, channels), weights)
             contracted = contracted.view(bins, bins, images, count, count, -1).permute(2, 0, 3, 1, 4, 5)
             self._contracted.append(contracted.reshape(images, (bins * count) ** 2, -1))
         first = first.to(dtype)
-        self._shift = torch.cat((-first, torch.zeros_like(first)), dim=1).unsqueeze(1)
+        shift = torch.cat((-first, torch.zeros_like(first)), dim=1)
+        self._shift = (shift + closed.origin if closed.has_origin else shift).unsqueeze(1)
         self._spread = closed.spread.expand(images, -1, -1)
         self._cells = torch.stack([within + place for place in (-1, 0, 1)]).unsqueeze(1).to(dtype)
         self._mix = closed.spread.new_tensor([[-1, 0, 1], [-1, 2, -1]])
@@ -344,8 +350,8 @@ class _Energy:
         weights = self._weights(boxes)
         pairs, hidden = [], []
         for contracted, bias, row, level in zip(self._contracted, closed.biases, closed.rows, closed.levels):
-            along_x = weights[:, :, row : row + level.bins].flatten(2)
-            along_y = weights[:, :, row + level.bins : row + 2 * level.bins].flatten(2)
+            along_x = weights[:, :, row : row + level.settings.bins].flatten(2)
+            along_y = weights[:, :, row + level.settings.bins : row + 2 * level.settings.bins].flatten(2)
             pairs.append((along_y, along_x))
             outer = along_y[:, 0, :, None] * along_x[:, 0, None, :]
             hidden.append(torch.baddbmm(bias, outer.view(images, count, -1), contracted))

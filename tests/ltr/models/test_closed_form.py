@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ltr.ebm.ascent import gradient_ascent
-from ltr.models.bbreg.box_head import BoxHead
+from ltr.models.bbreg.box_head import CNN_LEVELS, TOKEN_LEVELS, BoxHead
 from ltr.models.bbreg.closed_form import ClosedFormHead
 
 CHANNELS = (5, 7)
@@ -16,8 +16,16 @@ STEPS = {"relative": (0.02, 0.05), "absolute": 0.2}
 
 @pytest.fixture(scope="module")
 def head() -> BoxHead:
+    return random_head(BoxHead(CHANNELS, (8, 12), (6, 10), CNN_LEVELS))
+
+
+def random_head(made: BoxHead) -> BoxHead:
+    """With the statistics of a head that was trained, in eval mode and float64."""
     torch.manual_seed(0)
-    made = BoxHead(CHANNELS, (8, 12), (6, 10)).double().requires_grad_(False)
+    made.double().requires_grad_(False)
+    for parameter in made.parameters():
+        if parameter.dim() > 1:
+            nn.init.kaiming_normal_(parameter)
     for module in made.modules():
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
             module.running_mean.normal_(0, 0.2)
@@ -32,10 +40,10 @@ def scene(head: BoxHead, images: int, size: int = 192) -> tuple[list[Tensor], li
     """Modulation, layers and starts of boxes at other places in each image."""
     generator = torch.Generator().manual_seed(images)
     shape = {"generator": generator, "dtype": torch.float64}
-    layers = [
-        torch.randn(images, channels, size // stride, size // stride, **shape)
-        for channels, stride in zip(CHANNELS, (8, 16))
-    ]
+    layers = []
+    for level in head.levels:
+        channels, cells = level.convolutions[0][0].weight.shape[1], size // level.settings.stride
+        layers.append(torch.randn(images, channels, cells, cells, **shape))
     place = 40 * torch.arange(images, dtype=torch.float64)[:, None, None] * torch.tensor([1.0, 0.5, 0, 0])
     starts = torch.tensor([30.0, 60, 52, 38]) + place + 4 * torch.randn(images, 6, 4, **shape)
     return list(head.get_modulation(layers, starts[:, 0])), layers, starts
@@ -58,6 +66,37 @@ def test_equals_autograd(head: BoxHead, space: str, control: bool, images: int) 
     for found in (closed.ascend(features, starts, **options), closed.refine(modulation, layers, starts, **options)):
         torch.testing.assert_close(found[0], expected[0], atol=1e-10, rtol=0)
         torch.testing.assert_close(found[1], expected[1], atol=1e-10, rtol=0)
+
+
+def test_one_level_of_tokens_equals_autograd() -> None:
+    head = random_head(BoxHead((7,), (8,), (6,), TOKEN_LEVELS))
+    assert {name.split(".")[0] for name, _ in head.named_parameters()} == {
+        *("conv4_1r", "conv4_1t", "conv4_2t", "fc4_1r", "fc4_4r", "fc4_rt", "iou_predictor")
+    }
+    modulation, layers, starts = scene(head, 3)
+    options = {"steps": 10, "step_length": STEPS["relative"]}
+    expected, features = by_autograd(head, modulation, layers, starts, **options)
+    assert (expected[0] - starts).abs().max() > 2
+    closed = ClosedFormHead(head)
+    for found in (closed.ascend(features, starts, **options), closed.refine(modulation, layers, starts, **options)):
+        torch.testing.assert_close(found, expected, atol=1e-9, rtol=0)
+
+
+def test_a_token_lies_in_the_middle_of_its_patch() -> None:
+    """A box around the middle of the only token that is not zero is scored alike from all sides."""
+    head = random_head(BoxHead((1,), (4,), (4,), TOKEN_LEVELS))
+    feature = torch.zeros(1, 4, 12, 12, dtype=torch.float64)
+    feature[0, :, 5, 6] = 1
+    middle = torch.tensor([6 * 16 + 8.0, 5 * 16 + 8], dtype=torch.float64)
+    pooled = head._pool(feature, torch.cat((middle - 20, middle + 20))[None, None], TOKEN_LEVELS[0], 5)[0, 0]
+    torch.testing.assert_close(pooled, pooled.flip(0))
+    torch.testing.assert_close(pooled, pooled.flip(1))
+    assert pooled.argmax() == 12 and pooled[2, 2] > 0.7
+
+
+def test_levels_and_channels_must_agree() -> None:
+    with pytest.raises(ValueError, match="has 1 levels"):
+        BoxHead((3, 3), (8, 8), (8, 8), TOKEN_LEVELS)
 
 
 def test_a_unit_of_the_centre_is_heeded(head: BoxHead) -> None:
