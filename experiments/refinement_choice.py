@@ -20,7 +20,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ltr.actors.tracking import Actor, Batch, make_actor
+from ltr.actors.base import BaseActor, Batch
+from ltr.actors.tracking import make_actor
 from ltr.admin.checkpoint import CheckpointError, load_network
 from ltr.admin.files import write_json
 from ltr.data.loader import make_loader, to_device
@@ -44,7 +45,7 @@ def grid(base: Refinement) -> list[Refinement]:
     ]
 
 
-def evaluate(actor: Actor, batches: Sequence[Batch], settings: Sequence[Refinement], seed: int) -> list[Tensor]:
+def evaluate(actor: BaseActor, batches: Sequence[Batch], settings: Sequence[Refinement], seed: int) -> list[Tensor]:
     """IoU with the annotation of every validation frame, before refinement and after each setting.
 
     Returns:

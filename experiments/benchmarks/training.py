@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -142,8 +142,9 @@ def measure(recipe: Recipe, names: list[str], batch_size: int, rounds: int, devi
     net = recipe.network.build(backbone_pretrained=False).to(device)
     optimiser = make_optimiser(net, recipe.optimiser)
     set_train_mode(net, recipe.batch_norm)
+    weight = recipe.box.weight if recipe.box else 1.0
     actors = {
-        name: make_actor(replace(recipe, box=BoxSettings(*OBJECTIVES[name], weight=recipe.box.weight)), net)
+        name: cast(Actor, make_actor(replace(recipe, box=BoxSettings(*OBJECTIVES[name], weight=weight)), net))
         for name in names
     }
     generator = torch.Generator(device).manual_seed(0)

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from experiments.common import Task, run_tasks
 from experiments.training_methods.settings import StudySettings, network_path, study_recipe
-from ltr.actors.tracking import make_actor
+from ltr.actors.tracking import Actor, make_actor
 from ltr.admin.checkpoint import load_network
 from ltr.admin.files import whole_file, write_json
 from ltr.data.loader import collate
@@ -219,7 +219,7 @@ def _build_shard(folder: Path, settings: StudySettings, split: str, shard: int) 
     recipe = study_recipe(settings)
     count = _counts(settings)[split]
     sampler = _sampler(recipe, split, count)
-    actor = make_actor(recipe, load_network(network_path(settings)))
+    actor = cast(Actor, make_actor(recipe, load_network(network_path(settings))))
     actor.net.eval()
     parts: dict[str, list[Tensor]] = {}
     sources: list[str] = []

@@ -113,7 +113,7 @@ def new_actor(settings: StudySettings, box: BoxSettings, seed: int, device: torc
     net.load_state_dict(kept, strict=False)
     net.requires_grad_(False).eval()
     net.bb_regressor.requires_grad_(True)
-    return make_actor(replace(study_recipe(settings), box=box), net.to(device))
+    return cast(Actor, make_actor(replace(study_recipe(settings), box=box), net.to(device)))
 
 
 def head_loss(

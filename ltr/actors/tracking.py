@@ -1,58 +1,42 @@
-"""One batch -> loss and statistics, for networks whose box head is an energy: with a target classifier, or without."""
+"""One batch -> loss and statistics, for CNNs whose box head is an energy: with a target classifier, or without."""
 
 from __future__ import annotations
-
-from contextlib import nullcontext
-from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from ltr.actors.energy import PRECISIONS, BoxEnergy, half_precision, independent_boxes
-from ltr.actors.iou_regression import BOX_METHODS
-from ltr.ebm.methods import create_method
+from ltr.actors.base import BaseActor, Batch, StepOutput
+from ltr.actors.energy import BoxEnergy, half_precision
+from ltr.actors.ostrack import OSTrackActor
 from ltr.ebm.objectives import kl_grid, lb_hinge
-from ltr.errors import UserError, unknown_name
+from ltr.errors import UserError
 from ltr.models.bbreg.atom import AtomNet
 from ltr.models.tracking.dimpnet import CLASSIFICATION_LAYER, DiMPNet
+from ltr.models.tracking.ostrack import EnergyOSTrack, OSTrack
 from ltr.models.tracking.tracking_net import BOX_LAYERS
 from ltr.ops.labels import gaussian_label
 from ltr.train_settings.recipe import BoxSettings, ClassifierSettings, Recipe
 
-Batch = dict[str, Any]
 Features = dict[str, Tensor]
 
 
-class StepOutput(NamedTuple):
-    """A step's loss (a scalar with its graph) and its statistics (detached scalars by name)."""
-
-    loss: Tensor
-    statistics: dict[str, Tensor]
-
-
-class Actor(nn.Module):
-    """A network and how it is trained: `actor(batch, generator)` is a step's loss, here the box head's alone (ATOM).
-
-    A module, so that `DistributedDataParallel` can wrap the whole step. Freezes the stages of the backbone that are not
-    used.
+class Actor(BaseActor):
+    """Trains the box head alone (ATOM). Freezes the stages of the backbone that are not used.
 
     Args:
         net: on its device, in the mode wanted.
         box: how the box head is trained.
-        precision: a name of `PRECISIONS`, of the backbone and the box head. With 'fp16' the caller scales the loss.
+        precision: as for `BaseActor`.
 
     Raises:
-        ValueError: an unknown precision or objective, or a setting that the objective does not have.
+        ValueError: as for `BaseActor`.
     """
 
+    net: DiMPNet | AtomNet
+    box: BoxSettings
+
     def __init__(self, net: DiMPNet | AtomNet, box: BoxSettings, precision: str = "fp32") -> None:
-        super().__init__()
-        if precision not in PRECISIONS:
-            raise unknown_name("precision", precision, PRECISIONS)
-        self.net = net
-        self.box = box
-        self.precision = precision
-        self.method = create_method(box.objective, BOX_METHODS, **box.arguments)
+        super().__init__(net, box, precision)
         # They belong to public checkpoints, but no feature in use depends on them: they would never get the gradient
         # that DistributedDataParallel waits for.
         for name in ("layer4", "fc"):
@@ -96,7 +80,7 @@ class Actor(nn.Module):
         with half_precision(test_boxes.device, self.precision):
             modulation = head.get_modulation([train[name][0] for name in BOX_LAYERS], train_boxes[0])
             features = head.get_iou_feat([test[name].flatten(0, 1) for name in BOX_LAYERS])
-        repeated = (modulation[0].repeat(frames, 1), modulation[1].repeat(frames, 1))
+        repeated = tuple(weights.repeat(frames, 1) for weights in modulation)
         return BoxEnergy(head, repeated, features, test_boxes.flatten(0, 1), self.precision)
 
     def energy_of(self, batch: Batch) -> BoxEnergy:
@@ -107,18 +91,8 @@ class Actor(nn.Module):
     def box_loss(
         self, train: Features, test: Features, batch: Batch, generator: torch.Generator | None
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss of the box head without its weight, and `box/...` statistics.
-
-        Samples and their log densities are drawn here, on the device, for the whole batch at once.
-        """
-        energy = self.energy(train, test, batch["train_boxes"], batch["test_boxes"])
-        # A method that was registered from outside need not say.
-        follows = getattr(self.method, "follows_gradient", False)
-        with independent_boxes(self.net.bb_regressor, energy, generator) if follows else nullcontext():
-            output = self.method.loss(energy, energy.annotation, generator=generator)
-        # Score matching does not see a constant on all scores; DistributedDataParallel wants its gradient all the same.
-        loss = output.loss.mean() + 0.0 * self.net.bb_regressor.iou_predictor.bias.sum()
-        return loss, {f"box/{name}": value for name, value in output.statistics.items()}
+        """Loss of the box head without its weight, and `box/...` statistics."""
+        return self.energy_loss(self.energy(train, test, batch["train_boxes"], batch["test_boxes"]), generator)
 
 
 class DiMPActor(Actor):
@@ -184,22 +158,43 @@ class DiMPActor(Actor):
         return loss, statistics
 
 
-def make_actor(recipe: Recipe, net: nn.Module) -> Actor:
+def make_actor(recipe: Recipe, net: nn.Module) -> BaseActor:
     """The actor of a recipe around its network.
 
     Args:
         net: from `recipe.network.build()`, on its device.
 
     Raises:
-        ValueError: classifier settings for a network without a classifier or none for one that has it, a network of
-            another kind, or settings that the actor refuses.
+        ValueError: settings for a part that the network has not, or none for one that it has; a network of another
+            kind; or settings that the actor refuses.
     """
-    if isinstance(net, DiMPNet):
-        if recipe.classifier is None:
-            raise UserError(f"recipe '{recipe.name}' has no classifier settings, but its network has a classifier")
-        return DiMPActor(net, recipe.box, recipe.classifier, recipe.precision)
-    if isinstance(net, AtomNet):
-        if recipe.classifier is not None:
-            raise UserError(f"recipe '{recipe.name}' has classifier settings, but its network has no classifier")
+    if not isinstance(net, DiMPNet | AtomNet | OSTrack):
+        raise UserError(f"there is no actor for a {type(net).__name__}")
+    parts = {
+        "a classifier": (recipe.classifier, isinstance(net, DiMPNet)),
+        "a box head": (recipe.box, isinstance(net, DiMPNet | AtomNet | EnergyOSTrack)),
+    }
+    for part, (settings, present) in parts.items():
+        name = part.partition(" ")[2]
+        if present and settings is None:
+            raise UserError(f"recipe '{recipe.name}' has no {name} settings, but its network has {part}")
+        if settings is not None and not present:
+            raise UserError(f"recipe '{recipe.name}' has {name} settings, but its network has no {name}")
+    if isinstance(net, OSTrack):
+        if (recipe.crop.template_size, recipe.crop.output_size) != (net.template_size, net.search_size):
+            raise UserError(
+                f"crops of {recipe.crop.template_size} and {recipe.crop.output_size} pixels do not fit the network's "
+                f"{net.template_size} and {net.search_size}: set crop.template_size and crop.output_size"
+            )
+        trained = {prefix.partition(".")[0] for prefix in recipe.optimiser.learning_rates}
+        trains_tracker = bool(trained & {"backbone", "box_head"})
+        if not (trains_tracker or recipe.start):
+            raise UserError(
+                f"recipe '{recipe.name}' trains the energy of a tracker that it freezes: give the tracker's weights by "
+                "--set start=FILE, such as OSTrack_ep0300.pth.tar"
+            )
+        return OSTrackActor(net, recipe.box, recipe.precision, trains_tracker)
+    assert recipe.box is not None
+    if recipe.classifier is None or isinstance(net, AtomNet):
         return Actor(net, recipe.box, recipe.precision)
-    raise UserError(f"there is no actor for a {type(net).__name__}")
+    return DiMPActor(net, recipe.box, recipe.classifier, recipe.precision)

@@ -21,6 +21,7 @@ CONSTRUCTORS: dict[str, Callable[..., nn.Module]] = {
     "atom_resnet18": atom.atom_resnet18,
     "dimpnet_lite0": dimpnet.dimpnet_lite0,
     "ostrack": ostrack.ostrack,
+    "ostrack_energy": ostrack.ostrack_energy,
 }
 
 

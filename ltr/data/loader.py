@@ -101,7 +101,8 @@ def collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
     """Stack samples along the second dimension, sequences after frames."""
     batch: dict[str, Any] = {
         name: torch.stack([sample[name] for sample in samples], dim=1)
-        for name in ("train_images", "train_boxes", "test_images", "test_boxes")
+        for name, value in samples[0].items()
+        if isinstance(value, Tensor)
     }
     batch["sources"] = [sample["source"] for sample in samples]
     return batch

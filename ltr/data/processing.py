@@ -15,7 +15,10 @@ from torch import Tensor
 from ltr.data import augmentation
 from ltr.data.image import Frame
 from ltr.errors import UserError
+from ltr.ops.square_crops import box_in_crop, outside_mask, square_crop
 
+# How often a crop that shows nothing is drawn anew.
+_MAX_TRIES = 100
 # A frame of a sample: its pixels, or what reads them at the size that suits its crop (`ltr.data.image.read_shrunk`).
 OpenFrame = Callable[[Callable[[tuple[int, int]], int]], Frame]
 
@@ -29,8 +32,10 @@ class CropSettings:
         search_area_factor: side of the region over the square root of the (jittered) box's area.
         centre_jitter_train, centre_jitter_test: the centre moves by uniform(+-0.5) x sqrt(area) x this.
         scale_jitter_train, scale_jitter_test: the size is multiplied by exp(N(0, this)).
-        border: 'replicate' (repeat the border), or 'inside_major' (shift, and shrink by at most `max_scale_change`, so
-            that the region leaves the image along one axis at most).
+        border: 'replicate' (repeat the border), 'inside_major' (shift, and shrink by at most `max_scale_change`, so
+            that the region leaves the image along one axis at most), or 'black' (OSTrack's square crops of whole
+            pixels, black outside the image; a crop that would be all black is drawn anew).
+        template_size, template_area_factor: as `output_size` and `search_area_factor`, of train frames, with 'black'.
         shrink_decoding: decode a JPEG at a half, a quarter or an eighth of its size where the crop has no more pixels.
             Boxes are the same; pixels differ by a few levels, since a JPEG is scaled in its frequencies.
         grayscale_probability: probability that a sample becomes grey, all its frames together.
@@ -52,6 +57,8 @@ class CropSettings:
     scale_jitter_test: float = 0.5
     border: str = "replicate"
     max_scale_change: float = 1.5
+    template_size: int = 0
+    template_area_factor: float = 0.0
     shrink_decoding: bool = True
     grayscale_probability: float = 0.05
     brightness_jitter: float = 0.2
@@ -64,8 +71,10 @@ class CropSettings:
     cutout_probability: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.border not in ("replicate", "inside_major"):
-            raise UserError(f"border must be 'replicate' or 'inside_major', not '{self.border}'")
+        if self.border not in ("replicate", "inside_major", "black"):
+            raise UserError(f"border must be 'replicate', 'inside_major' or 'black', not '{self.border}'")
+        if (self.border == "black") != (self.template_size > 0 and self.template_area_factor > 0):
+            raise UserError("template_size and template_area_factor belong to border 'black', and to it alone")
         limits = {
             "output_size": (1, math.inf),
             "search_area_factor": (1e-3, math.inf),
@@ -136,6 +145,10 @@ def crop(
     return out, moved
 
 
+def _open(frame: np.ndarray | OpenFrame, shrink: Callable[[tuple[int, int]], int]) -> Frame:
+    return Frame(frame, (frame.shape[0], frame.shape[1])) if isinstance(frame, np.ndarray) else frame(shrink)
+
+
 class CropProcessing:
     """Turns frames and boxes into crops. See `CropSettings`."""
 
@@ -155,7 +168,8 @@ class CropProcessing:
             rng: draws everything that is random.
 
         Returns:
-            `train_images`, `test_images` uint8 [n, 3, S, S], `train_boxes`, `test_boxes` float32 [n, 4] in crop pixels.
+            `train_images`, `test_images` uint8 [n, 3, S, S], `train_boxes`, `test_boxes` float32 [n, 4] in crop pixels;
+            with border 'black' also `train_labels`, `test_labels`, the boxes by the rule of `box_in_crop`.
         """
         settings = self.settings
         gray = rng.random() < settings.grayscale_probability
@@ -168,27 +182,62 @@ class CropProcessing:
         ):
             images, moved = [], []
             for frame, box in zip(frames, np.asarray(boxes, dtype=float)):
-                around = jitter_box(box, *jitter, rng)
-                if isinstance(frame, np.ndarray):
-                    opened = Frame(frame, (frame.shape[0], frame.shape[1]))
+                if settings.border == "black":
+                    image, where = self._black_crop(name, frame, box, jitter, rng)
                 else:
-                    opened = frame(partial(self._shrink, around))
-                left, top, side = search_region(around, opened.size, settings)
-                small = opened.shrink
-                region = (left / small, top / small, side / small)
-                image, where = crop(opened.image, box / small, region, settings.output_size)
+                    image, where = self._crop(frame, box, jitter, rng)
                 image = augmentation.apply_colour_map(image, self._colour_map(gain, gray, rng))
                 if name == "test":
-                    image = self._spoil(image, where, rng)
+                    image = self._spoil(image, where[0], rng)
                 if flip != (rng.random() < settings.flip_probability):
                     image = image[:, ::-1]
-                    where[0] = settings.output_size - where[0] - where[2]
+                    where[:, 0] = image.shape[1] - where[:, 0] - where[:, 2]
                 images.append(image)
                 moved.append(where)
             # Stacked by NumPy: torch would start its threads for this, and they wait for one another on busy cores.
             sample[f"{name}_images"] = torch.from_numpy(np.ascontiguousarray(np.stack(images).transpose(0, 3, 1, 2)))
-            sample[f"{name}_boxes"] = torch.from_numpy(np.stack(moved).astype(np.float32))
+            for kind, found in zip(("boxes", "labels"), np.stack(moved, axis=1).astype(np.float32)):
+                sample[f"{name}_{kind}"] = torch.from_numpy(found)
         return sample
+
+    def _crop(
+        self, frame: np.ndarray | OpenFrame, box: np.ndarray, jitter: tuple[float, float], rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """A crop [S, S, 3] around a jittered box, and the box in it, [1, 4]."""
+        around = jitter_box(box, *jitter, rng)
+        opened = _open(frame, partial(self._shrink, around))
+        left, top, side = search_region(around, opened.size, self.settings)
+        small = opened.shrink
+        region = (left / small, top / small, side / small)
+        image, where = crop(opened.image, box / small, region, self.settings.output_size)
+        return image, where[None]
+
+    def _black_crop(
+        self,
+        name: str,
+        frame: np.ndarray | OpenFrame,
+        box: np.ndarray,
+        jitter: tuple[float, float],
+        rng: np.random.Generator,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """A square crop [S, S, 3] as OSTrack's, and in it the box, exactly and by the rule of its labels, [2, 4]."""
+        settings = self.settings
+        size, factor = settings.output_size, settings.search_area_factor
+        if name == "train":
+            size, factor = settings.template_size, settings.template_area_factor
+        image = _open(frame, lambda _: 1).image
+        for _ in range(_MAX_TRIES):
+            around = jitter_box(box, *jitter, rng)
+            try:
+                cut = square_crop(image, around.tolist(), factor, size)
+            except UserError:
+                continue
+            # A token of the network is black where its pixels are.
+            if outside_mask(image.shape, cut)[::16, ::16].all():
+                continue
+            label = box_in_crop(box, around, cut.scale, size) * size
+            return cut.patch, np.stack((np.array(cut.of_image(box.tolist())), label))
+        raise UserError(f"no crop around box {box.round(1).tolist()} shows the image")
 
     def _shrink(self, around: np.ndarray, image_size: tuple[int, int]) -> int:
         """What an image of (height, width) may be divided by before its region around a box is cut out."""

@@ -30,6 +30,16 @@ class SquareCrop(NamedTuple):
     corner: tuple[int, int]
     side: int
 
+    def of_image(self, box: Sequence[float]) -> tuple[float, float, float, float]:
+        """A box (x, y, w, h) of the image in the crop's pixels, exactly."""
+        x, y, w, h = box
+        return (x - self.corner[0]) * self.scale, (y - self.corner[1]) * self.scale, w * self.scale, h * self.scale
+
+    def in_image(self, box: Sequence[float]) -> tuple[float, float, float, float]:
+        """A box (x, y, w, h) of the crop in the image's pixels; the inverse of `of_image`."""
+        x, y, w, h = box
+        return x / self.scale + self.corner[0], y / self.scale + self.corner[1], w / self.scale, h / self.scale
+
 
 def square_crop(image: np.ndarray, box: Sequence[float], factor: float, size: int) -> SquareCrop:
     """The square around a box whose side is `factor` times the square root of the box's area.

@@ -83,12 +83,13 @@ class ClassifierSettings:
 
 @dataclass(frozen=True)
 class OptimiserSettings:
-    """Adam.
+    """Adam; with `weight_decay` AdamW.
 
     Attributes:
         learning_rates: parameter-name prefix -> rate; the longest prefix decides, a parameter without one is frozen.
         schedule: 'step' (x `decay` every `decay_epochs` epochs) or 'cosine' (to zero over all steps, with a warm-up).
         warmup_steps: linear warm-up, 'cosine' only.
+        weight_decay: part of a weight, times the learning rate, that a step takes away.
         max_gradient_norm: clip the gradient's norm; 0 does not.
         ema_decay: decay a step of an exponential moving average of the weights, which validation and the network that
             comes out then use; 0 keeps none.
@@ -99,6 +100,7 @@ class OptimiserSettings:
     decay: float = 0.2
     decay_epochs: int = 15
     warmup_steps: int = 0
+    weight_decay: float = 0.0
     max_gradient_norm: float = 0.0
     ema_decay: float = 0.0
 
@@ -161,11 +163,12 @@ class Recipe:
         validation_interval: epochs between validations.
         best_metric, best_is: the validation metric, and 'highest' or 'lowest', by which the best network is kept.
         tracking: sequences that are tracked between epochs.
-        classifier: None where the network has none (ATOM).
+        box: None where the network has no box head.
+        classifier: None where the network has none (ATOM, OSTrack).
         refinement: how validation refines boxes; its step suits the objective's scale.
         tracked_with: tracker parameters that differ from what training did, such as a larger search area.
-        start: path of a network whose weights training starts from, of the same constructor; where empty, from the
-            constructor's own.
+        start: path of a network whose weights training starts from, of the same constructor, or without the box head;
+            where empty, from the constructor's own.
         seed: seed for weights, data order, crops and box samples.
     """
 
@@ -173,7 +176,7 @@ class Recipe:
     network: NetworkConstructor
     data: DataSettings
     crop: CropSettings
-    box: BoxSettings
+    box: BoxSettings | None
     classifier: ClassifierSettings | None
     optimiser: OptimiserSettings
     epochs: int = 50
@@ -213,13 +216,19 @@ class Recipe:
             "search_area_scale": crop.search_area_factor,
             "border_mode": crop.border,
             "patch_max_scale_change": crop.max_scale_change,
-            "box_refinement_space": refinement.space,
-            "box_refinement_iter": refinement.steps,
-            "box_refinement_step_length": refinement.step_length,
-            "box_refinement_step_decay": refinement.decay,
-            "box_refinement_step_control": refinement.step_control,
-            "iounet_k": refinement.top_k,
         }
+        if crop.border == "black":
+            # OSTrack's, whose crops have the sizes of its network.
+            settings = {"template_factor": crop.template_area_factor, "search_factor": crop.search_area_factor}
+        if self.box is not None:
+            settings |= {
+                "box_refinement_space": refinement.space,
+                "box_refinement_iter": refinement.steps,
+                "box_refinement_step_length": refinement.step_length,
+                "box_refinement_step_decay": refinement.decay,
+                "box_refinement_step_control": refinement.step_control,
+                "iounet_k": refinement.top_k,
+            }
         if classifier is not None:
             settings["target_not_found_threshold"] = classifier.score_threshold
             settings["score_preprocess"] = "softmax" if classifier.loss == "kl" else "none"

@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor, nn
 
-from ltr.actors.tracking import Actor, Batch, make_actor
+from ltr.actors.base import BaseActor, Batch
+from ltr.actors.tracking import make_actor
 from ltr.admin.files import whole_file
 from ltr.data.loader import make_loader, to_device
 from ltr.models.tracking.dimpnet import DiMPNet
@@ -66,8 +67,13 @@ def parameter_table(net: nn.Module, optimiser: torch.optim.Optimizer) -> str:
     return "\n".join([*lines, *(f"{name:{width}}  {count:12,}  {rate:>8}" for name, count, rate in rows)])
 
 
-def drawn_proposals(actor: Actor, batch: Batch, generator: torch.Generator) -> Tensor:
-    """The boxes that a step's objective has scored: [n S, M, 4] (x, y, w, h) in crop pixels, all test frames."""
+def drawn_proposals(actor: BaseActor, batch: Batch, generator: torch.Generator) -> Tensor:
+    """The boxes that a step's objective has scored: [n S, M, 4] (x, y, w, h) in crop pixels, all test frames.
+
+    M is 0 where the network has no box head.
+    """
+    if actor.method is None:
+        return batch["test_boxes"].flatten(0, 1)[:, None][:, :0]
     energy = actor.energy_of(batch)
     scored: list[Tensor] = []
 

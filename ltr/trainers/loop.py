@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ltr.actors.tracking import Batch, StepOutput, make_actor
+from ltr.actors.base import Batch, StepOutput
+from ltr.actors.tracking import make_actor
 from ltr.admin.allocator import keep_freed_memory
 from ltr.admin.files import write_json
 from ltr.data.loader import make_loader, to_device
@@ -158,6 +159,8 @@ def train_epoch(training: Training, epoch: int, stop: StopRequest) -> None:
     """The steps of an epoch that are not done yet, with log lines, checkpoints and signals between them."""
     recipe, run = training.recipe, training.run
     set_train_mode(training.net, recipe.batch_norm)
+    for actor in (training.actor, training.judged):
+        actor.begin_epoch(epoch + 1)
     first, last = training.step, (epoch + 1) * training.steps_per_epoch
     clock = Clock(recipe)
     bar = tqdm(
@@ -271,7 +274,8 @@ def set_up(recipe: Recipe, run: RunSettings, prepare_tracking: PrepareTracking |
     average = average_weights(net, recipe.optimiser.ema_decay)
     set_train_mode(net, recipe.batch_norm)
     if run.compile:
-        for module in (net.feature_extractor, getattr(getattr(net, "classifier", None), "feature_extractor", None)):
+        classifier_features = getattr(getattr(net, "classifier", None), "feature_extractor", None)
+        for module in (getattr(net, "feature_extractor", None), getattr(net, "backbone", None), classifier_features):
             if isinstance(module, torch.nn.Module):
                 module.compile()
     micro_batch = recipe.batch_size // recipe.micro_batches

@@ -13,8 +13,8 @@ from ltr.errors import UserError
 from ltr.train_settings.recipe import OptimiserSettings
 
 
-def make_optimiser(net: nn.Module, settings: OptimiserSettings) -> torch.optim.Adam:
-    """Adam with one group a prefix of `learning_rates`; parameters without a prefix are frozen.
+def make_optimiser(net: nn.Module, settings: OptimiserSettings) -> torch.optim.Optimizer:
+    """Adam, or AdamW where there is weight decay, with one group a prefix of `learning_rates`; the rest is frozen.
 
     Raises:
         ValueError: for a prefix that no trainable parameter has.
@@ -29,12 +29,13 @@ def make_optimiser(net: nn.Module, settings: OptimiserSettings) -> torch.optim.A
     empty = [prefix for prefix, parameters in groups.items() if not parameters]
     if empty:
         raise UserError(f"learning_rates names '{empty[0]}', but no trainable parameter of the network begins so")
-    return torch.optim.Adam(
-        [
-            {"params": groups[name], "lr": rate, "initial_lr": rate, "name": name}
-            for name, rate in settings.learning_rates.items()
-        ]
-    )
+    described = [
+        {"params": groups[name], "lr": rate, "initial_lr": rate, "name": name}
+        for name, rate in settings.learning_rates.items()
+    ]
+    if settings.weight_decay:
+        return torch.optim.AdamW(described, weight_decay=settings.weight_decay)
+    return torch.optim.Adam(described)
 
 
 def rate_factor(settings: OptimiserSettings, epochs: int, steps_per_epoch: int) -> Callable[[int], float]:

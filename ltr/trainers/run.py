@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from ltr.actors.tracking import Actor, StepOutput
+from ltr.actors.base import BaseActor, StepOutput
 from ltr.admin.checkpoint import load_network
 from ltr.data.loader import EpochLoader
 from ltr.data.processing import CropProcessing
@@ -95,9 +95,9 @@ class Training:
     run: RunSettings
     accelerator: Accelerator
     device: torch.device
-    actor: Actor
+    actor: BaseActor
     step_actor: Callable[..., StepOutput]
-    judged: Actor
+    judged: BaseActor
     average: AveragedModel | None
     optimiser: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
@@ -176,17 +176,23 @@ def first_network(recipe: Recipe) -> nn.Module:
     """The recipe's network as training begins: as its constructor makes it, or with the weights of `recipe.start`.
 
     Raises:
-        CheckpointError: `recipe.start` is no network, or not one of the recipe's constructor.
+        CheckpointError: `recipe.start` is no network, or one that lacks more than the recipe's box head.
     """
-    net = recipe.network.build()
-    if recipe.start:
-        try:
-            net.load_state_dict(load_network(recipe.start).state_dict())
-        except RuntimeError as error:
-            raise CheckpointError(
-                f"start={recipe.start}: its weights do not fit the recipe's {recipe.network.name}; "
-                "start from a network of the same constructor and arguments"
-            ) from error
+    if not recipe.start:
+        return recipe.network.build()
+    net = recipe.network.build(backbone_pretrained=False)
+    weights = net.state_dict()
+    start = load_network(recipe.start).state_dict()
+    lacking = {name for name in weights.keys() - start.keys() if not name.startswith("bb_regressor.")}
+    try:
+        if lacking:
+            raise RuntimeError(f"it has no {min(lacking)}")
+        net.load_state_dict(weights | start)
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"start={recipe.start}: its weights do not fit the recipe's {recipe.network.name}; "
+            "start from a network of the same constructor and arguments"
+        ) from error
     return net
 
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from ltr.actors.base import BaseActor, Batch
 from ltr.actors.energy import BoxEnergy
-from ltr.actors.tracking import Actor, Batch
 from ltr.admin.checkpoint import save_network
 from ltr.data.loader import EpochLoader, to_device
 from ltr.errors import UserError
@@ -53,14 +53,14 @@ def refine(energy: BoxEnergy, starts: Tensor, refinement: Refinement) -> Tensor:
 
 @torch.no_grad()
 def validate(
-    actor: Actor,
+    actor: BaseActor,
     loader: EpochLoader,
     refinement: Refinement,
     seed: int,
     device: torch.device,
     accelerator: Accelerator | None = None,
 ) -> dict[str, float]:
-    """Means over the validation batches: every statistic of the actor, and `iou/start`, `iou/refined`.
+    """Means over the validation batches: every statistic of the actor; of an energy also `iou/start`, `iou/refined`.
 
     The network is put into eval mode and back. Batch n draws its boxes from a generator seeded by (seed, n), so that
     epochs compare, and several processes, which share the batches, find the same.
@@ -92,8 +92,10 @@ def validate(
     return {name: total / loader.batches.total for name, total in totals.items()}
 
 
-def _metrics(actor: Actor, batch: Batch, refinement: Refinement, generator: torch.Generator) -> dict[str, Tensor]:
+def _metrics(actor: BaseActor, batch: Batch, refinement: Refinement, generator: torch.Generator) -> dict[str, Tensor]:
     values = dict(actor(batch, generator).statistics)
+    if actor.box is None:
+        return values
     energy = actor.energy_of(batch)
     boxes = batch["test_boxes"].flatten(0, 1)
     start = jittered_boxes(boxes, refinement, generator)

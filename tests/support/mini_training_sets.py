@@ -54,7 +54,7 @@ def make_lasot(folder: Path, links: bool = True) -> Path:
     return folder
 
 
-def make_trackingnet(folder: Path, sets: int = 4) -> Path:
+def make_trackingnet(folder: Path, sets: int = 12) -> Path:
     """TrackingNet's sets 0 to 3 with two sequences each."""
     for number in range(sets):
         for k in range(2):

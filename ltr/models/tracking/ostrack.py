@@ -6,7 +6,7 @@ Source: Ye et al., ECCV 2022, section 3; docs/reference.md, section 10. Paramete
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ltr.errors import UserError
 from ltr.models.backbone.pretrained import load_mae
 from ltr.models.backbone.vit import INPUT_MEAN, INPUT_STD, PATCH, OneStreamViT, TokenFeatures
+from ltr.models.bbreg.box_head import TOKEN_LEVELS, BoxHead
 
 # Template grids for which the public models define their centre token.
 _CENTRE_CELLS = {7: 3, 8: 3, 12: 5, 14: 6}
@@ -151,9 +152,29 @@ class OSTrack(nn.Module):
             rows: indices of the template tokens that judge candidates (`centre_token` in tracking); None for all.
             keep: part of the candidates that each eliminating block keeps, instead of its own.
         """
-        features = self.backbone(template, search, rows, keep)
+        return self.answer(self.backbone(template, search, rows, keep))
+
+    def answer(self, features: TokenFeatures) -> OSTrackOutput:
+        """Boxes and maps of the transformer's features."""
         maps = self.box_head(features.search)
         return OSTrackOutput(decode(maps), maps, features)
+
+
+class EnergyOSTrack(OSTrack):
+    """OSTrack and a box head on its tokens, as they leave the last norm: an energy f(x, y) of boxes y.
+
+    The centre head finds the target, and the energy refines its box. Template tokens attend to the search image, so the
+    modulation vector is another in every frame.
+
+    Args:
+        backbone, head_channels: as for `OSTrack`.
+        box_channels: width of the box head.
+    """
+
+    def __init__(self, backbone: OneStreamViT, head_channels: int = 256, box_channels: int = 256) -> None:
+        super().__init__(backbone, head_channels)
+        inputs = backbone.norm.normalized_shape[0]
+        self.bb_regressor = BoxHead((inputs,), (box_channels,), (box_channels,), TOKEN_LEVELS)
 
 
 def keep_ratio(epoch: int, start: int = 20, warm_up: int = 80, keep: float = 0.7) -> float:
@@ -201,3 +222,17 @@ def ostrack(
     if backbone_pretrained:
         load_mae(backbone)
     return OSTrack(backbone, head_channels)
+
+
+def ostrack_energy(*, candidate_elimination: bool = False, box_channels: int = 256, **options: Any) -> EnergyOSTrack:
+    """OSTrack with a box head on its tokens.
+
+    Args:
+        candidate_elimination: off by default. With it, two thirds of the search map that boxes are pooled from are
+            zero, most of what surrounds a box among them.
+        box_channels: width of the box head.
+        options: as for `ostrack`, whose checkpoints of either kind fit.
+    """
+    tracker = ostrack(candidate_elimination=candidate_elimination, **options)
+    channels = tracker.box_head.get_submodule("conv1_ctr").get_submodule("0").get_parameter("weight").shape[0]
+    return EnergyOSTrack(tracker.backbone, channels, box_channels)

@@ -1,5 +1,7 @@
 """The OSTrack tracker: template and search crop go through one transformer, and a Hann window picks the target.
 
+Where the network has an energy, the box that the centre head finds then climbs it.
+
 Source: Ye et al., "Joint Feature Learning and Relation Modeling for Tracking: A One-Stream Framework", ECCV 2022,
 section 3.3; docs/reference.md, section 10.
 """
@@ -9,26 +11,32 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ltr.errors import UserError
-from ltr.models.tracking.ostrack import OSTrack, OSTrackOutput, decode
+from ltr.models.bbreg.closed_form import ClosedFormHead
+from ltr.models.tracking.ostrack import EnergyOSTrack, OSTrack, OSTrackOutput, decode
 from ltr.ops.square_crops import SquareCrop, square_crop
 from pytracking.networks import checksum
 from pytracking.tracker.base import Box, Tracker, TrackResult
 from pytracking.tracker.inputs import as_image, check_first_box
-from pytracking.tracker.shared.networks import checkpoint_of, load_tracking_network
+from pytracking.tracker.shared.networks import checkpoint_of, device_of, load_tracking_network
+from pytracking.tracker.shared.refinement import RefinementParameters, draw_jitter, propose, refine
+from pytracking.tracker.shared.settings import check_at_least, check_choices, check_positive
 
 # Least side of a box, and how much of it stays in the image, in pixels.
 _MARGIN = 10
 
 
 @dataclass(frozen=True)
-class OSTrackParameters:
+class OSTrackParameters(RefinementParameters):
     """Parameters of the OSTrack tracker; the crops' sizes are the network's.
+
+    Those of box refinement are documented in their class.
 
     Attributes:
         net_name: name of the network in the package's or the user's collection.
@@ -37,6 +45,8 @@ class OSTrackParameters:
         template_factor: side of the template crop over the square root of the target's area.
         search_factor: side of the search crop over it.
         candidate_elimination: drop search tokens that the template does not attend to; None as the network was built.
+        use_iou_net: refine boxes by the network's energy; None where it has one.
+        seed: of the refinement's starts, set at `initialize`; None draws from torch's default generator.
     """
 
     net_name: str = "ostrack_256"
@@ -45,11 +55,14 @@ class OSTrackParameters:
     template_factor: float = 2.0
     search_factor: float = 4.0
     candidate_elimination: bool | None = None
+    use_iou_net: bool | None = None
+    seed: int | None = 0
 
     def __post_init__(self) -> None:
-        for name in ("template_factor", "search_factor"):
-            if not getattr(self, name) > 0:
-                raise UserError(f"{name} must be positive, not {getattr(self, name)}")
+        check_positive(self, ("template_factor", "search_factor", "maximal_aspect_ratio"))
+        check_choices(self, {"box_refinement_space": ("relative", "absolute")})
+        check_at_least(self, ("iounet_k",), 1)
+        check_at_least(self, ("box_refinement_iter", "num_init_random_boxes"), 0)
 
 
 class OSTrackTracker:
@@ -63,14 +76,20 @@ class OSTrackTracker:
 
     def __init__(self, params: OSTrackParameters, network: OSTrack) -> None:
         self.params = params
-        name = params.device if params.device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
-        self._device = torch.device(name)
+        self._device = device_of(params.device)
         self._net = network.to(self._device).eval()
         self._keep = 1.0 if params.candidate_elimination is False else None
         if params.candidate_elimination and not network.backbone.eliminates:
             raise UserError("candidate_elimination: this network was built without it")
+        if params.use_iou_net and not isinstance(network, EnergyOSTrack):
+            raise UserError("use_iou_net: this network has no energy that boxes could climb")
+        self._refiner: ClosedFormHead | None = None
+        if isinstance(network, EnergyOSTrack) and params.use_iou_net is not False:
+            self._refiner = ClosedFormHead(network.bb_regressor)
+        self._generator: torch.Generator | None = None
         self._window = hann_window(network.backbone.search_cells).to(self._device)
         self._template: Tensor | None = None
+        self._template_box = torch.zeros(1, 4)
         self._box: Box = (0.0, 0.0, 0.0, 0.0)
 
     @torch.no_grad()
@@ -79,9 +98,10 @@ class OSTrackTracker:
         start = time.perf_counter()
         image = as_image(image)
         self._box = check_first_box(box, image)
-        self._template = self._tensor(
-            square_crop(image, self._box, self.params.template_factor, self._net.template_size)
-        )
+        crop = square_crop(image, self._box, self.params.template_factor, self._net.template_size)
+        self._template = self._tensor(crop)
+        self._template_box = torch.tensor([crop.of_image(self._box)], device=self._device)
+        self._generator = None if self.params.seed is None else torch.Generator().manual_seed(self.params.seed)
         return TrackResult(self._box, 1.0, "init", time.perf_counter() - start)
 
     @torch.no_grad()
@@ -94,11 +114,23 @@ class OSTrackTracker:
         crop = square_crop(image, self._box, self.params.search_factor, self._net.search_size)
         output = self._locate(self._template, self._tensor(crop))
         found = decode(output.maps, self._window * output.maps.score)[0].cpu().numpy()
-        self._box = box_in_image(self._box, found, self._net.search_size, crop.scale, image.shape)
+        box = box_in_image(self._box, found, self._net.search_size, crop.scale)
+        if self._refiner is not None:
+            box = self._refined(self._refiner, box, output, crop)
+        self._box = kept_inside(box, image.shape)
         return TrackResult(self._box, float(output.maps.score.max()), "normal", time.perf_counter() - start)
 
     def _tensor(self, crop: SquareCrop) -> Tensor:
         return self._net.normalise(torch.from_numpy(crop.patch).permute(2, 0, 1)[None].to(self._device))
+
+    def _refined(self, refiner: ClosedFormHead, box: Box, output: OSTrackOutput, crop: SquareCrop) -> Box:
+        """The box that the energy prefers near a box in the image; the box itself if no refined one is fair."""
+        start = torch.tensor([crop.of_image(box)])
+        starts = propose(start, draw_jitter(self.params, self._generator)[None], self.params)
+        modulation = refiner.head.get_modulation([output.features.template], self._template_box)
+        ascend = partial(refiner.refine, modulation, [output.features.search])
+        found, fair = refine(ascend, starts, self.params)
+        return crop.in_image(found[0].tolist()) if fair[0] else box
 
     def _locate(self, template: Tensor, search: Tensor) -> OSTrackOutput:
         """The network's answer. The template attends to the search image, so its tokens are computed each time."""
@@ -114,22 +146,26 @@ def hann_window(cells: int) -> Tensor:
     return (row[:, None] * row)[None, None]
 
 
-def box_in_image(state: Box, found: np.ndarray, size: int, scale: float, image_shape: Sequence[int]) -> Box:
-    """The new box in the image.
+def box_in_image(state: Box, found: np.ndarray, size: int, scale: float) -> Box:
+    """The centre head's box in the image, by the public rule, which leaves out the rounding of the crop's corner.
 
     Args:
         state: box (x, y, w, h) that the search crop was cut around.
         found: (cx, cy, w, h) in parts of the crop, float32.
         size: side of the crop in its own pixels.
         scale: crop pixels per image pixel.
-        image_shape: (H, W, ...).
     """
     cx, cy, w, h = (float(value) for value in found * np.float32(size) / np.float32(scale))
     half = 0.5 * size / scale
     x = cx + (state[0] + 0.5 * state[2] - half) - 0.5 * w
     y = cy + (state[1] + 0.5 * state[3] - half) - 0.5 * h
-    left, width = _clipped(x, w, image_shape[1])
-    top, height = _clipped(y, h, image_shape[0])
+    return x, y, w, h
+
+
+def kept_inside(box: Box, image_shape: Sequence[int]) -> Box:
+    """A box kept in an image of shape (H, W, ...), and at least the margin wide and high."""
+    left, width = _clipped(box[0], box[2], image_shape[1])
+    top, height = _clipped(box[1], box[3], image_shape[0])
     return left, top, width, height
 
 

@@ -139,9 +139,15 @@ def test_the_compact_trackers_crop_as_in_training(name):
     assert (params.border_mode, params.patch_max_scale_change) == (crop.border, crop.max_scale_change)
 
 
+def tracker_of(recipe: str) -> str:
+    """The tracker whose networks a recipe trains."""
+    folder = recipes()[recipe].split(".")[-2].replace("bbreg", "atom")
+    return "atom/default" if recipe == "atom" else f"{folder}/{recipe}"
+
+
 @pytest.mark.parametrize("name", recipes())
 def test_every_recipe_has_a_tracker_that_climbs_as_its_validation_does(name):
-    tracker = "atom/default" if name == "atom" else f"{'atom' if name.startswith('atom') else 'dimp'}/{name}"
+    tracker = tracker_of(name)
     params, refinement = load(tracker), load_recipe([name]).refinement
     assert name == "atom" or params.net_name == name
     assert (params.box_refinement_space, params.box_refinement_iter, params.box_refinement_step_length) == (
@@ -171,7 +177,7 @@ def test_the_energy_trackers_differ_from_their_base_by_their_network_and_its_asc
 
 @pytest.mark.parametrize("name", recipes())
 def test_what_a_recipe_writes_into_its_network_is_what_its_tracker_sets(name):
-    tracker = "atom/default" if name == "atom" else f"{'atom' if name.startswith('atom') else 'dimp'}/{name}"
+    tracker = tracker_of(name)
     params = load(tracker)
     assert {key: getattr(params, key) for key in load_recipe([name]).tracking_settings()} == load_recipe(
         [name]

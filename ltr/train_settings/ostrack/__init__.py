@@ -1,0 +1,1 @@
+"""Recipes of OSTrack, and of the energy on its tokens."""

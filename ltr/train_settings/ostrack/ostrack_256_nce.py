@@ -1,0 +1,13 @@
+"""An energy on the tokens of OSTrack-256, trained by NCE while the tracker is frozen; see `ostrack_256_nceplus`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ltr.train_settings.ostrack import ostrack_256_nceplus
+from ltr.train_settings.recipe import BoxSettings, Recipe
+
+
+def recipe() -> Recipe:
+    """The recipe."""
+    return replace(ostrack_256_nceplus.recipe(), name="ostrack_256_nce", box=BoxSettings("nce", weight=1.0))
