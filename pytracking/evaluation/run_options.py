@@ -67,8 +67,10 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=0,
         metavar="0|1",
-        help="accepted for PyTracking's command lines; there is no Visdom here: --debug 2 writes pictures",
+        help="accepted for PyTracking's command lines, and without effect: there is no Visdom here",
     )
+    parser.add_argument("--visdom_server", help=argparse.SUPPRESS)
+    parser.add_argument("--visdom_port", help=argparse.SUPPRESS)
 
 
 def numbered_runs(runid: int | None, runs: int | None) -> list[int | None]:

@@ -127,7 +127,8 @@ def test_engineer(shell: Shell) -> None:
 
 def test_pytracking_user(shell: Shell) -> None:
     """PyTracking's command line, names, and an experiments file."""
-    shell.type("ebm-tracking run opencv csrt --dataset_name demo --sequence mug --debug 0 --threads 0 --use_visdom 0")
+    visdom = "--use_visdom 0 --visdom_server 127.0.0.1 --visdom_port 8097"
+    shell.type(f"ebm-tracking run opencv csrt --dataset_name demo --sequence mug --debug 0 --threads 0 {visdom}")
     shell.write(
         "compare.py",
         "from pytracking.analysis.plot_results import plot_results, print_results\n"

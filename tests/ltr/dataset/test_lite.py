@@ -1,4 +1,4 @@
-"""The data of the compact recipes: told apart by layout, split by file."""
+"""The data of the compact recipes: recognised by their layout, split by file."""
 
 from __future__ import annotations
 
