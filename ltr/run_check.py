@@ -41,7 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(
         prog="run_check.py",
-        description="Tell, sequence by sequence, what is missing, misnamed, short, unreadable, NaN, off by one or "
+        description="Report, sequence by sequence, what is missing, misnamed, short, unreadable, NaN, off by one or "
         "outside its image, or has a wrong count of flags, in a local copy of a data set.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -60,7 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--repair", action="store_true", help="rename what is only written differently; nothing is overwritten"
     )
     parser.add_argument("--quick", action="store_true", help="do not open frames: names, numbers and boxes only")
-    parser.add_argument("--notes", action="store_true", help="also tell what does no harm")
+    parser.add_argument("--notes", action="store_true", help="also report what does no harm")
     return parser
 
 

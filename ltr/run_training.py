@@ -97,7 +97,11 @@ def build_parser() -> argparse.ArgumentParser:
         help="steps between checkpoints inside an epoch, 0 for none (%(default)s)",
     )
     result.add_argument(
-        "--log-interval", type=int, default=default.log_interval, metavar="STEPS", help="steps a log line (%(default)s)"
+        "--log-interval",
+        type=int,
+        default=default.log_interval,
+        metavar="STEPS",
+        help="steps between log lines (%(default)s)",
     )
     result.add_argument("--compile", action="store_true", help="run the convolutional parts through torch.compile")
     result.add_argument(

@@ -29,7 +29,7 @@ pytracking/experiments, a file (myexperiments.py) or any module that can be impo
 function, those of the module are listed.
 
 examples:
-  run_experiment.py examples                                          what there is
+  run_experiment.py examples                                          the list of its experiments
   run_experiment.py examples demo --threads 2                         two worker processes
   run_experiment.py --trackers dimp/dimp_nceplus_lite opencv/kcf --datasets demo
   run_experiment.py --trackers dimp/dimp_nceplus dimp/dimp_nce --datasets otb nfs --runs 5 --threads 4

@@ -1,4 +1,4 @@
-"""List the networks there are, and fetch PyTracking's public weights by name.
+"""List the installed networks, and fetch PyTracking's public weights by name.
 
 python -m pytracking models
 python -m pytracking models fetch super_dimp
@@ -22,7 +22,7 @@ def build_parser() -> argparse.ArgumentParser:
         prog="run_models.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    commands.add_parser("list", help="what there is and what is wanted (the default)")
+    commands.add_parser("list", help="list installed and missing networks (the default)")
     fetch = commands.add_parser("fetch", help="download public weights and convert them to safetensors")
     fetch.add_argument("name", help=f"one of {', '.join(public.models())}")
     fetch.add_argument("--from", dest="source", type=Path, metavar="FILE", help="a file that is already downloaded")

@@ -25,7 +25,7 @@ def build_parser() -> argparse.ArgumentParser:
         "runs",
         nargs="+",
         metavar="TRACKER/PARAMS[_RUNID]",
-        help="whose results, such as dimp/dimp_nceplus; for got10k up to three runs, the repetitions",
+        help="tracker to pack, such as dimp/dimp_nceplus; for got10k up to three runs, the repetitions",
     )
     parser.add_argument("--results", type=Path, help="folder of raw results (default: results/tracking_results)")
     parser.add_argument("--dataset_path", type=Path, help="folder of the data set, where it is not configured")

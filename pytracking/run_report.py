@@ -46,7 +46,7 @@ def build_parser() -> argparse.ArgumentParser:
         "trackers",
         nargs="*",
         metavar="TRACKER/PARAMETERS[:RUN][=NAME]",
-        help="whose results, such as dimp/dimp_nceplus or dimp/dimp50:0,1,2=DiMP-50",
+        help="trackers to compare, such as dimp/dimp_nceplus or dimp/dimp50:0,1,2=DiMP-50",
     )
     data = parser.add_argument_group("results")
     data.add_argument(
@@ -65,12 +65,12 @@ def build_parser() -> argparse.ArgumentParser:
         "or a folder of <sequence>.txt",
     )
     data.add_argument("--sequence", nargs="+", metavar="NAME", help="only these sequences (default: all)")
-    data.add_argument("--results", type=Path, metavar="FOLDER", help="default: results/tracking_results")
+    data.add_argument("--results", type=Path, metavar="FOLDER", help="raw results (default: results/tracking_results)")
     data.add_argument("--protocol", default="pytracking", help="evaluation protocol (default: pytracking)")
-    data.add_argument("--exclude_invalid_frames", action="store_true", help="leave frames without a target out")
+    data.add_argument("--exclude_invalid_frames", action="store_true", help="leave out frames without a target")
     data.add_argument("--skip_missing_seq", action="store_true", help="leave out sequences without a result")
     data.add_argument("--merge_results", action="store_true", help="average the runs of one tracker")
-    made = parser.add_argument_group("what is made of them")
+    made = parser.add_argument_group("output")
     made.add_argument("--table", action="store_true", help="tables")
     made.add_argument("--plots", action="store_true", help="plots as PNG and PDF, in --output")
     made.add_argument(
@@ -88,11 +88,11 @@ def build_parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--published", action="store_true", help="a table beside the paper's figures, instead of the others"
     )
-    made.add_argument("--attributes", action="store_true", help="a table of the sequences that share an attribute, too")
+    made.add_argument("--attributes", action="store_true", help="also a table of the sequences that share an attribute")
     made.add_argument(
         "--against",
         metavar="NAME",
-        help="differences to this tracker, too, with intervals of 95 %% by a paired bootstrap over the sequences "
+        help="also the differences to this tracker, with intervals of 95 %% by a paired bootstrap over the sequences "
         "(in the page: to the first tracker by default)",
     )
     made.add_argument("--seed", type=int, default=0, help="seed of the bootstrap (default: 0)")

@@ -18,7 +18,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="run_vot.py",
         description="Run a tracker under the VOT toolkit or another TraX client (pip install 'ebm-tracking[vot]').",
-        epilog="docs/vot.md tells the steps.",
+        epilog="docs/vot.md describes the steps.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="{integrate,run}")
     integrate = commands.add_parser("integrate", help="print the tracker's section of trackers.ini")

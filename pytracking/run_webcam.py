@@ -31,7 +31,7 @@ def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(
         prog="run_webcam.py",
-        description="Track a target in a camera's picture, in a window where OpenCV can open one (q ends), and keep "
+        description="Track targets in a camera's picture, in a window where OpenCV can open one (q ends), and keep "
         "<output>/webcam_<parameters>.mp4, .txt, .csv and .json. Frames that come while the tracker is busy are "
         "skipped. Ctrl-C ends and keeps what was tracked.",
     )

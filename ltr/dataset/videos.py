@@ -100,5 +100,5 @@ def _require(dataset: str, split: str, root: Path, wanted: list[str], found: set
         first = f", first {list_some(missing)}" if missing else ""
         raise AnnotationError(
             f"{root} has {len(there)} sequences; split '{split}' of {dataset} lacks {len(missing)}{first}: is the copy "
-            f"whole? (python -m ltr check tells more; a text file of names may stand in place of '{split}')"
+            f"whole? (python -m ltr check says more; a text file of names can replace '{split}')"
         )
