@@ -164,10 +164,10 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
         cells = (
             row["weights"][:6],
             row["name"],
-            *(f"{values[part].mean():.1f}" for part in (slice(None), ~made, made)),
+            *(f"{values[part].mean():.1f}" if part.any() else "-" for part in (made | ~made, ~made, made)),
             f"{found.mean:+.1f}",
             f"{found.low:+.1f} to {found.high:+.1f}",
-            f"{row['milliseconds']:g}",
+            f"{row['milliseconds']:g}" if row["milliseconds"] else "-",
         )
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)

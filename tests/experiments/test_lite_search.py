@@ -72,6 +72,8 @@ def test_the_table_compares_with_the_first_row_of_the_same_weights(tmp_path, cap
     lines = table(rows).splitlines()
     assert lines[2] == "| one | as it is | 45.0 | 50.0 | 40.0 | +0.0 | +0.0 to +0.0 | 20 |"
     assert lines[4] == "| one | other | 48.0 | 52.0 | 44.0 | +3.0 | +2.0 to +4.0 | 20 |"
+    part = {"weights": "one", "name": "in part", "auc": {"a": 53.0}, "milliseconds": None}
+    assert table([*rows, part]).splitlines()[5] == "| one | in part | 53.0 | 53.0 | - | +3.0 | +3.0 to +3.0 | - |"
     output = tmp_path / "rows.json"
     output.write_text(json.dumps(rows))
     assert main(["--table", "--output", str(output)]) == 0 and lines[4] in capsys.readouterr().out
