@@ -97,7 +97,7 @@ def create_targets(tracker: str, params: Any) -> Targets:
 class BatchTracker:
     """Tracks many targets, each in a video of its own, in one batch: several cameras, or several recordings.
 
-    Targets come and go at any time. Trackers with an online network (`dimp`, `atom`) send all targets through it
+    Targets come and go at any time. Trackers with a network (`dimp`, `atom`, `ostrack`) send all targets through it
     together; of any other tracker there is one instance a target.
 
         tracker = BatchTracker("dimp_nceplus_lite")

@@ -28,6 +28,7 @@ class TrackingSampler(Dataset[dict[str, Any]]):
         samples_per_epoch: length.
         max_gap: frames between the base frame of a sample and its others; grows by 5 while there are not enough
             different visible ones.
+        least_frames, least_visible: frames of a video, all and visible ones, below which it is not drawn.
         num_train_frames, num_test_frames: frames of a sample; the base frame is the first train frame.
         mode: 'causal' (train frames up to the base frame, test frames after it) or 'interval' (all around it).
         seed: decides every draw.
@@ -45,6 +46,8 @@ class TrackingSampler(Dataset[dict[str, Any]]):
         max_gap: int,
         num_train_frames: int,
         num_test_frames: int,
+        least_frames: int = 2,
+        least_visible: int = 2,
         mode: str = "causal",
         seed: int = 0,
     ) -> None:
@@ -58,6 +61,8 @@ class TrackingSampler(Dataset[dict[str, Any]]):
         self.processing = processing
         self.samples_per_epoch = samples_per_epoch
         self.max_gap = max_gap
+        self.least_frames = least_frames
+        self.least_visible = least_visible
         self.num_train_frames = num_train_frames
         self.num_test_frames = num_test_frames
         self.choose = _causal if mode == "causal" else _interval
@@ -91,16 +96,17 @@ class TrackingSampler(Dataset[dict[str, Any]]):
         return sample
 
     def _sequence(self, dataset: TrainingDataset, rng: np.random.Generator) -> tuple[int, SequenceInfo]:
-        needed = 2 if dataset.is_video else 1
+        frames, needed = (self.least_frames, max(self.least_visible, 2)) if dataset.is_video else (1, 1)
         for _ in range(_MAX_TRIES):
             sequence = int(rng.integers(len(dataset)))
             try:
                 info = dataset.sequence_info(sequence)
             except (OSError, ValueError) as error:
                 raise SampleError(f"{dataset.name}:{dataset.sequence_name(sequence)}: {error}") from error
-            if info.visible.sum() >= needed:
+            if len(info.visible) >= frames and info.visible.sum() >= needed:
                 return sequence, info
-        raise SampleError(f"{dataset.name}: none of {_MAX_TRIES} drawn sequences has {needed} visible frames")
+        length = f" in {frames} frames or more" if frames > 2 else ""
+        raise SampleError(f"{dataset.name}: none of {_MAX_TRIES} drawn sequences has {needed} visible frames{length}")
 
     def _frame_ids(
         self, dataset: TrainingDataset, info: SequenceInfo, rng: np.random.Generator

@@ -25,6 +25,8 @@ def recipe() -> Recipe:
             validation=(DataSource("got10k", "votval"),),
             samples_per_epoch=60000,
             validation_samples=10000,
+            least_frames=20,
+            least_visible=5,
             max_gap=200,
             train_frames=1,
             test_frames=1,

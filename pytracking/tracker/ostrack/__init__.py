@@ -8,23 +8,26 @@ section 3.3; docs/reference.md, section 10.
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ltr.errors import UserError
+from ltr.errors import UserError, unknown_name
 from ltr.models.bbreg.closed_form import ClosedFormHead
 from ltr.models.tracking.ostrack import EnergyOSTrack, OSTrack, OSTrackOutput, decode
 from ltr.ops.square_crops import SquareCrop, square_crop
 from pytracking.networks import checksum
-from pytracking.tracker.base import Box, Tracker, TrackResult
+from pytracking.tracker.base import Box, TargetErrors, Tracker, TrackResult
 from pytracking.tracker.inputs import as_image, check_first_box
 from pytracking.tracker.shared.networks import checkpoint_of, device_of, load_tracking_network
+from pytracking.tracker.shared.online_tracker import SingleTarget
 from pytracking.tracker.shared.refinement import RefinementParameters, draw_jitter, propose, refine
 from pytracking.tracker.shared.settings import check_at_least, check_choices, check_positive
 
@@ -65,11 +68,25 @@ class OSTrackParameters(RefinementParameters):
         check_at_least(self, ("box_refinement_iter", "num_init_random_boxes"), 0)
 
 
-class OSTrackTracker:
-    """Tracks one target; see `pytracking.tracker.base.Tracker`.
+@dataclass
+class _Target:
+    """A target: its last box in the image, its template [1, 3, Z, Z], its box [1, 4] there, and what draws starts."""
 
-    The template of the first frame is kept; there is no online learning and no re-detection, and `flag` is always
-    'normal'. `score` is the highest value of the score map, between 0 and 1.
+    box: Box
+    template: Tensor
+    template_box: Tensor
+    generator: torch.Generator | None
+
+
+class OSTrackTargets:
+    """Tracks any number of targets, each by its slot, a number; they come and go at any time.
+
+    All targets of a frame go through the network in one batch. The template of a target's first frame is kept; there
+    is no online learning and no re-detection, and `flag` is always 'normal'. `score` is the highest value of the score
+    map, between 0 and 1.
+
+    Raises:
+        UserError: a device that is not there, or parameters that ask for what the network has not.
     """
 
     weights_sha256: str | None = None
@@ -86,51 +103,133 @@ class OSTrackTracker:
         self._refiner: ClosedFormHead | None = None
         if isinstance(network, EnergyOSTrack) and params.use_iou_net is not False:
             self._refiner = ClosedFormHead(network.bb_regressor)
-        self._generator: torch.Generator | None = None
         self._window = hann_window(network.backbone.search_cells).to(self._device)
-        self._template: Tensor | None = None
-        self._template_box = torch.zeros(1, 4)
-        self._box: Box = (0.0, 0.0, 0.0, 0.0)
+        self._targets: dict[int, _Target] = {}
+
+    def __contains__(self, slot: int) -> bool:
+        return slot in self._targets
+
+    def remove(self, slot: int) -> None:
+        """Forget a target; its slot is given to the next one. Raises `KeyError` for an unknown slot."""
+        del self._targets[slot]
+
+    def change(self, **parameters: Any) -> None:
+        """Change box refinement from the next frame on.
+
+        Raises:
+            UserError: another parameter, which is fixed when a tracker is made, or a value out of its range.
+        """
+        free = [field.name for field in fields(RefinementParameters)]
+        for name in parameters:
+            if name not in free:
+                raise unknown_name("parameter that can be changed between frames", name, free)
+        self.params = replace(self.params, **parameters)
 
     @torch.no_grad()
-    def initialize(self, image: np.ndarray, box: Sequence[float]) -> TrackResult:
-        """Keep the template. Raises `ValueError` for a bad image or box."""
+    def add(
+        self, image: np.ndarray, box: Sequence[float], slot: int | None = None, *, seed: int | None = None
+    ) -> tuple[int, TrackResult]:
+        """Keep a target's template.
+
+        Args:
+            image: [H, W, 3] uint8 RGB.
+            box: (x, y, w, h) in image pixels.
+            slot: where to keep it, in place of what is there; None for a free slot.
+            seed: of the refinement's starts, where the parameters have none.
+
+        Returns:
+            Its slot and what there is to say of the first frame.
+
+        Raises:
+            ValueError: a bad image or box.
+        """
         start = time.perf_counter()
         image = as_image(image)
-        self._box = check_first_box(box, image)
-        crop = square_crop(image, self._box, self.params.template_factor, self._net.template_size)
-        self._template = self._tensor(crop)
-        self._template_box = torch.tensor([crop.of_image(self._box)], device=self._device)
-        self._generator = None if self.params.seed is None else torch.Generator().manual_seed(self.params.seed)
-        return TrackResult(self._box, 1.0, "init", time.perf_counter() - start)
+        first = check_first_box(box, image)
+        crop = square_crop(image, first, self.params.template_factor, self._net.template_size)
+        if slot is None:
+            slot = next(free for free in range(len(self._targets) + 1) if free not in self._targets)
+        seed = self.params.seed if seed is None or self.params.seed is not None else seed
+        generator = None if seed is None else torch.Generator().manual_seed(seed)
+        place = torch.tensor([crop.of_image(first)], device=self._device)
+        self._targets[slot] = _Target(first, self._tensor([crop]), place, generator)
+        return slot, TrackResult(first, 1.0, "init", time.perf_counter() - start)
 
     @torch.no_grad()
-    def track(self, image: np.ndarray) -> TrackResult:
-        """Track the target in the next frame. Raises `RuntimeError` when called before `initialize`."""
+    def track(self, images: Mapping[int, np.ndarray]) -> dict[int, TrackResult]:
+        """Track targets in their next frames.
+
+        Args:
+            images: the image [H, W, 3] of each target, uint8 RGB, by its slot; targets that are left out wait.
+
+        Returns:
+            What there is to say of each; `time` is its share of what the batch took.
+
+        Raises:
+            KeyError: an unknown slot.
+            TargetErrors: bad images, or maps that are not finite; raised after all other targets were tracked.
+        """
         start = time.perf_counter()
-        if self._template is None:
-            raise RuntimeError("track() was called before initialize()")
-        image = as_image(image)
-        crop = square_crop(image, self._box, self.params.search_factor, self._net.search_size)
-        output = self._locate(self._template, self._tensor(crop))
-        found = decode(output.maps, self._window * output.maps.score)[0].cpu().numpy()
-        box = box_in_image(self._box, found, self._net.search_size, crop.scale)
+        crops: dict[int, SquareCrop] = {}
+        shapes: dict[int, Sequence[int]] = {}
+        errors: dict[int, ValueError] = {}
+        for slot, given in images.items():
+            box = self._targets[slot].box
+            try:
+                image = as_image(given)
+                crops[slot] = square_crop(image, box, self.params.search_factor, self._net.search_size)
+                shapes[slot] = image.shape
+            except ValueError as error:
+                errors[slot] = error
+        results = {}
+        for slot, (box, score) in self._answers(crops).items() if crops else ():
+            if not math.isfinite(score + sum(box)):
+                errors[slot] = ValueError(
+                    "the network's maps hold values that are not finite: its weights or its input are broken"
+                )
+                continue
+            self._targets[slot].box = kept_inside(box, shapes[slot])
+            seconds = (time.perf_counter() - start) / len(crops)
+            results[slot] = TrackResult(self._targets[slot].box, score, "normal", seconds)
+        if errors:
+            raise TargetErrors(errors, results)
+        return results
+
+    def _tensor(self, crops: Iterable[SquareCrop]) -> Tensor:
+        patches = torch.from_numpy(np.stack([crop.patch for crop in crops]))
+        return self._net.normalise(patches.permute(0, 3, 1, 2).to(self._device))
+
+    def _answers(self, crops: Mapping[int, SquareCrop]) -> dict[int, tuple[Box, float]]:
+        """Box in the image and score of each target, from the crop around its last box."""
+        targets = [self._targets[slot] for slot in crops]
+        output = self._locate(torch.cat([target.template for target in targets]), self._tensor(crops.values()))
+        found = decode(output.maps, self._window * output.maps.score).cpu().numpy()
+        size = self._net.search_size
+        boxes = [box_in_image(t.box, f, size, c.scale) for t, f, c in zip(targets, found, crops.values())]
         if self._refiner is not None:
-            box = self._refined(self._refiner, box, output, crop)
-        self._box = kept_inside(box, image.shape)
-        return TrackResult(self._box, float(output.maps.score.max()), "normal", time.perf_counter() - start)
+            boxes = self._refined(self._refiner, boxes, output, targets, list(crops.values()))
+        scores = output.maps.score.flatten(1).amax(1).tolist()
+        return dict(zip(crops, zip(boxes, scores)))
 
-    def _tensor(self, crop: SquareCrop) -> Tensor:
-        return self._net.normalise(torch.from_numpy(crop.patch).permute(2, 0, 1)[None].to(self._device))
-
-    def _refined(self, refiner: ClosedFormHead, box: Box, output: OSTrackOutput, crop: SquareCrop) -> Box:
-        """The box that the energy prefers near a box in the image; the box itself if no refined one is fair."""
-        start = torch.tensor([crop.of_image(box)])
-        starts = propose(start, draw_jitter(self.params, self._generator)[None], self.params)
-        modulation = refiner.head.get_modulation([output.features.template], self._template_box)
+    def _refined(
+        self,
+        refiner: ClosedFormHead,
+        boxes: Sequence[Box],
+        output: OSTrackOutput,
+        targets: Sequence[_Target],
+        crops: Sequence[SquareCrop],
+    ) -> list[Box]:
+        """The boxes that the energy prefers near boxes in the image; a box itself if no refined one is fair."""
+        first = torch.tensor([crop.of_image(box) for crop, box in zip(crops, boxes)])
+        jitter = torch.stack([draw_jitter(self.params, target.generator) for target in targets])
+        places = torch.cat([target.template_box for target in targets])
+        modulation = refiner.head.get_modulation([output.features.template], places)
         ascend = partial(refiner.refine, modulation, [output.features.search])
-        found, fair = refine(ascend, starts, self.params)
-        return crop.in_image(found[0].tolist()) if fair[0] else box
+        found, fair = refine(ascend, propose(first, jitter, self.params), self.params)
+        return [
+            crop.in_image(refined) if is_fair else box
+            for crop, refined, is_fair, box in zip(crops, found.tolist(), fair.tolist(), boxes)
+        ]
 
     def _locate(self, template: Tensor, search: Tensor) -> OSTrackOutput:
         """The network's answer. The template attends to the search image, so its tokens are computed each time."""
@@ -177,9 +276,21 @@ def _clipped(low: float, extent: float, length: int) -> tuple[float, float]:
     return low, max(_MARGIN, high - low)
 
 
+class OSTrackTracker(SingleTarget[OSTrackTargets]):
+    """Tracks one target; see `pytracking.tracker.base.Tracker`."""
+
+    def __init__(self, params: OSTrackParameters, network: OSTrack) -> None:
+        super().__init__(OSTrackTargets(params, network))
+
+
 def create(params: OSTrackParameters) -> Tracker:
     """Create the tracker with the network that its parameters name. Raises `UserError` when there is none."""
+    return SingleTarget(create_targets(params))
+
+
+def create_targets(params: OSTrackParameters) -> OSTrackTargets:
+    """The same for many targets at once."""
     path = checkpoint_of(params)
-    tracker = OSTrackTracker(params, load_tracking_network(path, OSTrack))
-    tracker.weights_sha256 = checksum(path)
-    return tracker
+    targets = OSTrackTargets(params, load_tracking_network(path, OSTrack))
+    targets.weights_sha256 = checksum(path)
+    return targets

@@ -1,4 +1,4 @@
-"""One target of `OnlineTargets` behind the interface of every tracker."""
+"""One target of a tracker of many, such as `OnlineTargets`, behind the interface of every tracker."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ from pytracking.tracker.base import TargetErrors, TrackResult
 from pytracking.tracker.shared.memory import StoredSamples
 from pytracking.tracker.shared.online_targets import OnlineTargets
 
+# What has `add`, `track`, `change` and `in` as `OnlineTargets` has them.
+Many = TypeVar("Many", bound=Any)
 Targets = TypeVar("Targets", bound=OnlineTargets[Any, Any])
 
 _SLOT = 0
 
 
-class OnlineTracker(Generic[Targets]):
+class SingleTarget(Generic[Many]):
     """Tracks one target; see `pytracking.tracker.base.Tracker`. All the work is in `targets`, a batch of one."""
 
-    def __init__(self, targets: Targets) -> None:
+    def __init__(self, targets: Many) -> None:
         self.targets = targets
 
     @property
@@ -30,12 +32,8 @@ class OnlineTracker(Generic[Targets]):
     @property
     def weights_sha256(self) -> str | None:
         """Checksum of the network's file."""
-        return self.targets.weights_sha256
-
-    @property
-    def memory(self) -> StoredSamples:
-        """What the target model learns from at the moment."""
-        return self.targets.memory.of(_SLOT)
+        checksum: str | None = self.targets.weights_sha256
+        return checksum
 
     def change(self, **parameters: Any) -> None:
         """Change thresholds or refinement from the next frame on; see `OnlineTargets.change`."""
@@ -43,13 +41,24 @@ class OnlineTracker(Generic[Targets]):
 
     def initialize(self, image: np.ndarray, box: Sequence[float]) -> TrackResult:
         """Learn the target from the first frame. Raises `ValueError` for a bad image or box."""
-        return self.targets.add(image, box, _SLOT)[1]
+        result: TrackResult = self.targets.add(image, box, _SLOT)[1]
+        return result
 
     def track(self, image: np.ndarray) -> TrackResult:
         """Track the target in the next frame. Raises `RuntimeError` when called before `initialize`."""
         if _SLOT not in self.targets:
             raise RuntimeError("track() was called before initialize()")
         try:
-            return self.targets.track({_SLOT: image})[_SLOT]
+            result: TrackResult = self.targets.track({_SLOT: image})[_SLOT]
+            return result
         except TargetErrors as error:
             raise error.errors[_SLOT] from None
+
+
+class OnlineTracker(SingleTarget[Targets]):
+    """One target of a tracker that learns online."""
+
+    @property
+    def memory(self) -> StoredSamples:
+        """What the target model learns from at the moment."""
+        return self.targets.memory.of(_SLOT)

@@ -179,6 +179,16 @@ def test_a_video_without_two_visible_frames_is_no_sample():
         make(Numbers([True] + [False] * 20))[(0, 0)]
 
 
+def test_a_video_that_is_too_short_is_no_sample():
+    """Counted as the recipe says: all frames, and those that show the target. An image is never too short."""
+    long, short = [True] * 5 + [False] * 15, [True] * 5 + [False] * 14
+    make(Numbers(long), least_frames=20, least_visible=5)[(0, 0)]
+    for visible, least in ((short, (20, 5)), (long, (20, 6))):
+        with pytest.raises(SampleError, match=f"has {least[1]} visible frames in 20 frames or more"):
+            make(Numbers(visible), least_frames=least[0], least_visible=least[1])[(0, 0)]
+    make(Numbers([True], is_video=False), least_frames=20, least_visible=5)[(0, 0)]
+
+
 def test_what_cannot_be_sampled_is_refused_at_once():
     with pytest.raises(ValueError, match="'causal' or 'interval'"):
         make(Numbers([True] * 5), mode="casual")

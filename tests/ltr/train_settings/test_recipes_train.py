@@ -33,6 +33,8 @@ SMALL = [
     "data.test_frames=1",
 ]
 NARROW_OSTRACK = [
+    # Miniature videos have 12 frames.
+    "data.least_frames=12",
     "network.arguments.search_size=96",
     "network.arguments.width=24",
     "network.arguments.depth=2",

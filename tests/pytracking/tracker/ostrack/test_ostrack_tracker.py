@@ -19,7 +19,15 @@ from ltr.models.tracking.ostrack import EnergyOSTrack, OSTrack, ostrack, ostrack
 from ltr.ops.square_crops import square_crop
 from ltr.run_training import load_recipe
 from pytracking import load_tracker
-from pytracking.tracker.ostrack import OSTrackParameters, OSTrackTracker, box_in_image, hann_window, kept_inside
+from pytracking.tracker.base import TargetErrors
+from pytracking.tracker.ostrack import (
+    OSTrackParameters,
+    OSTrackTargets,
+    OSTrackTracker,
+    box_in_image,
+    hann_window,
+    kept_inside,
+)
 from pytracking.tracker.shared.refinement import draw_jitter, propose, refine
 
 TOY: dict[str, Any] = {"width": 48, "depth": 3, "heads": 3, "head_channels": 128, "elimination_blocks": (0, 2)}
@@ -147,6 +155,42 @@ def test_a_file_of_the_energy_tracks_by_the_name_of_its_recipe(energy_network: E
         tracker.initialize(FRAMES[0], first)
     assert found.track(FRAMES[1]).box == by_hand.track(FRAMES[1]).box
     assert found.weights_sha256
+
+
+@pytest.mark.parametrize("refines", [True, False])
+def test_many_targets_at_once_are_tracked_as_each_alone(energy_network: EnergyOSTrack, refines: bool) -> None:
+    params = OSTrackParameters(device="cpu", use_iou_net=refines, box_refinement_iter=3)
+    first = load_golden("ostrack_toy")["online_first_box"].astype(np.float64)
+    boxes = list(first + np.array([[0, 0, 0, 0], [10, -6, 4, 8], [-8, 5, -4, 6]]))
+    together = OSTrackTargets(params, energy_network)
+    slots = [together.add(FRAMES[0], box)[0] for box in boxes]
+    assert slots == [0, 1, 2]
+    found = [together.track(dict.fromkeys(slots, frame)) for frame in FRAMES[1:3]]
+    for slot, box in zip(slots, boxes):
+        alone = OSTrackTracker(params, energy_network)
+        alone.initialize(FRAMES[0], box)
+        for frame, results in zip(FRAMES[1:3], found):
+            wanted = alone.track(frame)
+            assert results[slot].box == pytest.approx(wanted.box, abs=1e-2)
+            assert results[slot].score == pytest.approx(wanted.score, rel=1e-4)
+
+    with pytest.raises(TargetErrors) as caught:
+        together.track({0: FRAMES[3], 2: np.zeros((4, 4), np.float32) + np.nan})
+    assert set(caught.value.errors) == {2} and set(caught.value.results) == {0}
+    together.remove(1)
+    assert 1 not in together and together.add(FRAMES[3], first)[0] == 1
+    together.change(box_refinement_iter=5)
+    with pytest.raises(UserError, match="search_factor"):
+        together.change(search_factor=5.0)
+
+
+def test_broken_weights_are_an_error_and_not_a_box() -> None:
+    net = network("toy", "noce")
+    tracker = OSTrackTracker(OSTrackParameters(device="cpu"), net)
+    tracker.initialize(FRAMES[0], load_golden("ostrack_toy")["online_first_box"].astype(np.float64))
+    torch.nn.init.constant_(net.backbone.norm.weight, float("nan"))
+    with pytest.raises(ValueError, match="not finite"):
+        tracker.track(FRAMES[1])
 
 
 def test_it_cannot_track_before_it_was_started() -> None:
