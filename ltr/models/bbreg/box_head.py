@@ -26,8 +26,8 @@ class LevelSettings(NamedTuple):
     Attributes:
         name: its number in the names of parameters.
         stride: pixels from cell to cell.
-        bins: a side of a pooled box in test images.
-        reference_bins: a side of the pooled target in reference images.
+        bins: number of bins along a side of a box in test images.
+        reference_bins: the same of the target in reference images.
         offset: pixel at which the first cell lies. A token stands for the middle of its patch.
     """
 

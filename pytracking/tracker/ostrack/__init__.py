@@ -49,7 +49,7 @@ class OSTrackParameters(RefinementParameters):
         search_factor: side of the search crop over it.
         candidate_elimination: drop search tokens that the template does not attend to; None as the network was built.
         use_iou_net: refine boxes by the network's energy; None where it has one.
-        seed: of the refinement's starts, set at `initialize`; None draws from torch's default generator.
+        seed: seed for the refinement's starts, set at `initialize`; None draws from torch's default generator.
     """
 
     net_name: str = "ostrack_256"
@@ -135,7 +135,7 @@ class OSTrackTargets:
             image: [H, W, 3] uint8 RGB.
             box: (x, y, w, h) in image pixels.
             slot: where to keep it, in place of what is there; None for a free slot.
-            seed: of the refinement's starts, where the parameters have none.
+            seed: seed for the refinement's starts, where the parameters have none.
 
         Returns:
             Its slot and what there is to say of the first frame.
