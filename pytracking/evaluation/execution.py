@@ -201,7 +201,7 @@ class Worker:
     def track(self, unit: Unit, on_frame: OnFrame) -> Tracked | Failed | Unusable:
         """Track a unit. What is returned says what went wrong; only a `BaseException` is raised."""
         try:
-            tracker = self._tracker_of(unit.spec)
+            tracker = self.tracker_of(unit.spec)
         except Exception as error:
             if self._debug and not isinstance(error, UserError):
                 raise
@@ -243,7 +243,8 @@ class Worker:
         self._spec = self._tracker = self._targets = None
         return _cuda_in_use()
 
-    def _tracker_of(self, spec: TrackerSpec) -> Tracker:
+    def tracker_of(self, spec: TrackerSpec) -> Tracker:
+        """The tracker of one target; kept while units want the same. Raises `UserError` where it cannot be built."""
         if self._tracker is None or self._spec != spec:
             # The old one goes first, so that two networks need not fit into memory.
             self.forget()

@@ -54,6 +54,9 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         "--wait", action="store_true", help="wait for sequences that another run is tracking (default: leave them out)"
     )
     parser.add_argument(
+        "--plan", action="store_true", help="print how long it will take, from a short trial of each tracker, and stop"
+    )
+    parser.add_argument(
         "--debug",
         nargs="?",
         type=int,
@@ -116,8 +119,17 @@ def track(
     workers = Workers(args.threads, args.backend, args.torch_threads, args.gpus_per_worker, args.batch)
     root = results_root(args.results)
     failures = run_dataset(
-        sequences, runs, root, force=args.force, debug=args.debug > 0, workers=workers, wait=args.wait
+        sequences,
+        runs,
+        root,
+        force=args.force,
+        debug=args.debug > 0,
+        workers=workers,
+        wait=args.wait,
+        plan_only=args.plan,
     )
+    if args.plan:
+        return 0
     report_failures(failures)
     unreadable = reading.unreadable if reading is not None else {}
     for name, message in unreadable.items():

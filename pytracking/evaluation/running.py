@@ -86,6 +86,7 @@ def run_dataset(
     overrides: dict[str, Any] | None = None,
     workers: Workers | None = None,
     wait: bool = False,
+    plan_only: bool = False,
 ) -> list[Failure]:
     """Run trackers on sequences and write their raw results under `results_root`.
 
@@ -103,6 +104,7 @@ def run_dataset(
         overrides: fields of the parameters to replace, for all runs.
         workers: where to track; this process when left out.
         wait: wait for sequences that another run on the same results is tracking, instead of leaving them out.
+        plan_only: print how long it will take, by a short trial of each tracker, and track nothing.
 
     Returns:
         The failures, empty where all went well; `report_failures` prints them.
@@ -118,6 +120,11 @@ def run_dataset(
     if debug and workers.backend == "ray":
         raise UserError("--debug is for this process or worker processes on this machine: run without --backend ray")
     works = _to_track(sequences, runs, root, force, overrides or {})
+    if plan_only:
+        from pytracking.evaluation.plan import plan
+
+        print(plan(works, max(1, workers.threads)) if works else "nothing is left to track")
+        return []
     if not works:
         return []
     if not workers.in_process or workers.batch > 1:

@@ -178,3 +178,17 @@ def test_callback_sees_every_frame(sequences: list[Sequence]) -> None:
     assert result.boxes.shape == (6, 4)
     assert result.times is not None
     assert result.times.shape == (6,)
+
+
+def test_a_plan_says_how_long_and_writes_nothing(
+    sequences: list[Sequence], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    assert run_dataset(sequences, [STATIC], tmp_path / "out", plan_only=True) == []
+    printed = capsys.readouterr().out
+    frames = sum(len(sequence.frames) for sequence in sequences)
+    assert f"| static/default | {len(sequences)} | {frames} |" in printed
+    assert "expected: " in printed
+    assert not (tmp_path / "out").exists()
+    run_dataset(sequences, [STATIC], tmp_path / "out")
+    run_dataset(sequences, [STATIC], tmp_path / "out", plan_only=True)
+    assert "nothing is left to track" in capsys.readouterr().out

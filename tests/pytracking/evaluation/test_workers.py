@@ -260,9 +260,9 @@ def test_workers_take_turns_on_the_gpus(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
     monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
     for slot in range(5):
-        Worker(slot)._tracker_of(TrackerSpec("static", WithDevice(), None))
-    Worker(4)._tracker_of(TrackerSpec("static", StaticParameters(), None))
-    Worker(None)._tracker_of(TrackerSpec("static", WithDevice(), None))
+        Worker(slot).tracker_of(TrackerSpec("static", WithDevice(), None))
+    Worker(4).tracker_of(TrackerSpec("static", StaticParameters(), None))
+    Worker(None).tracker_of(TrackerSpec("static", WithDevice(), None))
     assert chosen == [0, 1, 2, 0, 1], "only where the parameters know devices, and only in worker processes"
 
 
