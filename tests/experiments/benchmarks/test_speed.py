@@ -32,7 +32,8 @@ def test_random_weights_are_named_and_stages_add_up() -> None:
     assert result.weights == "random"
     assert all(share > 0 for share in result.shares.values()), "every stage works on every frame"
     assert result.network is not None and 0 < result.network < 1
-    assert sum(result.shares.values()) == pytest.approx(result.network + result.shares["crop"])
+    others = result.shares["crop"] + result.shares["memory"]
+    assert sum(result.shares.values()) == pytest.approx(result.network + others)
     assert sum(result.shares.values()) <= 1
 
 

@@ -53,7 +53,8 @@ def test_coco_names_the_annotation_and_the_layout(tmp_path):
 def material(datasets):
     """File names of the cut-outs and of the backgrounds."""
     video = datasets[0][0]
-    return [image.name for image, _ in video.cutouts.entries], sorted({path.name for path in video.backgrounds})
+    looks = [look for entry in video.cutouts.entries for look in entry]
+    return [image.name for image, _ in looks], sorted({path.name for path in video.backgrounds})
 
 
 def test_the_split_of_a_folder_does_not_follow_its_place(tmp_path):

@@ -11,7 +11,7 @@ from tiny_tracking import square_video
 
 from ltr.admin.checkpoint import save_network
 from ltr.admin.model_constructor import NetworkConstructor
-from ltr.run_training import parser
+from ltr.run_training import build_parser
 from ltr.train_settings.recipe import TrackingValidation
 from pytracking.evaluation.training_validation import prepare
 
@@ -71,5 +71,5 @@ def test_names_are_checked_before_training(videos, changes, message):
 
 
 def test_the_training_command_takes_it_unless_told_otherwise():
-    options = parser().parse_args(["dimp_nceplus_lite"])
+    options = build_parser().parse_args(["dimp_nceplus_lite"])
     assert pkgutil.resolve_name(options.track_with) is prepare
