@@ -11,7 +11,6 @@ that the head has learned there. The refined box starts where the tracker's woul
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,7 +26,8 @@ from torch import Tensor
 from experiments.common import save_figure
 from experiments.training_methods.settings import METHODS
 from ltr.actors.energy import BoxEnergy
-from ltr.admin.checkpoint import CheckpointError, card_path, load_network
+from ltr.admin.checkpoint import card_path, load_network
+from ltr.admin.inputs import read_json
 from ltr.data.processing import CropSettings, crop, search_region
 from ltr.ebm.density import grid_log_density, moments
 from ltr.errors import UserError, exit_status
@@ -54,8 +54,8 @@ class Scene:
     """A frame with its target, and the frame that the target is known from.
 
     Attributes:
-        title: which sequence and frame.
-        reference, test: crops [3, S, S] uint8 RGB.
+        title: Name of the sequence and number of the frame.
+        reference, test: Crops [3, S, S] uint8 RGB.
         reference_box, box: [4] (x, y, w, h) in crop pixels.
     """
 
@@ -71,8 +71,8 @@ class Landscape:
     """What one head says about a scene; grids [cells, cells], the second axis is x or width.
 
     Attributes:
-        label: of the head.
-        offsets: [cells] of the box: of the centre in parts of it, of its size in logarithms.
+        label: Name of the head.
+        offsets: [cells] offsets of the box: those of its centre in parts of it, those of its size in logarithms.
         position, size: f over the centre's offset (y, x), and over the size's (log h, log w).
         log_position, log_size: the densities over each grid, log p.
         deviation: [4] standard deviations of the two densities: x, y, log w, log h.
@@ -127,8 +127,7 @@ def find_heads(folder: Path | None, seed: int = 0) -> list[Head]:
     """The heads of a study's folder that were trained with `seed`, in the study's order; without a folder, the shipped.
 
     Raises:
-        UserError: no head of that seed in the folder.
-        CheckpointError: a file that is no checkpoint.
+        UserError: no head of that seed in the folder, or a file that is no checkpoint.
     """
     if folder is None:
         return [Head("NCE+ (shipped)", cast(DiMPNet, load_network(network_file(SHIPPED))), _SHIPPED_STEP)]
@@ -148,8 +147,7 @@ def _chosen_steps(folder: Path) -> dict[str, tuple[float, float]]:
     if not results.is_file():
         print(f"{results} is not there yet: boxes are refined with the shipped network's step", file=sys.stderr)
         return {}
-    methods = json.loads(results.read_text(encoding="utf-8"))["methods"]
-    return {name: tuple(row["steps"]["step_length"]) for name, row in methods.items()}
+    return {name: tuple(row["steps"]["step_length"]) for name, row in read_json(results)["methods"].items()}
 
 
 @torch.no_grad()
@@ -167,8 +165,8 @@ def survey(scene: Scene, head: Head, extent: float = 1.0, cells: int = 61) -> La
     """Score the grids around the annotation and refine a box.
 
     Args:
-        extent: of the grids to each side: of the centre in parts of the box, of the size in logarithms.
-        cells: along each axis.
+        extent: reach of the grids to each side: in parts of the box for the centre, in logarithms for the size.
+        cells: number of cells along each axis.
     """
     energy = energy_in(scene, head.net)
     offsets = torch.linspace(-extent, extent, cells)
@@ -193,9 +191,9 @@ def survey(scene: Scene, head: Head, extent: float = 1.0, cells: int = 61) -> La
 
 
 def landscape_figure(scene: Scene, landscapes: Sequence[Landscape]) -> Figure:
-    """A row a head: the frame with annotated and refined box, f and p over position, f and p over size.
+    """A row for each head: the frame with annotated and refined box, f and p over position, f and p over size.
 
-    f is shown relative to its maximum, each in its own scale, which its colour bar tells.
+    f is shown relative to its maximum. Each head has its own scale, which its colour bar shows.
     """
     rows = len(landscapes)
     figure = Figure(figsize=(13.5, 2.1 * rows + 0.6), layout="constrained")
@@ -237,7 +235,7 @@ def profile_figure(scene: Scene, landscapes: Sequence[Landscape]) -> Figure:
 
 def _draw_frame(axis: Axes, scene: Scene, found: Landscape) -> None:
     axis.imshow(scene.test.permute(1, 2, 0).numpy())
-    # White is drawn between dark lines, to be seen on any ground.
+    # The white line has dark edges, so that it is visible on any background.
     for box, colour, width in ((scene.box, "black", 2.6), (scene.box, "white", 1.2), (found.refined, COLOURS[0], 1.4)):
         x, y, w, h = box.tolist()
         axis.plot([x, x + w, x + w, x, x], [y, y, y + h, y + h, y], color=colour, linewidth=width)
@@ -257,7 +255,7 @@ def _draw_grid(axis: Axes, found: Landscape, grid: Tensor, position: bool) -> No
     # y grows downwards in a picture, a size upwards.
     extent = (low, high, high, low) if position else (low, high, low, high)
     origin: Literal["upper", "lower"] = "upper" if position else "lower"
-    # Differences too small to matter are not to look like a landscape.
+    # Differences that are too small to matter should not look like a landscape.
     highest = float(grid.max())
     lowest = min(float(grid.min()), highest - _LEAST_RANGE)
     shown = axis.imshow(
@@ -292,14 +290,16 @@ def build_parser() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--heads", type=Path, metavar="DIR", help="folder of trained heads; the shipped one without it")
+    parser.add_argument("--heads", type=Path, metavar="DIR", help="folder of trained heads (the shipped head)")
     parser.add_argument("--seed", type=int, default=0, help="which of a method's heads (%(default)s)")
-    parser.add_argument("--sequence", default="dog", help="(%(default)s)")
+    parser.add_argument("--sequence", default="dog", help="name of the sequence (%(default)s)")
     parser.add_argument("--frame", type=int, default=20, help="number of the frame, from 0 (%(default)s)")
-    parser.add_argument("--dataset", default="demo", help="that the sequence is of (%(default)s)")
+    parser.add_argument("--dataset", default="demo", help="data set that has the sequence (%(default)s)")
     parser.add_argument("--path", type=Path, help="the data set's folder")
-    parser.add_argument("--extent", type=float, default=1.0, help="of the grids, in parts of the box (%(default)s)")
-    parser.add_argument("--cells", type=int, default=61, help="of the grids along each axis (%(default)s)")
+    parser.add_argument(
+        "--extent", type=float, default=1.0, help="reach of the grids to each side, in parts of the box (%(default)s)"
+    )
+    parser.add_argument("--cells", type=int, default=61, help="number of cells along each axis of a grid (%(default)s)")
     parser.add_argument("--output", type=Path, default=Path("results/landscapes.png"), help="%(default)s")
     return parser
 
@@ -310,11 +310,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.cells < 3 or not args.extent > 0:
         raise UserError(f"--cells wants at least 3 and --extent more than 0, not {args.cells} and {args.extent}")
     scene = find_scene(args.sequence, args.frame, args.dataset, args.path)
-    try:
-        heads = find_heads(args.heads, args.seed)
-    except CheckpointError as error:
-        raise UserError(str(error)) from error
-    landscapes = [survey(scene, head, args.extent, args.cells) for head in heads]
+    landscapes = [survey(scene, head, args.extent, args.cells) for head in find_heads(args.heads, args.seed)]
     print(table(landscapes))
     profiles = args.output.with_name(f"{args.output.stem}_profiles{args.output.suffix}")
     save_figure(landscape_figure(scene, landscapes), args.output)

@@ -22,13 +22,15 @@ from tqdm import tqdm
 
 from ltr.actors.base import BaseActor, Batch
 from ltr.actors.tracking import make_actor
-from ltr.admin.checkpoint import CheckpointError, load_network
+from ltr.admin.checkpoint import load_network
 from ltr.admin.files import write_json
 from ltr.data.loader import make_loader, to_device
+from ltr.errors import exit_status
 from ltr.ops.boxes import iou
 from ltr.run_training import load_recipe
 from ltr.train_settings.recipe import Recipe, Refinement, with_changes
-from ltr.trainers.loop import environment, make_sampler
+from ltr.trainers.log import environment
+from ltr.trainers.run import make_sampler
 from ltr.trainers.validation import jittered_boxes, refine
 
 STEPS = (5, 10, 20)
@@ -70,9 +72,8 @@ def report(settings: Sequence[Refinement], values: Sequence[Tensor]) -> list[dic
     """Rows of the table, best first: the setting, mean IoU, share of frames over IoU 0.5 and 0.75."""
     rows: list[dict[str, object]] = []
     for refinement, value in zip(settings, values[1:]):
-        figures = {"iou": float(value.mean()), "over_50": float((value > 0.5).float().mean())}
-        figures["over_75"] = float((value > 0.75).float().mean())
-        rows.append({**asdict(refinement), **figures})
+        shares = {f"over_{limit}": float((value > limit / 100).float().mean()) for limit in (50, 75)}
+        rows.append({**asdict(refinement), "iou": float(value.mean()), **shares})
     return sorted(rows, key=lambda row: -cast(float, row["iou"]))
 
 
@@ -95,7 +96,7 @@ def choose(recipe: Recipe, network: Path, samples: int, threads: int, device: st
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns the exit status."""
+    """Run the command; returns 0."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe", help="the recipe whose validation crops are used")
     parser.add_argument("--network", type=Path, required=True, help="a trained network (.safetensors)")
@@ -105,12 +106,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change the recipe")
     parser.add_argument("--output", type=Path, default=Path("results/refinement_choice.json"), help="%(default)s")
     options = parser.parse_args(arguments)
-    try:
-        recipe = with_changes(load_recipe([options.recipe]), options.set)
-        result = choose(recipe, options.network, options.samples, options.threads, options.device)
-    except (ValueError, FileNotFoundError, CheckpointError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    recipe = with_changes(load_recipe([options.recipe]), options.set)
+    result = choose(recipe, options.network, options.samples, options.threads, options.device)
     print(f"{result['frames']} frames, mean IoU of the starts {result['iou_start']:.4f}")
     print("steps  centre    size      IoU     >0.5    >0.75")
     for row in cast(list[dict[str, float]], result["settings"])[:12]:
@@ -124,4 +121,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_status(main))

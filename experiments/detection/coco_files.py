@@ -28,8 +28,8 @@ class AnnotatedImage:
     """An image and its annotated boxes that are no crowds.
 
     Attributes:
-        identity: COCO's image id.
-        path: of the image.
+        identity: Image id of COCO.
+        path: File of the image.
         boxes: [N, 4] (x, y, w, h) in image pixels.
         classes: [N] COCO category ids.
     """
@@ -45,9 +45,9 @@ class Instances:
     """A COCO annotation file.
 
     Attributes:
-        path: of the file.
-        categories: id -> name, in order of the ids.
-        images: in order of the ids.
+        path: File of the annotations.
+        categories: Names by id, in order of the ids.
+        images: Images in order of the ids.
     """
 
     path: Path
@@ -60,7 +60,7 @@ def read_instances(path: Path, folder: Path) -> Instances:
 
     Args:
         path: such as `annotations/instances_train2017.json`.
-        folder: of the images.
+        folder: folder of the images.
 
     Raises:
         AnnotationError: missing, not COCO's, or the folder is missing; the annotation is named.
@@ -118,7 +118,7 @@ class Detections:
 
 
 def no_detections() -> Detections:
-    """Of an image in which nothing was found."""
+    """The detections of an image in which nothing was found."""
     return Detections(torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, dtype=torch.long))
 
 

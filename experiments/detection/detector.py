@@ -31,8 +31,8 @@ class FrozenDetector(Protocol):
     """What the study needs of a detector.
 
     Attributes:
-        channels: of the features.
-        identity: says which features these are, for caches.
+        channels: Number of channels of the features.
+        identity: Name of the features, for caches.
     """
 
     channels: int
@@ -150,7 +150,7 @@ class FasterRCNN:
 
     Args:
         model: has `transform`, `backbone` and `roi_heads.box_head` as `torchvision.models.detection.FasterRCNN`.
-        device: of the model and the features.
+        device: device of the model and the features.
     """
 
     channels: int

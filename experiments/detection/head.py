@@ -32,9 +32,9 @@ class FeaturePyramid:
     """Frozen features of one image.
 
     Attributes:
-        maps: [C, H, W] each, the finest first.
-        strides: of the maps, in pixels of the network's input; powers of two where there are several.
-        scale: (x, y) pixels of the network's input a pixel of the image.
+        maps: Maps [C, H, W], the finest first.
+        strides: Strides of the maps, in pixels of the network's input; powers of two where there are several.
+        scale: Number (x, y) of pixels of the network's input for a pixel of the image.
     """
 
     maps: tuple[Tensor, ...]
@@ -50,7 +50,7 @@ def assign_levels(sizes: Tensor, strides: Sequence[int]) -> Tensor:
 
     Args:
         sizes: [..., 2] (w, h) in pixels of the network's input.
-        strides: of the levels, each twice the one before.
+        strides: strides of the levels, each twice the one before.
 
     Returns:
         [...] indices into `strides`.
@@ -152,7 +152,7 @@ def box_energy(
     """The energy over boxes in several images, as `ltr.ebm` wants it.
 
     Args:
-        pyramids: of I images.
+        pyramids: features of I images.
         counts: rows of each image; they add up to B.
         classes: [B] COCO category ids of the rows.
 

@@ -1,4 +1,4 @@
-"""The study's settings, the paper's by default, its methods, and the paper's figures beside them.
+"""The study's settings, the paper's by default, its methods, and the paper's numbers beside them.
 
 Source: docs/reference.md, section 9.
 """
@@ -19,9 +19,9 @@ class HeadSettings:
     """The energy head.
 
     Attributes:
-        bins: Precise RoI Pooling makes bins x bins figures a channel.
-        hidden: width of the two fully connected layers.
-        class_agnostic: one output for all classes, where the data are too few for an output each.
+        bins: Side of the pooled map: Precise RoI Pooling makes bins x bins values for each channel.
+        hidden: Width of the two fully connected layers.
+        class_agnostic: Whether one output serves all classes, for data that are too few for an output each.
     """
 
     bins: int = 7
@@ -34,14 +34,14 @@ class TrainingSettings:
     """How a head is trained.
 
     Attributes:
-        iterations, batch_size: optimiser steps, images a step.
-        boxes_per_image: annotated boxes of an image that a step draws at most; 0 takes all.
-        optimiser: 'sgd' or 'adam'.
-        learning_rate: multiplied by `decay` at each of `decay_at`.
-        momentum: of SGD; the usual one, which the paper does not give.
-        max_gradient_norm: 0 does not clip.
-        checkpoint_every: iterations between training states on disk.
-        log_every: iterations between lines of the log.
+        iterations, batch_size: Number of optimiser steps, and of images in a step.
+        boxes_per_image: Largest number of annotated boxes that a step draws of an image; 0 takes all.
+        optimiser: Name, 'sgd' or 'adam'.
+        learning_rate: Learning rate, multiplied by `decay` at each iteration of `decay_at`.
+        momentum: Momentum of SGD, the usual one; the paper does not give it.
+        max_gradient_norm: Largest norm of the gradient; 0 does not clip.
+        checkpoint_every: Number of iterations between training states on disk.
+        log_every: Number of iterations between lines of the log.
     """
 
     iterations: int = 60_000
@@ -67,11 +67,11 @@ class RefinementSettings:
     """Gradient ascent on the energy from every detection.
 
     Attributes:
-        steps: of the ascent.
-        step_factor: on the step of a box whose score falls.
-        factors: multiples of the method's own step (`StudiedMethod.step`) that are tried on the tuning images; the
+        steps: Number of steps of the ascent.
+        step_factor: Factor on the step of a box whose score falls.
+        factors: Multiples of the method's own step (`StudiedMethod.step`) that are tried on the tuning images; the
             best is kept. With one factor nothing is tuned.
-        below: detections of a lower score are left as they are.
+        below: Score below which detections keep their boxes.
     """
 
     steps: int = 10
@@ -85,10 +85,10 @@ class DetectorSettings:
     """The frozen part.
 
     Attributes:
-        name: 'fasterrcnn' (torchvision's R50-FPN) or 'lite0' (EfficientNet-Lite0's features and given boxes).
-        weights: a file of torchvision's own weights for 'fasterrcnn'; empty lets torchvision fetch COCO_V1.
-        longest_side: 'lite0' scales images to it, in pixels; 0 leaves them. 'fasterrcnn' scales by its own rule.
-        cache: keep every image's features on disk; for small data only.
+        name: Name, 'fasterrcnn' (torchvision's R50-FPN) or 'lite0' (EfficientNet-Lite0's features and given boxes).
+        weights: File of torchvision's own weights for 'fasterrcnn'; empty lets torchvision fetch COCO_V1.
+        longest_side: Size in pixels to which 'lite0' scales images; 0 keeps theirs. 'fasterrcnn' has its own rule.
+        cache: Whether every image's features are kept on disk, for small data only.
     """
 
     name: str = "fasterrcnn"
@@ -99,11 +99,11 @@ class DetectorSettings:
 
 @dataclass(frozen=True)
 class DetectionSettings:
-    """Everything that decides the study's figures, its data excepted.
+    """Everything that decides the study's results except its data.
 
     Attributes:
-        methods: keys of `METHODS`.
-        seeds: of the head's first weights, the order of the images and the samples; the same for all methods.
+        methods: Keys of `METHODS`.
+        seeds: Seeds for the head's first weights, the order of the images and the samples, the same for all methods.
     """
 
     methods: tuple[str, ...] = ("mlis", "mlmcmc1", "mlmcmc4", "mlmcmc8", "kldis", "nce", "dsm", "nceplus")
@@ -129,10 +129,10 @@ class StudiedMethod:
     """A row of the table.
 
     Attributes:
-        label: as the paper writes it.
+        label: Name as the paper writes it.
         objective: Key of `ltr.ebm.methods.METHODS`.
-        step: (centre, size) of the ascent in relative space.
-        chain: Langevin steps; 0 for the others.
+        step: Step (centre, size) of the ascent in relative space.
+        chain: Number of Langevin steps; 0 for the other methods.
         paper: AP, AP50, AP75 on COCO test-dev in per cent, and training time relative to the plain detector's.
     """
 
@@ -183,7 +183,7 @@ SMALL = DetectionSettings(
     ),
     refinement=RefinementSettings(factors=tuple(4.0**k for k in range(-3, 5))),
 )
-# Shows that all works, in a minute; its figures mean nothing.
+# Shows that all works, in a minute; its numbers mean nothing.
 QUICK = dataclasses.replace(
     SMALL,
     methods=("nceplus", "dsm"),

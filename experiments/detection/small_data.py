@@ -29,10 +29,10 @@ class JitterSettings:
     """How detections are made from annotations: no detector has seen the images.
 
     Attributes:
-        centre, size: standard deviations of a detection around its annotation: in parts of the box, of the log size.
-        missed: part of the annotations without a detection.
-        false_positives: detections without an annotation, over the number of annotations.
-        seed: of all this.
+        centre, size: Standard deviations of a detection around its annotation, in parts of the box and of the log size.
+        missed: Part of the annotations without a detection.
+        false_positives: Number of detections without an annotation over the number of annotations.
+        seed: Seed for all random choices.
     """
 
     centre: float = 0.08
@@ -54,9 +54,9 @@ def make_small(
     Args:
         source: has `images/` and `boxes.csv` (image, x, y, w, h, category); a category is a COCO class's name or its
             number from 0 to 79.
-        folder: of the data set; files that are there are replaced.
-        parts: of the images in each split.
-        seed: of the split.
+        folder: folder of the data set; files that are there are replaced.
+        parts: part of the images in each split.
+        seed: seed for the split.
 
     Returns:
         Number of images in each split.

@@ -38,10 +38,10 @@ class Workplace:
     """Where the study runs.
 
     Attributes:
-        data: folder of COCO 2017, or of a small data set of `make-small`.
-        folder: of the results.
-        device: 'cpu', 'cuda', ...
-        workers: processes that read images.
+        data: Folder of COCO 2017, or of a small data set of `make-small`.
+        folder: Folder of the results.
+        device: Device to train on, 'cpu', 'cuda', ...
+        workers: Number of processes that read images.
     """
 
     data: Path
@@ -177,7 +177,7 @@ def judge(
     judged: Instances,
     starts: dict[int, Detections],
 ) -> dict[str, Any]:
-    """Figures of a trained head: AP after refinement, the step and what chose it, seconds an iteration."""
+    """Metrics of a trained head: AP after refinement, the step and what chose it, seconds an iteration."""
     folder = place.folder / f"{name}_{seed}"
     question = {"refinement": settings.to_dict()["refinement"], "head": (folder / HEAD_FILE).stat().st_mtime_ns}
 

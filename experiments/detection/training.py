@@ -35,10 +35,10 @@ class TrainingPlace:
     """Where a head is trained, and from what.
 
     Attributes:
-        folder: of its files.
-        cache: of features; None keeps none.
-        device: of the head and the features.
-        workers: processes that read images.
+        folder: Folder of its files.
+        cache: Folder of the features; None keeps none.
+        device: Device of the head and the features.
+        workers: Number of processes that read images.
     """
 
     folder: Path
@@ -48,7 +48,7 @@ class TrainingPlace:
 
 
 def step_seed(seed: int, step: int) -> int:
-    """Of everything that a step draws; a step can be repeated without what came before."""
+    """Seed for everything that a step draws, so that a step can be repeated without those before it."""
     return seed * 1_000_003 + step
 
 
@@ -76,7 +76,7 @@ def batch_loss(
     """Loss of every annotated box of a batch of images, in the box's own relative space.
 
     Args:
-        pyramids: of the images, on the head's device.
+        pyramids: features of the images, on the head's device.
         boxes: [N, 4] (x, y, w, h) in image pixels of each image.
         classes: [N] COCO category ids of each image.
         generator: on the head's device.
@@ -243,7 +243,7 @@ class _Log:
 
     def write(self, iteration: int, loss: float, rate: float, statistics: dict[str, Tensor], spent: float) -> None:
         """Add a line."""
-        figures = {name: float(value) for name, value in statistics.items()}
-        line = {"iteration": iteration, "loss": loss, "rate": rate, "seconds": round(spent, 3), **figures}
+        values = {name: float(value) for name, value in statistics.items()}
+        line = {"iteration": iteration, "loss": loss, "rate": rate, "seconds": round(spent, 3), **values}
         with open(self.path, "a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")

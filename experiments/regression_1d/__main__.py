@@ -37,7 +37,7 @@ from ltr.train_settings.recipe import with_changes
 
 OUTPUT = Path("results/regression_1d")
 QUICK_OUTPUT = Path("results/regression_1d_quick")
-NOT_THE_STUDY = "These are the figures of a quick run: they show that all works, and are not the study's."
+NOT_THE_STUDY = "This was a quick run: it shows that everything works. Its numbers are not the study's."
 
 
 def _parser() -> argparse.ArgumentParser:

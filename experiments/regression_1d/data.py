@@ -74,11 +74,12 @@ class DataSet:
     """A conditional density p(y | x) to learn.
 
     Attributes:
-        title: for figures.
-        sample: y of x, each [N].
-        log_density: log p(y | x) of x [B, 1] and y [1, M] or [B, M] and the size of the labels' noise (0: clean).
-        mcmc_step: a of ML-MCMC.
-        dsm_sigma: sigma of DSM.
+        title: Name in figures.
+        sample: Function that draws y of x, each [N].
+        log_density: Function that gives log p(y | x) of x [B, 1], y [1, M] or [B, M] and the size of the labels' noise
+            (0: clean).
+        mcmc_step: Step length a of ML-MCMC.
+        dsm_sigma: Standard deviation of DSM's noise.
     """
 
     title: str

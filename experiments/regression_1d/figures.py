@@ -112,8 +112,8 @@ def _line(axes: Axes, points: Sequence[tuple[float, Result]], label: str, **styl
     """Mean of the 5 best over a setting, with mean and standard deviation of log KL of all models as a bar.
 
     Args:
-        style: of the line; besides `noisy`, whether KL is that from the noisy density, and `shift`: the bar stands at
-            so many times its place, that the bars of many lines can be told apart.
+        style: style of the line; besides, `noisy` asks for the divergence from the noisy density, and `shift` is a
+            factor on the place of the bars, so that those of several lines do not overlap.
     """
     noisy, shift = style.pop("noisy", False), style.pop("shift", 1.0)
     known = [(at, result) for at, result in sorted(points, key=lambda point: point[0]) if _logs(result, noisy).numel()]
@@ -224,7 +224,7 @@ def draw_all(results: Sequence[Result], folder: Path, images: Path) -> list[Path
     """Every figure that the results suffice for; returns their paths.
 
     Args:
-        folder: of the results, for the weights.
+        folder: folder of the results, for the weights.
         images: folder to draw into; files are named `regression_1d_*.png`.
     """
     drawn = []

@@ -19,7 +19,7 @@ def _number(value: float) -> str:
 
 
 def _setting(result: Result) -> str:
-    """What tells a result from the others of its method in its table."""
+    """The settings by which a result differs from the others of its method in its table."""
     settings = result.unit.settings
     parts = [f"M {settings.samples}"] if METHODS[result.unit.method].draws else []
     if result.unit.tag:
@@ -31,7 +31,7 @@ def table(results: Sequence[Result], noisy: bool = False) -> str:
     """Markdown: a row for each result, best first.
 
     Args:
-        results: of one data set.
+        results: results of one data set.
         noisy: a further column, the divergence from the density that the noisy labels follow.
     """
     rows = []
@@ -54,7 +54,7 @@ def verdict(results: Sequence[Result]) -> str:
     """Whether NCE+ is best, or within one standard deviation of the best, in the mean of the 5 best and of all.
 
     Args:
-        results: of one data set, the main table's.
+        results: results of one data set, those of the main table.
     """
     summaries = {result.unit.method: result.summary() for result in results}
     if "nceplus" not in summaries:
@@ -102,7 +102,7 @@ def noise_table(results: Sequence[Result]) -> str:
     """Markdown: NCE+ minus NCE by the labels' noise and beta, paired by seed, from the clean and the noisy density.
 
     Args:
-        results: of one data set, the label noise study's.
+        results: results of one data set, those of the label noise study.
     """
     base = {r.unit.settings.label_noise: r for r in results if r.unit.method == "nce"}
     mine = {(r.unit.settings.label_noise, r.unit.settings.beta): r for r in results if r.unit.method == "nceplus"}
@@ -182,7 +182,7 @@ def write_docs(results: Sequence[Result], folder: Path, page: Path, card: Path) 
     """Put tables and figures of the results into the documentation; returns what was written.
 
     Args:
-        folder: of the results, for the weights.
+        folder: folder of the results, for the weights.
         page: a Markdown file with the lines `<!-- results -->` and `<!-- end -->`; figures go to `images` beside it.
         card: JSON file for the results themselves.
 

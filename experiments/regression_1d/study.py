@@ -1,4 +1,4 @@
-"""Run units and keep their results: one JSON file and one file of weights a unit, and a CSV of all figures.
+"""Run units and keep their results: one JSON file and one file of weights a unit, and a CSV of all metrics.
 
 A unit whose results lie there is not run again; results of other settings are refused, never mixed.
 """
@@ -41,11 +41,11 @@ class Result:
     """What a unit gave.
 
     Attributes:
-        unit: what was run.
-        kl: KL divergence from the true density, a model; NaN where one diverged.
-        kl_noisy: that from the density which the noisy labels follow; equal to `kl` without label noise.
-        seconds: of processor time, for training and evaluation.
-        kernel: 'compiled' or 'plain'.
+        unit: Unit that was run.
+        kl: KL divergence of each model from the true density; NaN where one diverged.
+        kl_noisy: Divergence from the density that the noisy labels follow; equal to `kl` without label noise.
+        seconds: Processor time for training and evaluation.
+        kernel: Kernel that was used, 'compiled' or 'plain'.
     """
 
     unit: RegressionUnit
@@ -99,8 +99,8 @@ def run_unit(unit: RegressionUnit, folder: Path, kernel_name: str = "auto") -> R
     """Train and evaluate a unit, and write its results.
 
     Args:
-        folder: of the study's results.
-        kernel_name: of `KERNELS`.
+        folder: folder of the study's results.
+        kernel_name: one of `KERNELS`.
     """
     started = time.process_time()
     torch.set_num_threads(1)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from experiments.training_methods.evaluation import Step
-from experiments.training_methods.heads import Unit
+from experiments.training_methods.heads import HeadUnit
 from experiments.training_methods.results import differences, without_lists
 from experiments.training_methods.settings import StudySettings
 from experiments.training_methods.stages import Workplace, choose_steps, judge_units, train_units
@@ -28,11 +28,11 @@ class Arm:
     """One setting of an ablation.
 
     Attributes:
-        key: for file names.
-        label: for tables.
-        method, arguments, label_noise: as `Unit`.
-        value: where it stands on the figure's axis.
-        series: which line of the figure it belongs to.
+        key: Name in file names.
+        label: Name in tables.
+        method, arguments, label_noise: Fields of its `HeadUnit`.
+        value: Position on the axis of the picture.
+        series: Line of the picture that it belongs to.
     """
 
     key: str
@@ -110,10 +110,10 @@ def ablation_settings(name: str, settings: StudySettings) -> StudySettings:
     return shorter
 
 
-def arm_units(arm: Arm, settings: StudySettings, rate: float) -> list[Unit]:
+def arm_units(arm: Arm, settings: StudySettings, rate: float) -> list[HeadUnit]:
     """An arm with every seed."""
     return [
-        Unit(f"{arm.key}_{seed}", arm.method, arm.arguments, rate, settings.steps, seed, arm.label_noise)
+        HeadUnit(f"{arm.key}_{seed}", arm.method, arm.arguments, rate, settings.steps, seed, arm.label_noise)
         for seed in settings.seeds
     ]
 
@@ -122,7 +122,7 @@ def run_ablation(name: str, place: Workplace, settings: StudySettings, rate: flo
     """Train and judge all arms of an ablation; each climbs with the step chosen for it on (clean) validation crops.
 
     Returns:
-        {'arms': label -> {'value', 'series', 'step_length', 'heads': figures of every seed, 'minus_first': paired
+        {'arms': label -> {'value', 'series', 'step_length', 'heads': metrics of every seed, 'minus_first': paired
         differences to the first arm of the same value, empty for that one}, 'rate', 'settings'}; also written to
         `<folder>/study_<name>.json`.
     """

@@ -12,7 +12,7 @@ import torch
 from experiments.benchmarks.speed import describe_machine
 from experiments.training_methods.evaluation import coarse_grid, fine_grid, refined_ious
 from experiments.training_methods.features import CachedCrops, cache_bytes
-from experiments.training_methods.heads import Unit, box_settings, head_loss, new_actor
+from experiments.training_methods.heads import HeadUnit, box_settings, head_loss, new_actor
 from experiments.training_methods.settings import METHODS, StudySettings, study_recipe
 from experiments.training_methods.stages import Workplace
 from ltr.actors.tracking import Actor
@@ -28,7 +28,7 @@ _FRAMES_PER_SECOND = 25
 def made_up_crops(settings: StudySettings, device: torch.device) -> CachedCrops:
     """One step's crops of random features: the time does not depend on what is in them."""
     data, side = study_recipe(settings).data, settings.crop_size
-    net = new_actor(settings, box_settings(Unit("cost", "nceplus"), 1), 0, device).net
+    net = new_actor(settings, box_settings(HeadUnit("cost", "nceplus"), 1), 0, device).net
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         layers = net.extract_backbone_features(torch.zeros(1, 3, side, side, device=device), BOX_LAYERS)
@@ -57,14 +57,14 @@ def measure_cost(
     """Milliseconds of a step of every method, head alone and with the backbone's pass over the crops.
 
     Args:
-        rounds: steps of each method, after a warm-up; a round has one step of each, so that all share the machine's
-            moods.
+        rounds: steps of each method, after a warm-up; a round has one step of each, so that changes in the machine's
+            load affect all of them.
         chosen: method -> settings of the objective over those of `METHODS`.
         clock: seconds; `time.process_time` counts one thread's work alone, whatever else runs.
 
     Returns:
         'methods' -> {'ms', 'ms_p10', 'ms_p90', 'relative', 'relative_with_backbone', 'paper'}, 'backbone_ms',
-        'machine', 'rounds'. Relative figures are quotients of medians, to IoU regression's (the first method's where
+        'machine', 'rounds'. Relative times are quotients of medians, to IoU regression's (the first method's where
         that is not measured).
     """
     crops = made_up_crops(settings, device)
@@ -73,7 +73,7 @@ def measure_cost(
     actors: dict[str, tuple[Actor, torch.optim.Optimizer]] = {}
     for name in names:
         arguments = (chosen or {}).get(name, {})
-        actor = new_actor(settings, box_settings(Unit("cost", name, arguments), settings.num_samples), 0, device)
+        actor = new_actor(settings, box_settings(HeadUnit("cost", name, arguments), settings.num_samples), 0, device)
         actor.net.bb_regressor.train()
         actors[name] = actor, torch.optim.Adam(actor.net.bb_regressor.parameters(), lr=1e-5)
     images = torch.zeros((1, settings.sequences_per_step, 3, settings.crop_size, settings.crop_size), device=device)
@@ -133,7 +133,7 @@ def cost_table(cost: dict[str, Any]) -> str:
 
 def refinement_seconds(settings: StudySettings, device: torch.device, clock: Callable[[], float]) -> float:
     """Time to refine one frame's boxes with one step length."""
-    net = new_actor(settings, box_settings(Unit("plan", "nceplus"), 1), 0, device).net.eval()
+    net = new_actor(settings, box_settings(HeadUnit("plan", "nceplus"), 1), 0, device).net.eval()
     crops = made_up_crops(settings, device)
     steps = coarse_grid()[:2]
     refined_ious(net.bb_regressor, crops, steps, device)

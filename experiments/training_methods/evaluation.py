@@ -61,10 +61,10 @@ def refined_ious(head: BoxHead, crops: CachedCrops, steps: Sequence[Step], devic
 
     Args:
         head: in eval mode, on the device.
-        steps: of the ascent.
+        steps: steps of the ascent to compare.
 
     Returns:
-        'start': [S, n] mean IoU of the jittered boxes; 'refined': [steps, S, n], NaN where a box is lost for good.
+        'start': [S, n] mean IoU of the jittered boxes; 'refined': [steps, S, n], 0 where a box is no longer finite.
     """
     generator = torch.Generator().manual_seed(_STARTS_SEED)
     before: list[Tensor] = []
@@ -134,10 +134,10 @@ def best_step(table: dict[Step, list[float]]) -> tuple[Step, float]:
 def evaluate(
     head: BoxHead, crops: CachedCrops, step: Step, nll_samples: int | None, device: torch.device
 ) -> dict[str, Any]:
-    """All figures of a head on the test crops, with those of every sequence for paired comparisons.
+    """All metrics of a head on the test crops, with those of every sequence for paired comparisons.
 
     Args:
-        nll_samples: of the partition function's estimate; None for a head that is no energy.
+        nll_samples: number of samples of the partition function's estimate; None for a head that is no energy.
     """
     ious = refined_ious(head, crops, [step], device)
     result: dict[str, Any] = {

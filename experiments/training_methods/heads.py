@@ -36,17 +36,17 @@ class DivergedError(UserError, RuntimeError):
 
 
 @dataclass(frozen=True)
-class Unit:
+class HeadUnit:
     """One head to train; all that decides its weights besides the crops.
 
     Attributes:
-        name: of its file.
-        method: key of `METHODS`.
-        arguments: settings of the objective over those of `METHODS`.
-        rate: Adam's learning rate.
-        steps: of training.
-        seed: of the first weights, the order of the crops and the box samples; the same for all methods.
-        label_noise: standard deviation of the error added to every annotation, in parts of the box.
+        name: Name of its file.
+        method: Key of `METHODS`.
+        arguments: Settings of the objective over those of `METHODS`.
+        rate: Learning rate of Adam.
+        steps: Number of training steps.
+        seed: Seed for the first weights, the order of the crops and the box samples, the same for all methods.
+        label_noise: Standard deviation of the error added to every annotation, in parts of the box.
     """
 
     name: str
@@ -58,7 +58,7 @@ class Unit:
     label_noise: float = 0.0
 
 
-def box_settings(unit: Unit, num_samples: int) -> BoxSettings:
+def box_settings(unit: HeadUnit, num_samples: int) -> BoxSettings:
     """The objective of a unit, with M samples unless the unit names another M."""
     method = METHODS[unit.method]
     counted = _SAMPLES_FIELD.get(method.objective, "num_samples")
@@ -67,12 +67,12 @@ def box_settings(unit: Unit, num_samples: int) -> BoxSettings:
     return BoxSettings(method.objective, arguments, weight=1.0)
 
 
-def unit_path(folder: Path, unit: Unit) -> Path:
+def unit_path(folder: Path, unit: HeadUnit) -> Path:
     """The network that a unit's head is part of, `<folder>/<name>.safetensors`."""
     return folder / f"{unit.name}.safetensors"
 
 
-def is_trained(folder: Path, unit: Unit) -> bool:
+def is_trained(folder: Path, unit: HeadUnit) -> bool:
     """Whether the unit's file is there.
 
     Raises:
@@ -85,7 +85,7 @@ def is_trained(folder: Path, unit: Unit) -> bool:
     return True
 
 
-def take_over(source: Path, unit: Unit, folder: Path) -> bool:
+def take_over(source: Path, unit: HeadUnit, folder: Path) -> bool:
     """Write into `folder` the network in `source` that was trained as `unit` is to be, whatever its name.
 
     Its card keeps what it says of the training: the commit, the machine, the seconds.
@@ -154,7 +154,7 @@ def rate_factor(steps: int) -> Callable[[int], float]:
 
 
 def train_head(
-    unit: Unit, crops: CachedCrops, settings: StudySettings, device: torch.device, on_step: OnStep | None = None
+    unit: HeadUnit, crops: CachedCrops, settings: StudySettings, device: torch.device, on_step: OnStep | None = None
 ) -> tuple[DiMPNet, dict[str, Any]]:
     """Train a head from scratch.
 
@@ -199,7 +199,7 @@ def train_head(
     return cast(DiMPNet, actor.net.eval().cpu()), record
 
 
-def save_unit(folder: Path, unit: Unit, net: DiMPNet, record: dict[str, Any], settings: StudySettings) -> Path:
+def save_unit(folder: Path, unit: HeadUnit, net: DiMPNet, record: dict[str, Any], settings: StudySettings) -> Path:
     """Write the network with its card; any tracker can be given the file as `net_path`."""
     constructor, _ = read_checkpoint(network_path(settings))
     path = unit_path(folder, unit)

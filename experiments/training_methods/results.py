@@ -25,7 +25,7 @@ HeadMetrics = dict[str, Any]
 
 
 def metrics_of(heads: list[HeadMetrics]) -> dict[str, list[float]]:
-    """The figures that all heads of a method have, by name: one value a seed."""
+    """The metrics that all heads of a method have, by name: one value a seed."""
     return {name: [head[name] for head in heads] for name in METRICS if all(name in head for head in heads)}
 
 
@@ -56,7 +56,7 @@ def assemble(
 
     Args:
         choices, steps: by method, from `stages.choose_settings` and `stages.choose_steps`.
-        heads: method -> the figures of its seeds.
+        heads: method -> the metrics of its seeds.
         cost: from `cost.measure_cost`.
     """
     return {
@@ -79,12 +79,12 @@ def assemble(
 
 
 def without_lists(head: HeadMetrics) -> HeadMetrics:
-    """A head's figures without those of every test sequence, which are many; and without the question."""
+    """A head's metrics without those of every test sequence, which are many; and without the question."""
     return {key: value for key, value in head.items() if key not in ("question", "by_source", "nll_by_source")}
 
 
 def differences(heads: list[HeadMetrics], reference: list[HeadMetrics] | None) -> dict[str, Any]:
-    """What tells heads from a reference's, by name of the figures: paired differences; {} for the reference itself."""
+    """Paired differences between heads and a reference's, by name of the metric; {} for the reference itself."""
     if reference is None or reference is heads:
         return {}
     # A single sequence cannot be drawn anew.

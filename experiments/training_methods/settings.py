@@ -25,11 +25,11 @@ class StudiedMethod:
     """A column of the comparison.
 
     Attributes:
-        label: as the paper writes it.
-        objective, arguments: of the box head (`ltr.train_settings.recipe.BoxSettings`).
-        paper_cost: training time over the plain detector (docs/reference.md); None where it has none.
-        candidates: settings of the objective that are tried on validation crops first, besides `arguments`.
-        like: the method whose chosen settings and rate this one takes over, for want of trials of its own.
+        label: Name as the paper writes it.
+        objective, arguments: Objective of the box head (`ltr.train_settings.recipe.BoxSettings`).
+        paper_cost: Training time over the plain detector (docs/reference.md); None where the paper has none.
+        candidates: Settings of the objective that are tried on validation crops first, besides `arguments`.
+        like: Method whose chosen settings and rate this one takes over; it has no trials of its own.
     """
 
     label: str
@@ -66,22 +66,22 @@ class StudySettings:
     """Sizes of the study; the defaults are for two CPU cores and an hour.
 
     Attributes:
-        methods: keys of `METHODS`.
-        seeds: of the head's first weights, the order of the crops and the box samples.
-        steps: training steps of a head.
-        sequences_per_step: sequences a step; each has the recipe's number of test frames.
-        num_samples: M.
-        rates: Adam's learning rates that are tried.
-        train_samples, validation_samples, test_samples: sequences in the cache of features.
-        coarse_samples, fine_samples: validation sequences that the first, coarse choice of the ascent's step sees, and
-            the second.
-        nll_samples: samples of the partition function's estimate.
-        crop_size, search_area, centre_jitter: crops of the study in pixels, over the target's size, and in it. The
+        methods: Keys of `METHODS`.
+        seeds: Seeds for the head's first weights, the order of the crops and the box samples.
+        steps: Number of training steps of a head.
+        sequences_per_step: Number of sequences in a step; each has the recipe's number of test frames.
+        num_samples: Number M of box samples.
+        rates: Learning rates of Adam that are tried.
+        train_samples, validation_samples, test_samples: Number of sequences in the cache of features.
+        coarse_samples, fine_samples: Number of validation sequences for the coarse and for the fine choice of the
+            ascent's step.
+        nll_samples: Number of samples of the partition function's estimate.
+        crop_size, search_area, centre_jitter: Crops of the study in pixels, over the target's size, and in it. The
             target is as large as in the tracker's crops; what lies further away no box reaches.
-        precision: 'bf16' or 'fp32' of the head's arithmetic in training.
-        network: the network whose frozen backbone and classifier are used, by name or file.
-        recipe: the recipe that names data and crops.
-        data_seed: of the crops.
+        precision: Arithmetic of the head in training, 'bf16' or 'fp32'.
+        network: Network whose frozen backbone and classifier are used, by name or file.
+        recipe: Recipe that names data and crops.
+        data_seed: Seed for the crops.
     """
 
     methods: tuple[str, ...] = tuple(METHODS)

@@ -1,4 +1,4 @@
-"""The study's stages: settings chosen on validation crops, heads trained, the ascent's step chosen, test figures."""
+"""The study's stages: settings chosen on validation crops, heads trained, the ascent's step chosen, test metrics."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from experiments.training_methods.evaluation import Step, best_step
 from experiments.training_methods.features import CachedCrops, open_cache
 from experiments.training_methods.heads import (
     DivergedError,
-    Unit,
+    HeadUnit,
     is_trained,
     load_head,
     save_unit,
@@ -38,10 +38,10 @@ class Workplace:
     """Where a study runs.
 
     Attributes:
-        folder: of its results.
-        cache: folder of caches of features.
-        device: 'cpu', 'cuda', ...
-        workers: processes.
+        folder: Folder of its results.
+        cache: Folder of the caches of features.
+        device: Device to train on, 'cpu', 'cuda', ...
+        workers: Number of processes.
     """
 
     folder: Path
@@ -54,8 +54,8 @@ def choose_settings(place: Workplace, settings: StudySettings) -> dict[str, dict
     """Arguments and learning rate of every method, by heads trained in full on the first seed.
 
     First the method's candidates at the first rate, then the other rates with the best of them; what counts is the IoU
-    of refined validation boxes, each trial with the step of the ascent that suits it. Short trials would not do: long
-    Langevin steps look best after a quarter of a training, and fail before its end.
+    of refined validation boxes, each trial with the step of the ascent that suits it. Short trials would mislead:
+    long Langevin steps look best after a quarter of a training, and fail before its end.
 
     Returns:
         Method -> {'arguments', 'rate', 'trials'}; also written to `choices.json`.
@@ -88,13 +88,13 @@ def choose_settings(place: Workplace, settings: StudySettings) -> dict[str, dict
     return choices
 
 
-def _trial(method: str, number: int, arguments: dict[str, Any], rate: float, settings: StudySettings) -> Unit:
+def _trial(method: str, number: int, arguments: dict[str, Any], rate: float, settings: StudySettings) -> HeadUnit:
     name = f"{method}_trial{number}"
-    return Unit(name, method, arguments, rate, settings.steps, settings.seeds[0])
+    return HeadUnit(name, method, arguments, rate, settings.steps, settings.seeds[0])
 
 
 def _run_trials(
-    place: Workplace, settings: StudySettings, units: Sequence[Unit], trials: dict[str, list[dict[str, Any]]]
+    place: Workplace, settings: StudySettings, units: Sequence[HeadUnit], trials: dict[str, list[dict[str, Any]]]
 ) -> None:
     found = run_tasks("trials", _by_weight(units, try_unit, lambda unit: (place, settings, unit)), place.workers)
     for unit in units:
@@ -102,7 +102,7 @@ def _run_trials(
         trials[unit.method].append(row)
 
 
-def try_unit(place: Workplace, settings: StudySettings, unit: Unit) -> dict[str, Any]:
+def try_unit(place: Workplace, settings: StudySettings, unit: HeadUnit) -> dict[str, Any]:
     """Train a trial and find its best step: {'iou', 'step_length'}; an IoU of 0 where it diverged."""
     folder = place.folder / TRIALS
     try:
@@ -116,16 +116,16 @@ def try_unit(place: Workplace, settings: StudySettings, unit: Unit) -> dict[str,
     return {"iou": value, "step_length": list(step)}
 
 
-def study_units(settings: StudySettings, choices: dict[str, dict[str, Any]]) -> list[Unit]:
+def study_units(settings: StudySettings, choices: dict[str, dict[str, Any]]) -> list[HeadUnit]:
     """The heads of the comparison: every method with every seed."""
     return [
-        Unit(f"{name}_{seed}", name, choices[name]["arguments"], choices[name]["rate"], settings.steps, seed)
+        HeadUnit(f"{name}_{seed}", name, choices[name]["arguments"], choices[name]["rate"], settings.steps, seed)
         for seed in settings.seeds
         for name in settings.methods
     ]
 
 
-def train_units(place: Workplace, settings: StudySettings, units: Sequence[Unit], folder: Path) -> None:
+def train_units(place: Workplace, settings: StudySettings, units: Sequence[HeadUnit], folder: Path) -> None:
     """Train the units that are not yet trained, into `folder`.
 
     Raises:
@@ -137,14 +137,14 @@ def train_units(place: Workplace, settings: StudySettings, units: Sequence[Unit]
 
 
 def _by_weight(
-    units: Sequence[Unit], function: Callable[..., Any], arguments: Callable[[Unit], tuple[Any, ...]]
+    units: Sequence[HeadUnit], function: Callable[..., Any], arguments: Callable[[HeadUnit], tuple[Any, ...]]
 ) -> list[Task]:
     """Tasks of units, the longest first, so that none is left over for a single process."""
     tasks = [Task(unit.name, function, arguments(unit), WEIGHTS.get(unit.method, 1.0) * unit.steps) for unit in units]
     return sorted(tasks, key=lambda task: -task.weight)
 
 
-def train_unit(place: Workplace, settings: StudySettings, unit: Unit, folder: Path) -> None:
+def train_unit(place: Workplace, settings: StudySettings, unit: HeadUnit, folder: Path) -> None:
     """Train one unit and write its network, unless it is there; a trial that was trained alike is taken over."""
     if is_trained(folder, unit) or take_over(place.folder / TRIALS, unit, folder):
         return
@@ -153,7 +153,7 @@ def train_unit(place: Workplace, settings: StudySettings, unit: Unit, folder: Pa
 
 
 def choose_steps(
-    place: Workplace, settings: StudySettings, groups: dict[str, list[Unit]], folder: Path
+    place: Workplace, settings: StudySettings, groups: dict[str, list[HeadUnit]], folder: Path
 ) -> dict[str, dict[str, Any]]:
     """The step of the ascent of every group (a method's seeds), by the mean IoU of refined validation boxes.
 
@@ -188,7 +188,7 @@ def choose_steps(
 
 
 def grid_ious(
-    place: Workplace, settings: StudySettings, unit: Unit, folder: Path, steps: Sequence[Step], samples: int
+    place: Workplace, settings: StudySettings, unit: HeadUnit, folder: Path, steps: Sequence[Step], samples: int
 ) -> dict[Step, float]:
     """Mean IoU of refined validation boxes with each step."""
     path = unit_path(folder, unit)
@@ -201,21 +201,21 @@ def grid_ious(
         ious = evaluation.refined_ious(load_head(path).to(device), crops, steps, device)
         return {"ious": ious["refined"].flatten(1).mean(1).tolist()}
 
-    # The numbers tell the coarse choice from the fine one.
+    # The numbers in the name distinguish the coarse choice from the fine one.
     stored = remembered(folder / "steps" / f"{unit.name}_{len(steps)}x{samples}.json", question, answer)
     return dict(zip(steps, stored["ious"]))
 
 
 def judge_units(
-    place: Workplace, settings: StudySettings, units: Sequence[Unit], folder: Path, steps: dict[str, Step]
+    place: Workplace, settings: StudySettings, units: Sequence[HeadUnit], folder: Path, steps: dict[str, Step]
 ) -> dict[str, dict[str, Any]]:
-    """Figures of every unit on the test crops, by name (see `evaluation.evaluate`). `steps`: by unit's name."""
+    """Metrics of every unit on the test crops, by name (see `evaluation.evaluate`). `steps`: by unit's name."""
     tasks = [Task(unit.name, judge_unit, (place, settings, unit, folder, steps[unit.name])) for unit in units]
     return run_tasks("test crops", tasks, place.workers)
 
 
-def judge_unit(place: Workplace, settings: StudySettings, unit: Unit, folder: Path, step: Step) -> dict[str, Any]:
-    """Figures of one unit on the test crops."""
+def judge_unit(place: Workplace, settings: StudySettings, unit: HeadUnit, folder: Path, step: Step) -> dict[str, Any]:
+    """Metrics of one unit on the test crops."""
     path = unit_path(folder, unit)
     samples = None if METHODS[unit.method].objective == "iou" else settings.nll_samples
     question = {
@@ -240,5 +240,5 @@ def _crops(cache: Path, settings: StudySettings, split: str) -> CachedCrops:
 
 def crops_of(place: Workplace, settings: StudySettings, split: str) -> CachedCrops:
     """The crops of a split, read once in this process."""
-    # What the heads are is no part of the crops: one copy serves all.
+    # The crops do not depend on seeds and methods, so that one copy serves all heads.
     return _crops(place.cache, replace(settings, seeds=(0,), methods=("nceplus",)), split)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from experiments.common import Task, run_tasks
 from experiments.training_methods.evaluation import Step, with_step
-from experiments.training_methods.heads import Unit, unit_path
+from experiments.training_methods.heads import HeadUnit, unit_path
 from experiments.training_methods.stages import Workplace
 from ltr.errors import UserError
 from pytracking.analysis.extract import extract_scores
@@ -36,7 +36,7 @@ def clips(folder: Path | None, names: Sequence[str] | None = None) -> list[Clip]
 
 
 def track_unit(
-    place: Workplace, unit: Unit, folder: Path, step: Step, tracker: str, sequences: list[Clip]
+    place: Workplace, unit: HeadUnit, folder: Path, step: Step, tracker: str, sequences: list[Clip]
 ) -> dict[str, float]:
     """AUC in per cent of every sequence; results that are complete are kept.
 
@@ -65,7 +65,7 @@ def track_unit(
 
 def track_units(
     place: Workplace,
-    units: Sequence[Unit],
+    units: Sequence[HeadUnit],
     folder: Path,
     steps: dict[str, Step],
     tracker: str,

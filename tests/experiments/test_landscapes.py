@@ -9,7 +9,7 @@ import torch
 from tiny_study import tiny_study
 
 from experiments import landscapes
-from experiments.training_methods.heads import Unit, new_actor, save_unit
+from experiments.training_methods.heads import HeadUnit, new_actor, save_unit
 from experiments.training_methods.heads import box_settings as box_of
 from ltr.ebm.ascent import gradient_ascent
 from ltr.errors import UserError
@@ -83,7 +83,7 @@ def test_heads_of_a_study_side_by_side(monkeypatch, tmp_path, capsys):
     place, settings = tiny_study(monkeypatch, tmp_path)
     folder = place.folder / "heads"
     for method in ("nceplus", "iou"):
-        unit = Unit(f"{method}_0", method)
+        unit = HeadUnit(f"{method}_0", method)
         net = new_actor(settings, box_of(unit, 8), 0, torch.device("cpu")).net.eval()
         save_unit(folder, unit, net, {}, settings)
     output = tmp_path / "pictures" / "l.png"

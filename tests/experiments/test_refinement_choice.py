@@ -10,6 +10,7 @@ from tiny_training import tiny_recipe
 
 from experiments import refinement_choice
 from ltr.admin.checkpoint import save_network
+from ltr.errors import UserError
 from ltr.train_settings.recipe import Refinement
 
 
@@ -53,6 +54,6 @@ def test_the_grids_hold_what_the_public_trackers_use():
         assert (steps, (length, length)) in found
 
 
-def test_a_missing_network_is_one_line(tmp_path, network, capsys):
-    assert refinement_choice.main(["tiny", "--network", str(tmp_path / "none.safetensors")]) == 2
-    assert "no checkpoint" in capsys.readouterr().err
+def test_a_missing_network_is_one_line(tmp_path, network):
+    with pytest.raises(UserError, match="no checkpoint"):
+        refinement_choice.main(["tiny", "--network", str(tmp_path / "none.safetensors")])

@@ -15,7 +15,7 @@ from tiny_study import tiny_study
 from experiments.common import step_order
 from experiments.training_methods import heads
 from experiments.training_methods.features import build_cache, open_cache
-from experiments.training_methods.heads import DivergedError, Unit, box_settings, train_head
+from experiments.training_methods.heads import DivergedError, HeadUnit, box_settings, train_head
 from experiments.training_methods.settings import METHODS
 from experiments.training_methods.stages import train_units
 from ltr.admin.checkpoint import load_network
@@ -35,7 +35,7 @@ def study(monkeypatch, tmp_path):
 def test_every_method_moves_the_head_and_nothing_else(study, method):
     place, settings = study
     crops = open_cache(place.cache, settings, "train")
-    unit = Unit("u", method, steps=2)
+    unit = HeadUnit("u", method, steps=2)
     net, record = train_head(unit, crops, settings, CPU)
     before = heads.new_actor(settings, box_settings(unit, 8), unit.seed, CPU).net.state_dict()
     changed = {name for name, value in net.state_dict().items() if not torch.equal(value, before[name])}
@@ -49,7 +49,8 @@ def test_a_seed_gives_the_same_head_twice_and_another_seed_another(study):
     place, settings = study
     crops = open_cache(place.cache, settings, "train")
     first, again, other = (
-        train_head(Unit("u", "nceplus", steps=2, seed=seed), crops, settings, CPU)[0].state_dict() for seed in (0, 0, 1)
+        train_head(HeadUnit("u", "nceplus", steps=2, seed=seed), crops, settings, CPU)[0].state_dict()
+        for seed in (0, 0, 1)
     )
     assert all(torch.equal(value, again[name]) for name, value in first.items())
     assert any(not torch.equal(value, other[name]) for name, value in first.items())
@@ -84,15 +85,15 @@ def test_annotation_errors_have_the_size_asked_for_and_stay(study):
 
 
 def test_m_is_counted_alike_and_may_be_overruled():
-    assert box_settings(Unit("u", "iou"), 32).arguments["num_proposals"] == 32
-    assert box_settings(Unit("u", "dsm"), 32).arguments == {"num_samples": 32, "sigma": 0.075}
-    assert box_settings(Unit("u", "nceplus", {"num_samples": 4}), 32).arguments["num_samples"] == 4
+    assert box_settings(HeadUnit("u", "iou"), 32).arguments["num_proposals"] == 32
+    assert box_settings(HeadUnit("u", "dsm"), 32).arguments == {"num_samples": 32, "sigma": 0.075}
+    assert box_settings(HeadUnit("u", "nceplus", {"num_samples": 4}), 32).arguments["num_samples"] == 4
 
 
 def test_trained_units_are_kept_and_others_refused(study, capsys):
     place, settings = study
     folder = place.folder / "heads"
-    units = [Unit("a", "nce", steps=2), Unit("b", "iou", steps=2)]
+    units = [HeadUnit("a", "nce", steps=2), HeadUnit("b", "iou", steps=2)]
     train_units(place, settings, units, folder)
     stamps = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
     (folder / "b.safetensors").unlink()
@@ -114,4 +115,4 @@ def test_a_head_that_diverges_is_named(study, monkeypatch):
 
     monkeypatch.setattr(heads, "head_loss", broken)
     with pytest.raises(DivergedError, match=r"u: loss nan.* at 0"):
-        train_head(Unit("u", "nce", steps=2), crops, settings, CPU)
+        train_head(HeadUnit("u", "nce", steps=2), crops, settings, CPU)

@@ -150,9 +150,9 @@ def test_settings_are_chosen_by_validation_iou(study, monkeypatch):
 def test_a_head_that_was_trained_as_a_trial_is_not_trained_again(study, monkeypatch):
     place, settings = study
     build_cache(place.cache, settings)
-    trial = stages.Unit("nce_trial1", "nce", rate=3e-3, steps=2)
+    trial = stages.HeadUnit("nce_trial1", "nce", rate=3e-3, steps=2)
     stages.train_unit(place, settings, trial, place.folder / stages.TRIALS)
-    other = stages.Unit("nce_1", "nce", rate=3e-3, steps=2, seed=1)
+    other = stages.HeadUnit("nce_1", "nce", rate=3e-3, steps=2, seed=1)
     assert not take_over(place.folder / stages.TRIALS, other, place.folder / "heads")
 
     def train_head(*arguments):
@@ -178,7 +178,7 @@ def test_a_trial_that_diverges_is_not_taken(study, monkeypatch):
         raise stages.DivergedError("u: loss nan")
 
     monkeypatch.setattr(stages, "train_unit", train_unit)
-    found = stages.try_unit(place, settings, stages.Unit("u", "nce"))
+    found = stages.try_unit(place, settings, stages.HeadUnit("u", "nce"))
     assert found["iou"] == 0 and "nan" in found["diverged"]
 
 
