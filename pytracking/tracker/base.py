@@ -12,6 +12,22 @@ Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
+class BoxUncertainty:
+    """How sure a box is by the energy's own density p(y | x) around it (docs/tracker.md, "How sure the box is").
+
+    Attributes:
+        cx, cy, w, h: standard deviations of the centre and the size, in pixels of the image.
+        log_density: log p at the box in the space (cx / sw, cy / sh, log w, log h), (sw, sh) being the box's own size.
+    """
+
+    cx: float
+    cy: float
+    w: float
+    h: float
+    log_density: float
+
+
+@dataclass(frozen=True)
 class TrackResult:
     """What a tracker says of one frame.
 
@@ -23,12 +39,15 @@ class TrackResult:
             negative.
         flag: 'init' for the first frame, then 'normal', 'hard_negative', 'uncertain' or 'not_found'.
         time: seconds that the tracker took for this frame, reading the image excluded.
+        uncertainty: deviations of the box; None unless the parameter `box_uncertainty` asks for them, and where no box
+            was refined.
     """
 
     box: Box
     score: float
     flag: str
     time: float
+    uncertainty: BoxUncertainty | None = None
 
     @property
     def xyxy(self) -> Box:
@@ -40,7 +59,7 @@ class TrackResult:
         """An entry of the dictionary that PyTracking's trackers return: 'target_bbox', 'time', or a field's name."""
         if key == "target_bbox":
             return list(self.box)
-        if key in ("box", "score", "flag", "time"):
+        if key in ("box", "score", "flag", "time", "uncertainty"):
             return getattr(self, key)
         raise KeyError(key)
 

@@ -44,10 +44,11 @@ from pytracking.tracker.shared.localisation import (
 )
 from pytracking.tracker.shared.memory import SampleMemory
 from pytracking.tracker.shared.networks import device_of
-from pytracking.tracker.shared.refinement import RefinementParameters, draw_jitter, propose, refine
+from pytracking.tracker.shared.refinement import Ascend, RefinementParameters, draw_jitter, propose, refine
 from pytracking.tracker.shared.rows import Rows, Slots
 from pytracking.tracker.shared.search import Search, Target, image_sizes
 from pytracking.tracker.shared.settings import TrackerParameters
+from pytracking.tracker.shared.uncertainty import deviations, none_of, uncertainty_of
 
 _MINIMUM_SIDE = 10
 
@@ -211,11 +212,11 @@ class OnlineTargets(ABC, Generic[Network, Parameters]):
         layers, features = self._extract(crops)
         scores = self._score_maps(slots, features)
         found = self._localise(scores, search)
-        target = self._moved(found, scores.shape[-1], search)
-        target = self._refined(slots, target, found, layers, search)
+        moved = self._moved(found, scores.shape[-1], search)
+        target, doubt = self._refined(slots, moved, found, layers, search)
         self._remember(slots, features, target, found, search)
         # The only wait for the device.
-        answers = torch.cat([target.rows(), found.rows()], dim=1).cpu()
+        answers = torch.cat([target.rows(), found.rows(), doubt], dim=1).cpu()
         results = self._conclude(slots, answers, errors)
         self._learn(slots, results)
         seconds = (time.perf_counter() - start) / len(images)
@@ -323,14 +324,26 @@ class OnlineTargets(ABC, Generic[Network, Parameters]):
 
     def _refined(
         self, slots: Slots, target: TargetState, found: Localisation, layers: list[Tensor], search: Search
-    ) -> TargetState:
-        """The targets with the boxes that the box head prefers; unchanged if lost, or if no refined box is fair."""
+    ) -> tuple[TargetState, Tensor]:
+        """The targets with the boxes that the box head prefers; unchanged if lost, or if no refined box is fair.
+
+        And rows for `uncertainty_of`, without columns where nobody asks for them.
+        """
+        doubt = none_of(len(found.flag), self.params.box_uncertainty, found.score)
         if not self.params.use_iou_net or (self.device.type == "cpu" and not found.found.any()):
-            return target
-        modulation = [rows[slots] for rows in self._modulation]
+            return target, doubt
+        ascend = self._ascend(slots, layers)
         starts = propose(search.frame.box_of(target), search.jitter, self.params)
-        boxes, fair = refine(partial(self._backend.refiner.refine, modulation, layers), starts, self.params)
-        return search.frame.state_of(boxes, search.base_size).where(fair & found.found, target)
+        boxes, fair = refine(ascend, starts, self.params)
+        refined = fair & found.found
+        if self.params.box_uncertainty:
+            rows = deviations(ascend, boxes, search.frame.scale, self.params.uncertainty_temperature)
+            doubt = torch.where(refined[:, None], rows, doubt)
+        return search.frame.state_of(boxes, search.base_size).where(refined, target), doubt
+
+    def _ascend(self, slots: Slots, layers: list[Tensor]) -> Ascend:
+        """`gradient_ascent` on the energies of the targets in their samples."""
+        return partial(self._backend.refiner.refine, [rows[slots] for rows in self._modulation], layers)
 
     def _remember(
         self, slots: Slots, features: Tensor, target: TargetState, found: Localisation, search: Search
@@ -347,7 +360,7 @@ class OnlineTargets(ABC, Generic[Network, Parameters]):
         """Take over what the device answers: rows of `TargetState.rows` and `Localisation.rows`."""
         results = {}
         for slot, row in zip(slots.numbers, answers):
-            target, (score, flag, finite) = self._targets[slot], row[5:].tolist()
+            target, (score, flag, finite) = self._targets[slot], row[5:8].tolist()
             target.frame_number += 1
             if not finite:
                 errors[slot] = ValueError(
@@ -356,7 +369,8 @@ class OnlineTargets(ABC, Generic[Network, Parameters]):
                 continue
             if flag != NOT_FOUND:
                 target.state, target.jitter = TargetState.from_rows(row[None]), None
-            results[slot] = TrackResult(target.state.box(), score, FLAGS[int(flag)], 0.0)
+            uncertainty = uncertainty_of(row[8:])
+            results[slot] = TrackResult(target.state.box(), score, FLAGS[int(flag)], 0.0, uncertainty)
         return results
 
     def _learn(self, slots: Slots, results: Mapping[int, TrackResult]) -> None:

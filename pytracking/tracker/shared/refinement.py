@@ -26,6 +26,8 @@ class RefinementParameters:
         box_jitter_sz: the same for width and height.
         iounet_k: number of the best boxes that are averaged.
         maximal_aspect_ratio: boxes longer or wider than this are dropped.
+        box_uncertainty: whether results say how sure the box is; for energies in relative space only.
+        uncertainty_temperature: what the energy is divided by for that; above 1 the box is less sure.
     """
 
     box_refinement_space: str = "relative"
@@ -38,6 +40,8 @@ class RefinementParameters:
     box_jitter_sz: float = 0.5
     iounet_k: int = 3
     maximal_aspect_ratio: float = 6.0
+    box_uncertainty: bool = False
+    uncertainty_temperature: float = 1.0
 
 
 def draw_jitter(parameters: RefinementParameters, generator: torch.Generator | None = None) -> Tensor:
@@ -66,17 +70,17 @@ def propose(boxes: Tensor, jitter: Tensor, parameters: RefinementParameters) -> 
     return torch.cat([boxes[:, None], torch.cat([centre - jittered / 2, jittered], dim=2)], dim=1)
 
 
-def refine(ascend: Ascend, starts: Tensor, parameters: RefinementParameters) -> tuple[Tensor, Tensor]:
-    """Climb the energy from `starts` and average the best boxes of each image.
+def climb(ascend: Ascend, starts: Tensor, parameters: RefinementParameters) -> tuple[Tensor, Tensor]:
+    """Climb the energy from `starts`.
 
     Args:
         ascend: `gradient_ascent` of boxes [N, M, 4] (x, y, w, h) in sample pixels on an energy.
         starts: [N, M, 4]; in relative space the size of each image's first one is the unit of the centre.
 
     Returns:
-        As `best_mean`, whose scores are those before the last step.
+        Boxes [N, M, 4], and their scores [N, M] before the last step.
     """
-    boxes, scores = ascend(
+    return ascend(
         starts,
         space=parameters.box_refinement_space,
         steps=parameters.box_refinement_iter,
@@ -85,7 +89,11 @@ def refine(ascend: Ascend, starts: Tensor, parameters: RefinementParameters) -> 
         normalise_size=starts[:, :1, 2:],
         per_box_step_control=parameters.box_refinement_step_control,
     )
-    return best_mean(boxes, scores, parameters)
+
+
+def refine(ascend: Ascend, starts: Tensor, parameters: RefinementParameters) -> tuple[Tensor, Tensor]:
+    """The mean of the best boxes of each image that `climb` reaches; see `climb` and `best_mean`."""
+    return best_mean(*climb(ascend, starts, parameters), parameters)
 
 
 def best_mean(boxes: Tensor, scores: Tensor, parameters: RefinementParameters) -> tuple[Tensor, Tensor]:

@@ -27,7 +27,7 @@ _AT_LEAST_ONE = (
     "augmentation_expansion_factor",
 )
 _NOT_NEGATIVE = ("box_refinement_iter", "num_init_random_boxes", "init_samples_minimum_weight")
-_POSITIVE = ("search_area_scale", "maximal_aspect_ratio")
+_POSITIVE = ("search_area_scale", "maximal_aspect_ratio", "uncertainty_temperature")
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,11 @@ class TrackerParameters(LocalisationThresholds, RefinementParameters):
         check_at_least(self, _AT_LEAST_ONE, 1)
         check_at_least(self, _NOT_NEGATIVE, 0)
         check_positive(self, _POSITIVE)
+        if self.box_uncertainty and (self.box_refinement_space == "absolute" or not self.use_iou_net):
+            raise UserError(
+                "parameter box_uncertainty needs an energy: a box head that refines in relative space. One that was "
+                "trained to predict the IoU, which refines in absolute space, has no density"
+            )
         for name in ("learning_rate", "hard_negative_learning_rate"):
             if not 0 < getattr(self, name) < 1:
                 raise UserError(f"parameter {name} must be between 0 and 1, not {getattr(self, name)}")
