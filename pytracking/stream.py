@@ -19,6 +19,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ltr.admin.files import write_json, write_text
+from ltr.admin.inputs import read_object
 from ltr.data.video import VideoFrame
 from ltr.dataset.boxfile import format_boxes
 from ltr.errors import UserError, disk_full, is_disk_full
@@ -104,10 +105,9 @@ def choose_stem(folder: Path, name: str, source: str | None) -> Path:
 def _manifest(path: Path) -> dict[str, Any]:
     """What stands in a manifest, {} where there is none or it is broken; the claim of a run has its source alone."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        return read_object(path)
+    except UserError:
         return {}
-    return content if isinstance(content, dict) else {}
 
 
 def track_stream(

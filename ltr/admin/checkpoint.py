@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ltr.admin.files import whole_file, write_json
+from ltr.admin.inputs import read_object
 from ltr.admin.model_constructor import NetworkConstructor, plain_argument
 from ltr.admin.public_checkpoint import load_public_checkpoint
 from ltr.admin.torch_file import check_torch_file, is_torch_file, is_torch_zip, load_checked
@@ -147,19 +148,7 @@ def read_card(path: str | Path) -> dict[str, Any]:
         CheckpointError: it is no JSON object, or larger or deeper than a card is.
     """
     card = card_path(path)
-    if not card.is_file():
-        return {}
-    try:
-        if card.stat().st_size > _MAX_HEADER_BYTES:
-            raise CheckpointError(f"the card {card} has {card.stat().st_size} bytes, more than {_MAX_HEADER_BYTES}")
-        content = json.loads(card.read_text(encoding="utf-8"))
-    except CheckpointError:
-        raise
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"the card {card} is not JSON: {ascii(str(error))[1:-1][:200]}") from error
-    if type(content) is not dict:
-        raise CheckpointError(f"the card {card} is not a JSON object")
-    return content
+    return read_object(card, CheckpointError, _MAX_HEADER_BYTES) if card.is_file() else {}
 
 
 def _constructor(description: Any) -> NetworkConstructor:

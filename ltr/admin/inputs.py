@@ -54,6 +54,29 @@ def check_name(kind: str, name: str) -> str:
     return name
 
 
+def check_regular(
+    path: str | os.PathLike[str], status: os.stat_result, kind: str, limit: int, error: type[UserError] = UserError
+) -> None:
+    """Refuse what is no regular file: a pipe would be waited for, and a device never ends.
+
+    Args:
+        path: the file.
+        status: its status.
+        kind: what it should be, such as 'image'.
+        limit: the largest size in bytes.
+        error: the class of the error.
+
+    Raises:
+        UserError: a folder, a pipe, a socket or a device, or a file larger than `limit`.
+    """
+    if stat.S_ISDIR(status.st_mode):
+        raise error(f"{path} is a folder, not {'an' if kind[0] in 'aeiou' else 'a'} {kind}")
+    if not stat.S_ISREG(status.st_mode):
+        raise error(f"{path} is a pipe, a socket or a device; copy the {kind} into a regular file")
+    if status.st_size > limit:
+        raise error(f"{path} has {status.st_size:,} bytes, more than the {limit:,} that such a file may have")
+
+
 def read_bytes(path: str | os.PathLike[str], limit: int = MAX_BYTES, error: type[UserError] = UserError) -> bytes:
     """The content of a regular file; a pipe or a device is refused instead of waited for.
 
@@ -73,13 +96,7 @@ def read_bytes(path: str | os.PathLike[str], limit: int = MAX_BYTES, error: type
     except (OSError, ValueError) as reason:
         raise error(f"{path}: cannot be read: {getattr(reason, 'strerror', None) or reason}") from None
     try:
-        status = os.fstat(handle)
-        if stat.S_ISDIR(status.st_mode):
-            raise error(f"{path}: not a text file but a folder")
-        if not stat.S_ISREG(status.st_mode):
-            raise error(f"{path}: not a regular file but a pipe, socket or device")
-        if status.st_size > limit:
-            raise error(f"{path}: {status.st_size} bytes are more than the {limit} that such a file may have")
+        check_regular(path, os.fstat(handle), "file", limit, error)
         with open(handle, "rb", closefd=False) as file:
             return file.read(limit)
     finally:
@@ -95,14 +112,24 @@ def read_text(path: str | os.PathLike[str], limit: int = MAX_BYTES, error: type[
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def read_json(path: str | os.PathLike[str], error: type[UserError] = UserError) -> Any:
+def read_json(path: str | os.PathLike[str], error: type[UserError] = UserError, limit: int = MAX_BYTES) -> Any:
     """The content of a JSON file.
 
     Raises:
         UserError: as `read_bytes`; it is not JSON (the line is named), is nested too deeply or has a number of
             thousands of digits.
     """
-    return _parse(path, read_text(path, error=error), "JSON", json.loads, error)
+    return _parse(path, read_text(path, limit, error), "JSON", json.loads, error)
+
+
+def read_object(
+    path: str | os.PathLike[str], error: type[UserError] = UserError, limit: int = MAX_BYTES
+) -> dict[str, Any]:
+    """The content of a JSON file that holds one object. Raises UserError as `read_json`, and for anything else."""
+    content = read_json(path, error, limit)
+    if type(content) is not dict:
+        raise error(f"{path}: not a JSON object")
+    return content
 
 
 def parse_toml(path: str | os.PathLike[str], text: str) -> dict[str, Any]:

@@ -24,7 +24,7 @@ import simplejpeg
 from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
-from ltr.data.media import MAX_PIXELS, check_regular, find_levels, to_8_bits, too_large
+from ltr.data.media import MAX_PIXELS, find_levels, media_status, to_8_bits, too_large
 from ltr.errors import ImageError
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mpg", ".mpeg")
@@ -217,7 +217,7 @@ def levels_of(first: str | os.PathLike[str]) -> tuple[float, float] | None:
         from ltr.data.video import video_levels
 
         return video_levels(path.parent)
-    return _levels_of(path, check_regular(path, "image", ImageError).st_mtime_ns)
+    return _levels_of(path, media_status(path, "image", ImageError).st_mtime_ns)
 
 
 @lru_cache(maxsize=256)
@@ -233,7 +233,7 @@ def _is_video_frame(path: Path) -> bool:
 
 
 def _read(path: Path) -> bytes:
-    check_regular(path, "image", ImageError)
+    media_status(path, "image", ImageError)
     try:
         content = path.read_bytes()
     except OSError as error:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-import stat
+import sys
 
 import numpy as np
 
+from ltr.admin.inputs import check_regular
 from ltr.errors import UserError
 
 # Twice an 8K frame, 200 MB as RGB.
@@ -18,14 +19,12 @@ _SAMPLED = 1 << 20
 _LARGEST_IMAGE = 1 << 29
 
 
-def check_regular(path: str | os.PathLike[str], kind: str, error: type[UserError] = UserError) -> os.stat_result:
-    """The status of a regular file; anything else is refused before it is opened.
-
-    A pipe would be waited for, and a device never ends.
+def media_status(path: str | os.PathLike[str], kind: str, error: type[UserError] = UserError) -> os.stat_result:
+    """The status of the regular file of an image or a video; anything else is refused before it is opened.
 
     Args:
         path: the file.
-        kind: what it should be, such as 'image'; an image has a limit on its bytes.
+        kind: 'image', which has a limit on its bytes, or 'video'.
         error: the class of the error.
 
     Raises:
@@ -35,12 +34,7 @@ def check_regular(path: str | os.PathLike[str], kind: str, error: type[UserError
         status = os.stat(path)
     except (OSError, ValueError) as reason:
         raise error(f"cannot read the {kind} {path}: {getattr(reason, 'strerror', reason)}") from None
-    if stat.S_ISDIR(status.st_mode):
-        raise error(f"{path} is a folder, not {'an' if kind[0] in 'aeiou' else 'a'} {kind}")
-    if not stat.S_ISREG(status.st_mode):
-        raise error(f"{path} is a pipe, a socket or a device; copy the {kind} into a regular file")
-    if kind == "image" and status.st_size > _LARGEST_IMAGE:
-        raise error(f"{path} has {status.st_size:,} bytes; images of more than {_LARGEST_IMAGE:,} bytes are not read")
+    check_regular(path, status, kind, _LARGEST_IMAGE if kind == "image" else sys.maxsize, error)
     return status
 
 

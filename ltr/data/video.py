@@ -22,7 +22,7 @@ import numpy as np
 from av.sidedata.sidedata import Type as SideDataType
 
 from ltr.data.containers import cut_short, refuse_bombs
-from ltr.data.media import MAX_PIXELS, check_regular, find_levels, to_8_bits, too_large
+from ltr.data.media import MAX_PIXELS, find_levels, media_status, to_8_bits, too_large
 from ltr.errors import UserError
 
 DEFAULT_RATE = Fraction(30)
@@ -279,7 +279,7 @@ def _open(path: str | os.PathLike[str]) -> Any:
 def _check_file(path: str | os.PathLike[str]) -> os.stat_result:
     if not os.path.exists(path):
         raise UserError(f"{path}: no such video")
-    return check_regular(path, "video")
+    return media_status(path, "video")
 
 
 def _limit(stream: Any, path: str | os.PathLike[str]) -> None:

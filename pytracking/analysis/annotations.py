@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ltr.admin.inputs import check_name, read_json
+from ltr.admin.inputs import check_name, read_object
 from ltr.dataset.boxfile import read_boxes, read_flags
 from ltr.dataset.layout import load_attributes
 from ltr.errors import UserError, unknown_name
@@ -75,8 +75,8 @@ def _read_folder(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray | None]]:
 
 
 def _read_json(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray | None]]:
-    content = read_json(path)
-    if not isinstance(content, dict) or not content:
+    content = read_object(path)
+    if not content:
         raise UserError(f"{path}: expected an object of sequences")
     found = {}
     for name, entry in content.items():

@@ -15,7 +15,7 @@ import numpy as np
 from ltr.errors import exit_status, unknown_name
 from pytracking.analysis.metrics import region_overlap
 from pytracking.analysis.tables import format_table
-from pytracking.analysis.votfiles import Annotation, Trajectory, read_annotations, read_trajectories
+from pytracking.analysis.votfiles import Annotation, Trajectory, read_trajectories, read_vot_annotations
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def evaluate(
 
     Args:
         trajectories: sequence -> its repetitions, from `read_trajectories`.
-        annotations: sequence -> regions and tags, from `read_annotations`.
+        annotations: sequence -> regions and tags, from `read_vot_annotations`.
         protocol: whose burn-in, skip and interval of lengths count.
     """
     runs: list[tuple[np.ndarray, list[int]]] = []
@@ -212,7 +212,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.protocol not in VOT_PROTOCOLS:
         raise unknown_name("VOT protocol", args.protocol, VOT_PROTOCOLS)
     protocol = VOT_PROTOCOLS[args.protocol]
-    annotations = read_annotations(args.annotations)
+    annotations = read_vot_annotations(args.annotations)
     figures: dict[str, VotFigures] = {}
     for text in args.results:
         folder, _, name = text.partition("=")

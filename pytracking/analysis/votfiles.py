@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from ltr.admin.inputs import read_object
 from ltr.dataset.boxfile import read_flags, read_polygons
 from ltr.errors import UserError
 from pytracking.analysis.metrics import corners
@@ -44,7 +44,7 @@ class Trajectory:
     failures: list[int]
 
 
-def read_annotations(path: Path) -> dict[str, Annotation]:
+def read_vot_annotations(path: Path) -> dict[str, Annotation]:
     """Sequence -> annotation, from pysot's VOT2018.json or a folder of `<sequence>/groundtruth.txt` and `<tag>.tag`.
 
     Raises:
@@ -55,14 +55,9 @@ def read_annotations(path: Path) -> dict[str, Annotation]:
         if not files:
             raise UserError(f"{path}: no <sequence>/groundtruth.txt in it")
         return {file.parent.name: _read_folder(file) for file in files}
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except ValueError:
-        raise UserError(f"{path}: not JSON; expected pysot's VOT2018.json or a folder of annotations") from None
-    if not isinstance(content, dict) or not content:
-        raise UserError(f"{path}: expected an object of sequences")
+    content = read_object(path)
+    if not content:
+        raise UserError(f"{path}: expected an object of sequences, as pysot's VOT2018.json")
     annotations = {}
     for name, entry in content.items():
         try:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ltr.admin.inputs import check_name, read_bytes, read_json
+from ltr.admin.inputs import check_name, read_bytes, read_json, read_object
 from ltr.dataset.boxfile import read_boxes, read_rows
 from ltr.dataset.layout import load_list
 from ltr.errors import UserError, printable, unknown_name
@@ -120,10 +120,9 @@ def match_name(name: str, official: Iterable[str]) -> str | None:
 def is_foreign(folder: Path, sequence: str) -> bool:
     """Whether a result on disk was imported from another program."""
     try:
-        manifest = read_json(folder / f"{sequence}.json")
+        return read_object(folder / f"{sequence}.json").get("format") == "foreign"
     except UserError:
         return False
-    return isinstance(manifest, dict) and manifest.get("format") == "foreign"
 
 
 def _key(name: str) -> str:

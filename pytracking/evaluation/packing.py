@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import re
 import zipfile
 from collections.abc import Iterable
@@ -18,7 +17,7 @@ from ltr.dataset.check import COUNTS
 from ltr.errors import UserError, disk_full, is_disk_full, unknown_name
 from pytracking.evaluation.data import Sequence
 from pytracking.evaluation.datasets import READERS
-from pytracking.evaluation.results import RawResult, load_result
+from pytracking.evaluation.results import RawResult, load_result, read_manifest
 
 _NAMED = 5
 # The earliest time that a zip can tell: the same results give the same bytes.
@@ -164,14 +163,9 @@ def _checked_result(folder: Path, sequence: Sequence, rules: Server, settings: d
 def _read_manifest(folder: Path, sequence: Sequence) -> dict[str, Any]:
     """The manifest of a result that this program made, of this tracker and sequence. Raises `UserError`."""
     file = folder / f"{sequence.name}.json"
-    try:
-        manifest = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{file}: no manifest: written by a killed run or by another program") from None
-    except ValueError:
-        raise UserError(f"{file}: not JSON; run the tracker again") from None
-    if not isinstance(manifest, dict):
-        raise UserError(f"{file}: not a JSON object; run the tracker again")
+    if not file.exists():
+        raise UserError(f"{file}: no manifest: written by a killed run or by another program")
+    manifest = read_manifest(file)
     if manifest.get("format") == "foreign":
         raise UserError(f"{file}: imported from another program; only results of this one are packed")
     expected = {

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ltr.admin.files import write_json, write_text
-from ltr.admin.inputs import check_name, read_json
+from ltr.admin.inputs import check_name, read_object
 from ltr.dataset.boxfile import format_boxes, format_times, read_boxes, read_rows
 from ltr.errors import UserError
 from pytracking.evaluation.data import Sequence
@@ -123,17 +123,23 @@ def why_redo(folder: Path, description: dict[str, Any]) -> str | None:
     if not manifest_file.exists():
         return "no manifest beside it: written by a killed run or by another program"
     try:
-        manifest = json.loads(manifest_file.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError):
-        return "its manifest is not JSON"
-    if not isinstance(manifest, dict):
-        return "its manifest is not a JSON object"
+        manifest = read_object(manifest_file)
+    except UserError as error:
+        return f"its manifest: {error}"
     for key in _DECISIVE:
         if manifest.get(key) != description[key]:
             return f"its {key} differ: {_difference(manifest.get(key), description[key])}"
     if manifest.get("boxes_sha256") != hashlib.sha256(boxes.read_bytes()).hexdigest():
         return "its boxes are not those that its manifest describes"
     return None
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """The content of a result's manifest. Raises `UserError`, with what to do, as `read_object`."""
+    try:
+        return read_object(path)
+    except UserError as error:
+        raise UserError(f"{error}; run the tracker again") from None
 
 
 def load_result(folder: Path, sequence: Sequence) -> RawResult:
@@ -147,14 +153,8 @@ def load_result(folder: Path, sequence: Sequence) -> RawResult:
     manifest_file = folder / f"{sequence.name}.json"
     scores, flags = None, None
     if manifest_file.exists():
-        try:
-            manifest = json.loads(manifest_file.read_text(encoding="utf-8"))
-        except (ValueError, RecursionError):
-            raise UserError(f"{manifest_file}: not JSON; run the tracker on '{sequence.name}' again") from None
-        if (
-            not isinstance(manifest, dict)
-            or manifest.get("boxes_sha256") != hashlib.sha256(file.read_bytes()).hexdigest()
-        ):
+        manifest = read_manifest(manifest_file)
+        if manifest.get("boxes_sha256") != hashlib.sha256(file.read_bytes()).hexdigest():
             raise UserError(f"{file}: changed or half written since {manifest_file.name}; run the tracker again")
         scores, flags = _recorded(manifest, len(boxes))
     time_file = folder / f"{sequence.name}_time.txt"
@@ -198,16 +198,14 @@ def read_result(path: str | os.PathLike[str]) -> pd.DataFrame:
     times = read_rows(time_file, 1)[:, 0] if time_file.is_file() else None
     if times is not None and len(times) != len(boxes):
         raise UserError(f"{time_file}: {len(times)} times for {len(boxes)} boxes")
-    scores, flags = _recorded(read_json(manifest_file), len(boxes)) if manifest_file.is_file() else (None, None)
+    scores, flags = _recorded(read_manifest(manifest_file), len(boxes)) if manifest_file.is_file() else (None, None)
     values = [np.arange(1, len(boxes) + 1), *boxes.T, np.nan if scores is None else scores]
     values += ["" if flags is None else flags, np.nan if times is None else times]
     return pd.DataFrame(dict(zip(_COLUMNS, values)))
 
 
-def _recorded(manifest: Any, frames: int) -> tuple[np.ndarray | None, list[str] | None]:
+def _recorded(manifest: dict[str, Any], frames: int) -> tuple[np.ndarray | None, list[str] | None]:
     """Scores and flags of a manifest, where it has one of each for every frame."""
-    if not isinstance(manifest, dict):
-        return None, None
     scores, flags = manifest.get("scores"), manifest.get("flags")
     if not isinstance(scores, list) or not all(isinstance(score, (int, float)) for score in scores):
         return None, None

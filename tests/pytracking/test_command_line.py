@@ -210,8 +210,8 @@ def test_lists(capsys: pytest.CaptureFixture, tmp_path: Path, monkeypatch: pytes
     for part in (
         "recipe dimp/one, AUC 51.3 on demo (5)",
         "damaged",
-        "two.json is not JSON",
-        "three.json is not a JSON object",
+        "two.json, line 1: not JSON",
+        "three.json: not a JSON object",
         "no card beside it",
     ):
         assert part in out

@@ -151,7 +151,8 @@ def test_annotations_without_videos(otb: Path, lasot: Path) -> None:
     ("content", "message"),
     [
         ("x", "not JSON"),
-        ("[]", "an object of sequences"),
+        ("[]", "not a JSON object"),
+        ("{}", "an object of sequences"),
         ('{"Deer": {}}', "'Deer' has no boxes"),
         ('{"Deer": {"gt_rect": [[1, 2, 3]]}}', "'Deer' has no boxes"),
         ('{"Dear": {"gt_rect": [[1, 2, 3, 4]]}}', "'Dear' is not a sequence of otb"),

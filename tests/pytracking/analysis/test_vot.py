@@ -11,7 +11,7 @@ import pytest
 from ltr.errors import UserError
 from pytracking.analysis import vot
 from pytracking.analysis.metrics import area_overlap, corners, region_overlap
-from pytracking.analysis.votfiles import Annotation, Trajectory, read_annotations, read_trajectories
+from pytracking.analysis.votfiles import Annotation, Trajectory, read_trajectories, read_vot_annotations
 
 GOLDEN = Path(__file__).parents[2] / "data" / "vot2018.npz"
 VOT2018 = vot.VOT_PROTOCOLS["vot2018"]
@@ -82,7 +82,7 @@ def test_real_files(tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     (folder / "book_001.txt").write_text("\n".join(lines))
     (tmp_path / "VOT.json").write_text(json.dumps({"book": {"gt_rect": regions.tolist(), "occlusion": []}}))
-    annotations = read_annotations(tmp_path / "VOT.json")
+    annotations = read_vot_annotations(tmp_path / "VOT.json")
     (trajectory,) = read_trajectories(tmp_path / "DaSiamRPN", annotations)["book"]
     assert trajectory.starts[0] == 0
     assert lines.count("2") == len(trajectory.failures) > 0
@@ -184,28 +184,30 @@ def test_command_line(layout: Path, capsys: pytest.CaptureFixture) -> None:
 def test_damaged_results(layout: Path, lines: str, message: str) -> None:
     (layout / "results" / "ball" / "ball_001.txt").write_text(lines)
     with pytest.raises(UserError, match=message):
-        read_trajectories(layout / "results", read_annotations(layout / "annotations"))
+        read_trajectories(layout / "results", read_vot_annotations(layout / "annotations"))
 
 
 def test_missing_results_and_annotations(layout: Path) -> None:
-    annotations = read_annotations(layout / "annotations")
+    annotations = read_vot_annotations(layout / "annotations")
     with pytest.raises(UserError, match="no result on 'ball'"):
         read_trajectories(layout / "annotations", annotations)
     with pytest.raises(UserError, match="no such folder"):
         read_trajectories(layout / "none", annotations)
     with pytest.raises(UserError, match=r"no <sequence>/groundtruth\.txt"):
-        read_annotations(layout / "results")
+        read_vot_annotations(layout / "results")
     with pytest.raises(UserError, match="no such file"):
-        read_annotations(layout / "none.json")
+        read_vot_annotations(layout / "none.json")
     (layout / "annotations" / "ball" / "occlusion.tag").write_text("0\n")
     with pytest.raises(UserError, match="1 values of 'occlusion' for 8 frames"):
-        read_annotations(layout / "annotations")
+        read_vot_annotations(layout / "annotations")
     for content, message in (
         ("x", "not JSON"),
-        ("[]", "an object of sequences"),
+        ("[]", "not a JSON object"),
+        ("{}", "an object of sequences"),
+        ("[" * 100_000, "nested too deeply"),
         ('{"a": {}}', "'a' has no regions"),
         ('{"a": {"gt_rect": [[1, 2]]}}', "'a' has no regions"),
     ):
         (layout / "bad.json").write_text(content)
         with pytest.raises(UserError, match=message):
-            read_annotations(layout / "bad.json")
+            read_vot_annotations(layout / "bad.json")

@@ -32,14 +32,14 @@ def a_pipe(root: Path) -> str:
     write_sequence(root / "odd")
     (root / "odd" / "groundtruth_rect.txt").unlink()
     os.mkfifo(root / "odd" / "groundtruth_rect.txt")
-    return "not a regular file"
+    return "is a pipe, a socket or a device"
 
 
 def a_folder(root: Path) -> str:
     write_sequence(root / "odd")
     (root / "odd" / "groundtruth_rect.txt").unlink()
     (root / "odd" / "groundtruth_rect.txt").mkdir()
-    return "not a text file but a folder"
+    return "is a folder, not a file"
 
 
 def a_long_name(root: Path) -> str:
