@@ -30,7 +30,7 @@ MOVED = {
     "pytracking.evaluation.local": "data sets are found by environment variables or paths.toml; `python -m pytracking "
     "setup --from_local local.py` takes an old local.py over",
     "pytracking.features.net_wrappers": "ltr.admin.checkpoint.load_network",
-    "pytracking.features.preprocessing": "pytracking.features.crops",
+    "pytracking.features.preprocessing": "pytracking.tracker.shared.search.crop_patch",
     "pytracking.libs": "ltr.ops, and pytracking.tracker.atom for the conjugate gradient",
     "pytracking.util_scripts": "python -m pytracking pack, import-results and setup",
     "pytracking.utils": "ltr.admin.checkpoint.load_network for weights, ltr.dataset.boxfile.read_boxes for text files, "

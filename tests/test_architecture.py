@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -12,6 +13,13 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("ltr", "pytracking", "experiments")
 LONGEST_FILE = 420
+LONGEST_IMPORT_LIST = 14
+# Modules that join more parts than others; these numbers may only fall.
+LONGER_IMPORT_LISTS = {
+    "experiments.landscapes": 17,
+    "experiments.training_methods.__main__": 16,
+    "pytracking.tracker.shared.online_targets": 15,
+}
 
 
 def module_name(path: Path) -> str:
@@ -136,6 +144,41 @@ def test_no_circular_imports() -> None:
 def test_files_are_short() -> None:
     lengths = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in [*FILES, *TEST_FILES]}
     assert {name: length for name, length in lengths.items() if length > LONGEST_FILE} == {}
+
+
+def test_import_lists_are_short() -> None:
+    lengths = {name: sum(other in MODULES for other in imports(path)) for name, path in MODULES.items()}
+    too_long = {
+        name: length for name, length in lengths.items() if length > LONGER_IMPORT_LISTS.get(name, LONGEST_IMPORT_LIST)
+    }
+    assert too_long == {}
+    assert LONGER_IMPORT_LISTS.keys() <= MODULES.keys()
+
+
+def cited_pages(text: str) -> set[str]:
+    """The pages of `docs` that a text names."""
+    return set(re.findall(r"\bdocs/[\w/-]+\.md\b", text))
+
+
+def cited_sections(text: str) -> set[str]:
+    """The numbers of the sections of docs/reference.md that a text cites, such as {'4', '9'}."""
+    cited = re.findall(r"docs/reference\.md,\s+sections? ([\d, and]*\d)", text)
+    return {number for numbers in cited for number in re.findall(r"\d+", numbers)}
+
+
+def test_citations_are_seen() -> None:
+    text = "(docs/reference.md, sections 4 and 9), docs/reference.md, section 1, ML-MCMC; docs/images/a.png"
+    assert cited_pages(text) == {"docs/reference.md"}
+    assert cited_sections(text) == {"1", "4", "9"}
+
+
+def test_what_the_code_cites_is_in_a_clone() -> None:
+    sections = set(re.findall(r"^## (\d+)\. ", (ROOT / "docs" / "reference.md").read_text(), re.MULTILINE))
+    for path in FILES:
+        text = path.read_text()
+        assert not re.search(r"\b(SPEC|DESIGN)(\.md|\b(?= section))|\bshared/\w+/", text), path
+        assert {name for name in cited_pages(text) if not (ROOT / name).exists()} == set(), path
+        assert cited_sections(text) <= sections, path
 
 
 def dotted(node: ast.AST) -> str:

@@ -1,4 +1,5 @@
-"""Gradient ascent of boxes on an energy, in relative or absolute box space (docs/reference.md, sections 4 and 9)."""
+"""Points that follow the gradient of an energy: gradient ascent of boxes (docs/reference.md, sections 4 and 9), in
+relative or absolute box space, and Langevin chains (section 1)."""
 
 from __future__ import annotations
 
@@ -147,3 +148,40 @@ def _climb(
         gradient = torch.where(better, trial_gradient, gradient)
         step = torch.where(better, step, step * step_factor) * decay
     return points, scores
+
+
+def langevin(
+    energy: Callable[[Tensor], Tensor],
+    start: Tensor,
+    *,
+    steps: int,
+    step_length: float | Tensor,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Run chains y <- y + a^2/2 grad f(y) + a eps, eps ~ N(0, I) (unadjusted; docs/reference.md, section 1, ML-MCMC).
+
+    Works inside `torch.no_grad`, and leaves no gradient in the parameters of the energy.
+
+    Args:
+        energy: scores [B, M] of points [B, M, D], differentiable in the points.
+        start: [B, M, D].
+        steps: L.
+        step_length: a, or [D] of them.
+        generator: on the device of `start`.
+
+    Returns:
+        [B, M, D], the last points, without gradient.
+
+    Raises:
+        ValueError: a negative number of steps.
+    """
+    if steps < 0:
+        raise UserError(f"steps must not be negative, is {steps}")
+    points = start.detach()
+    for _ in range(steps):
+        with torch.enable_grad():
+            leaf = points.detach().requires_grad_()
+            (gradient,) = torch.autograd.grad(energy(leaf).sum(), leaf)
+        noise = torch.randn(points.shape, generator=generator, device=points.device, dtype=points.dtype)
+        points = points + 0.5 * step_length**2 * gradient + step_length * noise
+    return points

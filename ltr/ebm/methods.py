@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from ltr.ebm import objectives
+from ltr.ebm.ascent import langevin
 from ltr.ebm.density import effective_sample_size
-from ltr.ebm.langevin import langevin
 from ltr.ebm.noise import GaussianMixture
 from ltr.errors import UserError, unknown_name
 

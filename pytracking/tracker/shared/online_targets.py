@@ -12,14 +12,13 @@ from copy import deepcopy
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ltr.errors import unknown_name
-from ltr.models.bbreg.box_head import BoxHead
 from ltr.models.tracking.tracking_net import BOX_LAYERS, TrackingNet
 from pytracking.backends import choose_backend
 from pytracking.features.augmentation import (
@@ -29,7 +28,6 @@ from pytracking.features.augmentation import (
     drop_feature_channels,
     expanded_size,
 )
-from pytracking.features.crops import crop_patch
 from pytracking.tracker.base import TargetErrors, TrackResult
 from pytracking.tracker.inputs import as_image, check_first_box
 from pytracking.tracker.shared.geometry import SampleFrame, TargetState
@@ -46,9 +44,12 @@ from pytracking.tracker.shared.memory import SampleMemory
 from pytracking.tracker.shared.networks import device_of
 from pytracking.tracker.shared.refinement import Ascend, RefinementParameters, draw_jitter, propose, refine
 from pytracking.tracker.shared.rows import Rows, Slots
-from pytracking.tracker.shared.search import Search, Target, image_sizes
+from pytracking.tracker.shared.search import Search, Target, crop_patch, image_sizes
 from pytracking.tracker.shared.settings import TrackerParameters
 from pytracking.tracker.shared.uncertainty import deviations, none_of, uncertainty_of
+
+if TYPE_CHECKING:
+    from ltr.models.bbreg.box_head import BoxHead
 
 _MINIMUM_SIDE = 10
 

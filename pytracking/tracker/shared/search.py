@@ -1,14 +1,15 @@
-"""What a frame starts from: what the host knows of each target, and the same for a batch of them on the device."""
+"""What a frame starts from: what the host knows of each target, the same for a batch on the device, and crops."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ltr.ops.crops import sample_patch
 from pytracking.tracker.shared.geometry import SampleFrame, TargetState
 
 
@@ -88,3 +89,34 @@ class Search:
 def image_sizes(images: Iterable[np.ndarray]) -> Tensor:
     """(height, width) of images, [N, 2]."""
     return torch.tensor([image.shape[:2] for image in images], dtype=torch.float32)
+
+
+def crop_patch(
+    image: np.ndarray,
+    position: Sequence[float],
+    size: float,
+    output_size: int,
+    border_mode: str = "replicate",
+    max_scale_change: float | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Crop a square around a position and resize it (crop rule of docs/reference.md, section 4).
+
+    Args:
+        image: [H, W, 3] uint8 RGB.
+        position: (y, x) of the crop's centre in the image.
+        size: side of the crop in image pixels.
+        output_size: side of the patch in pixels.
+        border_mode, max_scale_change: see `ltr.ops.crops.sample_patch`.
+
+    Returns:
+        patch [1, 3, output_size, output_size] float32 in 0..255, and the image region that it shows, [1, 4] (top,
+        left, bottom, right), as `sample_patch` reports it.
+
+    Raises:
+        ValueError: the image is not uint8 RGB.
+    """
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(f"image must be a uint8 RGB array of shape [H, W, 3], got {image.dtype} {list(image.shape)}")
+    # torch cannot wrap what is reversed or read-only, such as a BGR image turned to RGB or a decoded frame.
+    pixels = torch.from_numpy(np.require(image, requirements=["C", "W"])).permute(2, 0, 1)[None]
+    return sample_patch(pixels, position, (size, size), (output_size, output_size), border_mode, max_scale_change)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ltr.ebm.langevin import langevin
+from ltr.ebm.ascent import langevin
 
 
 def test_one_step_by_hand() -> None:

@@ -12,13 +12,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from ltr.dataset.boxfile import format_boxes
 from ltr.errors import UserError
-from pytracking.analysis import table
 from pytracking.analysis.comparisons import draw_attribute_radar, draw_scatter, draw_speed_accuracy
 from pytracking.analysis.extract import extract_scores
 from pytracking.analysis.plots import draw_curves, save_figure, tracker_style
 from pytracking.analysis.scores import Scores
 from pytracking.evaluation.data import Sequence
 from pytracking.evaluation.tracker import trackerlist
+from pytracking.run_report import main
 
 ATTRIBUTES = {"one": ("OCC", "FM"), "two": ("FM", "SV"), "three": ("SV", "LR"), "four": None}
 
@@ -104,7 +104,7 @@ def test_the_table_writes_what_the_results_allow(
     for sequence in dataset:
         (folder / f"{sequence.name}.txt").write_text(format_boxes(sequence.ground_truth_rect))
     command = ["good/x=Good", "bad/x=Bad", "--dataset", f"mine={folder}", "--results", str(results)]
-    assert table.main([*command, "--against", "Bad", "--plots", str(tmp_path / "plots")]) == 0
+    assert main([*command, "--against", "Bad", "--published", "--plots", "--output", str(tmp_path / "plots")]) == 0
     files = sorted(path.name for path in (tmp_path / "plots").iterdir())
     assert [file for file in files if not file.endswith(("_plot.pdf", "_plot.png"))] == [
         "scatter_0.pdf",

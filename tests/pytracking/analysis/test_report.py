@@ -15,10 +15,10 @@ from ltr.errors import UserError
 from pytracking import get_dataset, trackerlist
 from pytracking.analysis.annotations import find_sequences
 from pytracking.analysis.extract import extract_scores
-from pytracking.analysis.report.__main__ import main
 from pytracking.analysis.report.data import report_data, unpack
 from pytracking.analysis.report.frames import choose_clips, clip_tracks, embed_clips
 from pytracking.analysis.report.html import first_runs, write_report
+from pytracking.run_report import main
 
 SHIFTS = {"good_000": 0, "good_001": 4, "other": 9}
 HOSTILE = "</script><script>alert(1)</script>"
@@ -42,7 +42,7 @@ def blocks(page: str) -> dict[str, Any]:
 
 def report(path: Path, root: Path, results: Path, *options: str) -> dict[str, Any]:
     arguments = ["t/good:0,1=Good", "t/other=Other", "--dataset_name", "folder", "--dataset_path", str(root)]
-    assert main([*arguments, "--results", str(results), "--output", str(path), *options]) == 0
+    assert main([*arguments, "--results", str(results), "--html", str(path), *options]) == 0
     return blocks(path.read_text())
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from ltr.ops.crops import sample_patch
-from pytracking.features.crops import crop_patch
+from pytracking.tracker.shared.search import crop_patch
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
 PLACE = (30.0, 41.0)
