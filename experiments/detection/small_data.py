@@ -101,7 +101,7 @@ def _read_rows(path: Path) -> dict[str, list[tuple[list[float], str]]]:
 
 
 def _class_name(text: str) -> str:
-    if text.isdigit() and int(text) < len(CLASSES):
+    if text.isascii() and text.isdigit() and len(text) < 4 and int(text) < len(CLASSES):
         return CLASSES[int(text)]
     if text not in CATEGORY_IDS:
         raise unknown_name("COCO class", text, CLASSES)

@@ -11,6 +11,8 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 
+from ltr.errors import UserError
+
 _PREFIX = b"@@TRAX:"
 # What a client may say.
 _MESSAGES = (b"initialize", b"frame", b"quit")
@@ -19,6 +21,7 @@ _LONGEST = 256 * 2**20
 _LONGEST_WITHOUT_IMAGE = 2**20
 _IMAGE_MARKS = (b'"image:', b'"data:')
 _MARK_WITHIN = 4096
+_QUOTES_OF_TWO_ARGUMENTS = 4
 _CHUNK = 2**16
 
 
@@ -40,7 +43,8 @@ class Guard:
                 pending += chunk
                 end = pending.rfind(b"\n", len(pending) - len(chunk)) + 1
                 lines = pending[:end].splitlines() if end else []
-                self.problem = next(filter(None, map(_problem, [*lines, pending[end:]])), "")
+                problems = [_problem(pending[end:]), *map(_problem, lines), *map(_incomplete, lines)]
+                self.problem = next(filter(None, problems), "")
                 if self.problem:
                     break
                 if end:
@@ -70,9 +74,12 @@ class Guard:
         """Connect to the client's port, and return one of our own for libtrax to connect to, with the guard between.
 
         Raises:
-            OSError: nobody listens at the port.
+            UserError: nobody listens at the port.
         """
-        client = socket.create_connection(("127.0.0.1", port))
+        try:
+            client = socket.create_connection(("127.0.0.1", port))
+        except OSError as error:
+            raise UserError(f"TRAX_SOCKET={port}: no TraX client listens at this port: {error.strerror}") from None
         listener = socket.create_server(("127.0.0.1", 0))
 
         def serve() -> None:
@@ -107,6 +114,14 @@ def _problem(line: bytes | bytearray) -> str:
         return f"a message of more than {_LONGEST} bytes"
     if not any(mark in line[:_MARK_WITHIN] for mark in _IMAGE_MARKS):
         return f"a message of {len(line)} bytes without an image"
+    return ""
+
+
+def _incomplete(line: bytes | bytearray) -> str:
+    """What a whole line lacks: libtrax reads an initialisation without image or box for ever."""
+    quotes = line.count(b'"') - line.count(b'\\"')
+    if line.startswith(_PREFIX + b"initialize") and quotes < _QUOTES_OF_TWO_ARGUMENTS:
+        return "an initialisation without an image or a box"
     return ""
 
 

@@ -192,7 +192,7 @@ def describe_exit(status: int) -> str:
 def default_threads(count: int) -> int:
     """Torch threads for each of `count` workers: OMP_NUM_THREADS where it is set, else an equal share of the cores."""
     given = os.environ.get("OMP_NUM_THREADS", "")
-    if given.isdigit() and int(given) > 0:
+    if given.isascii() and given.isdigit() and len(given) < 6 and int(given) > 0:
         return int(given)
     return max(1, available_cores() // count)
 

@@ -103,7 +103,7 @@ def check_first_box(box: Sequence[float] | Mapping[str, Any] | np.ndarray, image
 def _four_numbers(box: Any) -> Box:
     try:
         values = np.asarray(box, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise UserError(f"first box must be four numbers (x, y, w, h), not {type(box).__name__}") from None
     if values.shape not in ((4,), (1, 4)):
         raise UserError(f"first box must be four numbers (x, y, w, h), not of shape {list(values.shape)}")

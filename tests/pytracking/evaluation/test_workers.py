@@ -207,8 +207,11 @@ def test_a_worker_is_told_no_annotation_but_the_first(sequences: list[Sequence])
 def test_threads_and_exits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert default_threads(2) == 3
-    monkeypatch.delenv("OMP_NUM_THREADS")
     monkeypatch.setattr(worker_module, "available_cores", lambda: 8)
+    for no_number in ("²", "9" * 5000, "-1", ""):
+        monkeypatch.setenv("OMP_NUM_THREADS", no_number)
+        assert default_threads(2) == 4
+    monkeypatch.delenv("OMP_NUM_THREADS")
     assert [default_threads(count) for count in (1, 3, 16)] == [8, 2, 1]
     assert describe_exit(-9) == "was killed by SIGKILL"
     assert describe_exit(-200) == "was killed by signal 200"

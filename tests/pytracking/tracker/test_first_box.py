@@ -29,6 +29,7 @@ def test_a_box_that_overlaps_the_image_is_returned_unchanged(box: tuple[float, .
         ((-10, 0, 10, 10), "outside"),
         ((0, -11, 10, 10), "outside"),
         ((1, 2, 3), "four numbers"),
+        ((10**400, 1, 2, 3), "four numbers"),
     ],
 )
 def test_a_bad_box_is_refused_and_named(box: tuple[float, ...], message: str) -> None:
