@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from ltr.errors import exit_status
+from ltr.errors import UserError, exit_status
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -45,6 +45,14 @@ def build_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="track as if the video came from a camera: frames that come while the tracker is busy are skipped",
     )
+    parser.add_argument(
+        "--debug",
+        type=int,
+        default=0,
+        metavar="LEVEL",
+        help="2: pictures of what happens inside each frame, in <output>/<video>_<parameters>_inside (one target, "
+        "dimp or atom)",
+    )
     parser.add_argument("--output", type=Path, default=Path("results/video"), help="folder (default: results/video)")
     return parser
 
@@ -59,6 +67,7 @@ def main(argv: list[str] | None = None) -> int:
     from pytracking.registry import find_tracker, load_tracker
     from pytracking.select_box import choose_boxes, parse_box
     from pytracking.stream import choose_stem, finish, track_stream
+    from pytracking.tracker.shared.online_tracker import OnlineTracker
 
     tracker_name, parameter = find_tracker(args.tracker_param, args.tracker_name)
     given = [parse_box(text) for text in args.box or ([" ".join(args.optional_box)] if args.optional_box else [])]
@@ -79,6 +88,11 @@ def main(argv: list[str] | None = None) -> int:
         "realtime": args.realtime,
     }
     stem = choose_stem(args.output, f"{args.videofile.stem}_{parameter}", source)
+    inside = stem.with_name(f"{stem.name}_inside")
+    if args.debug >= 2:
+        if not isinstance(tracker, OnlineTracker):
+            raise UserError("--debug 2 draws one target of the trackers dimp and atom")
+        tracker.debug_to(inside)
     started = time.perf_counter()
     with read_ahead(frames, args.realtime, first.time if args.realtime else None) as rest:
         tracked = track_stream(
@@ -93,6 +107,8 @@ def main(argv: list[str] | None = None) -> int:
             announce=args.realtime,
         )
     finish(tracked, started)
+    if args.debug >= 2:
+        print(f"pictures of each frame: {inside}")
     return 0
 
 

@@ -72,6 +72,18 @@ def test_bad_boxes(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture, bo
     assert not (tmp_path / "out").exists()
 
 
+def test_debug_2_says_where_the_pictures_of_each_frame_are(
+    clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    options = [str(clip), "--box=20,24,28,24", "--debug=2", "--output", str(tmp_path / "out")]
+    assert exit_status(lambda: run_video.main(["dimp", "dimp_nceplus_lite", *options])) == 0
+    folder = tmp_path / "out" / f"{clip.stem}_dimp_nceplus_lite_inside"
+    assert str(folder) in capsys.readouterr().out
+    assert (folder / "target0_0002.png").stat().st_size > 10_000
+    assert exit_status(lambda: run_video.main(["opencv", "kcf", *options])) == 2
+    assert "--debug 2 draws one target" in capsys.readouterr().err
+
+
 def test_bad_names_and_files(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert run(clip, tmp_path / "out", tracker="opencv kfc") == 2
     assert "did you mean 'kcf'" in capsys.readouterr().err

@@ -30,6 +30,7 @@ from pytracking.features.augmentation import (
 )
 from pytracking.tracker.base import TargetErrors, TrackResult
 from pytracking.tracker.inputs import as_image, check_first_box
+from pytracking.tracker.shared.frame_pictures import Seen
 from pytracking.tracker.shared.geometry import SampleFrame, TargetState
 from pytracking.tracker.shared.localisation import (
     FLAGS,
@@ -44,7 +45,7 @@ from pytracking.tracker.shared.memory import SampleMemory
 from pytracking.tracker.shared.networks import device_of
 from pytracking.tracker.shared.refinement import Ascend, RefinementParameters, draw_jitter, propose, refine
 from pytracking.tracker.shared.rows import Rows, Slots
-from pytracking.tracker.shared.search import Search, Target, crop_patch, image_sizes
+from pytracking.tracker.shared.search import Search, Target, checked_images, crop_patch, image_sizes
 from pytracking.tracker.shared.settings import TrackerParameters
 from pytracking.tracker.shared.uncertainty import deviations, none_of, uncertainty_of
 
@@ -99,6 +100,7 @@ class OnlineTargets(ABC, Generic[Network, Parameters]):
         self._targets: dict[int, Target] = {}
         self._modulation = (Rows(), Rows())
         self._last_slots: Slots | None = None
+        self._pictures: Path | None = None
 
     @abstractmethod
     def _classification_features(self, features: dict[str, Tensor]) -> Tensor:
@@ -198,7 +200,7 @@ class OnlineTargets(ABC, Generic[Network, Parameters]):
             TargetErrors: bad images, or score maps that are not finite; raised after all other targets were tracked.
         """
         start = time.perf_counter()
-        good, errors = _checked(images)
+        good, errors = checked_images(images)
         results = self._track(good, errors, start) if good else {}
         if errors:
             raise TargetErrors(errors, results)
@@ -219,9 +221,22 @@ class OnlineTargets(ABC, Generic[Network, Parameters]):
         # The only wait for the device.
         answers = torch.cat([target.rows(), found.rows(), doubt], dim=1).cpu()
         results = self._conclude(slots, answers, errors)
+        if self._pictures is not None:
+            starts = propose(search.frame.box_of(moved), search.jitter, self.params)
+            ascend = self._ascend(slots, layers) if self.params.use_iou_net else None
+            seen = Seen(crops, scores, starts, search.frame.box_of(target), ascend)
+            seen.write(self._pictures, slots.numbers, results, self.memory, self._targets, self.params)
         self._learn(slots, results)
         seconds = (time.perf_counter() - start) / len(images)
         return {slot: replace(result, time=seconds) for slot, result in results.items()}
+
+    def debug_to(self, folder: str | Path | None) -> None:
+        """Write a picture of every frame from now on (docs/tracker.md, "Looking inside"); None ends it.
+
+        Args:
+            folder: where `target0_0002.png` and on go, by slot and number of the frame.
+        """
+        self._pictures = None if folder is None else Path(folder).expanduser()
 
     def change(self, **parameters: Any) -> None:
         """Change thresholds or refinement from the next frame on.
@@ -391,14 +406,3 @@ class OnlineTargets(ABC, Generic[Network, Parameters]):
             for some in together:
                 if some:
                     self._update_model(Slots(some, self.device), hard_negative)
-
-
-def _checked(images: Mapping[int, np.ndarray]) -> tuple[dict[int, np.ndarray], dict[int, ValueError]]:
-    """The good images as uint8 RGB, and what is wrong with the others."""
-    good, errors = {}, {}
-    for slot, image in images.items():
-        try:
-            good[slot] = as_image(image)
-        except ValueError as error:
-            errors[slot] = error
-    return good, errors

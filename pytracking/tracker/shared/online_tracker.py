@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -38,6 +39,10 @@ class SingleTarget(Generic[Many]):
     def change(self, **parameters: Any) -> None:
         """Change thresholds or refinement from the next frame on; see `OnlineTargets.change`."""
         self.targets.change(**parameters)
+
+    def debug_to(self, folder: str | Path | None) -> None:
+        """Write a picture of every frame from now on; see `OnlineTargets.debug_to`."""
+        self.targets.debug_to(folder)
 
     def initialize(self, image: np.ndarray, box: Sequence[float]) -> TrackResult:
         """Learn the target from the first frame. Raises `ValueError` for a bad image or box."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ltr.ops.crops import sample_patch
+from pytracking.tracker.inputs import as_image
 from pytracking.tracker.shared.geometry import SampleFrame, TargetState
 
 
@@ -120,3 +121,14 @@ def crop_patch(
     # torch cannot wrap what is reversed or read-only, such as a BGR image turned to RGB or a decoded frame.
     pixels = torch.from_numpy(np.require(image, requirements=["C", "W"])).permute(2, 0, 1)[None]
     return sample_patch(pixels, position, (size, size), (output_size, output_size), border_mode, max_scale_change)
+
+
+def checked_images(images: Mapping[int, np.ndarray]) -> tuple[dict[int, np.ndarray], dict[int, ValueError]]:
+    """The good images as uint8 RGB, and what is wrong with the others."""
+    good, errors = {}, {}
+    for slot, image in images.items():
+        try:
+            good[slot] = as_image(image)
+        except ValueError as error:
+            errors[slot] = error
+    return good, errors
