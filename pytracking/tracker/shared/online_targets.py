@@ -12,7 +12,7 @@ from copy import deepcopy
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -48,9 +48,6 @@ from pytracking.tracker.shared.rows import Rows, Slots
 from pytracking.tracker.shared.search import Search, Target, checked_images, crop_patch, image_sizes
 from pytracking.tracker.shared.settings import TrackerParameters
 from pytracking.tracker.shared.uncertainty import deviations, none_of, uncertainty_of
-
-if TYPE_CHECKING:
-    from ltr.models.bbreg.box_head import BoxHead
 
 _MINIMUM_SIDE = 10
 
@@ -179,7 +176,7 @@ class OnlineTargets(ABC, Generic[Network, Parameters]):
         self._learn_first(slot, features, boxes, generator)
         self.memory.start(slot, self._remembered(slots, features), boxes)
         if params.use_iou_net:
-            modulation = self._box_head.get_modulation([layer[:1] for layer in layers], boxes[:1])
+            modulation = self.net.bb_regressor.get_modulation([layer[:1] for layer in layers], boxes[:1])
             for rows, vector in zip(self._modulation, modulation):
                 rows.put(slot, vector[0])
         self._targets[slot] = target
@@ -254,10 +251,6 @@ class OnlineTargets(ABC, Generic[Network, Parameters]):
         self.params = replace(self.params, **parameters)
         for target in self._targets.values():
             target.jitter = None
-
-    @property
-    def _box_head(self) -> BoxHead:
-        return self.net.bb_regressor
 
     @property
     def _augmentation(self) -> Augmentation:
