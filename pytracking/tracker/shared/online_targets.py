@@ -9,7 +9,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -18,7 +18,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ltr.errors import unknown_name
 from ltr.models.tracking.tracking_net import BOX_LAYERS, TrackingNet
 from pytracking.backends import choose_backend
 from pytracking.features.augmentation import (
@@ -37,16 +36,15 @@ from pytracking.tracker.shared.localisation import (
     HARD_NEGATIVE,
     NOT_FOUND,
     Localisation,
-    LocalisationThresholds,
     from_centre,
     localise,
 )
 from pytracking.tracker.shared.memory import SampleMemory
 from pytracking.tracker.shared.networks import device_of
-from pytracking.tracker.shared.refinement import Ascend, RefinementParameters, draw_jitter, propose, refine
+from pytracking.tracker.shared.refinement import Ascend, draw_jitter, propose, refine
 from pytracking.tracker.shared.rows import Rows, Slots
 from pytracking.tracker.shared.search import Search, Target, checked_images, crop_patch, image_sizes
-from pytracking.tracker.shared.settings import TrackerParameters
+from pytracking.tracker.shared.settings import TrackerParameters, changed_between_frames
 from pytracking.tracker.shared.uncertainty import deviations, none_of, uncertainty_of
 
 _MINIMUM_SIDE = 10
@@ -244,11 +242,7 @@ class OnlineTargets(ABC, Generic[Network, Parameters]):
         Raises:
             UserError: another parameter, which is fixed when a tracker is made, or a value out of its range.
         """
-        free = {field.name for part in (LocalisationThresholds, RefinementParameters) for field in fields(part)}
-        for name in parameters:
-            if name not in free:
-                raise unknown_name("parameter that can be changed between frames", name, free)
-        self.params = replace(self.params, **parameters)
+        self.params = changed_between_frames(self.params, parameters)
         for target in self._targets.values():
             target.jitter = None
 

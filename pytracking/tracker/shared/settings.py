@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, TypeVar
 
 from ltr.errors import UserError, unknown_name
 from pytracking.backends import BACKENDS
@@ -28,6 +28,9 @@ _AT_LEAST_ONE = (
 )
 _NOT_NEGATIVE = ("box_refinement_iter", "num_init_random_boxes", "init_samples_minimum_weight")
 _POSITIVE = ("search_area_scale", "maximal_aspect_ratio", "uncertainty_temperature")
+
+
+Parameters = TypeVar("Parameters", bound="TrackerParameters")
 
 
 @dataclass(frozen=True)
@@ -126,3 +129,16 @@ def check_positive(params: Any, names: Iterable[str]) -> None:
     for name in names:
         if not getattr(params, name) > 0:
             raise UserError(f"parameter {name} must be positive, not {getattr(params, name)}")
+
+
+def changed_between_frames(params: Parameters, changes: Mapping[str, Any]) -> Parameters:
+    """Parameters with other thresholds or another refinement, the fields that a running tracker may change.
+
+    Raises:
+        UserError: another field, which is fixed when a tracker is made, or a value out of its range.
+    """
+    free = {one.name for part in (LocalisationThresholds, RefinementParameters) for one in fields(part)}
+    for name in changes:
+        if name not in free:
+            raise unknown_name("parameter that can be changed between frames", name, free)
+    return replace(params, **changes)
