@@ -46,7 +46,8 @@ def binaries(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     venv.create(folder, with_pip=False)
     python = folder / "bin" / "python"
     install = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", str(wheel)]
-    subprocess.run(install, check=True)
+    # With this checkout on PYTHONPATH, pip would take the package for installed.
+    subprocess.run(install, check=True, env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"})
     packages = next(folder.glob("lib/python*/site-packages"))
     # A path in a .pth file is not searched for .pth files itself, so an editable install of this checkout stays out.
     (packages / "dependencies.pth").write_text("\n".join(site.getsitepackages()) + "\n")
