@@ -15,7 +15,7 @@ from ltr.ops.boxes import centres, from_relative, to_relative
 from pytracking.tracker.base import BoxUncertainty
 from pytracking.tracker.shared.refinement import Ascend
 
-# Deviations of the centre and the size in relative space: those of the energies on the demo clips, and twice those.
+# Deviations of the centre and the size in relative space: about those of the energies on real clips, and twice that.
 _PROPOSAL = ((0.05, 0.1), (0.1, 0.2))
 _POINTS = 128
 _COLUMNS = 5
