@@ -34,7 +34,8 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     except OSError as error:
         # A write that fails, as on a full disk, names no file by itself.
         if error.filename in (None, str(temporary)):
-            error.filename = str(target)
+            # Not every OSError lets its file be set: PyAV's does not.
+            raise OSError(error.errno, error.strerror, str(target)) from error
         raise
     finally:
         temporary.unlink(missing_ok=True)

@@ -29,6 +29,8 @@ def run(name: str, changes: str, folder: Path, monkeypatch: pytest.MonkeyPatch) 
     notebook: Any = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
     (parameters,) = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
     parameters.source += f"\n{changes}"
+    # The studies are not installed with the package: a notebook needs the clone on its path.
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[3]))
     NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(folder)}}).execute()
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     printed = "".join(output.get("text", "") for output in outputs)

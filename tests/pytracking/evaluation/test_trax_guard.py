@@ -50,13 +50,6 @@ def test_a_line_without_end_is_not_read_to_its_end(beginning: bytes, problem: st
     assert read < 20
 
 
-@pytest.mark.parametrize("arguments", [b"", b" ", b' "file:///a.jpg" ', b' "1,2,3,4"', b" a 1,2", b' "a\\"b\\"c"'])
-def test_an_initialisation_without_image_or_box_does_not_pass(arguments: bytes) -> None:
-    out, problem, _ = passed(b"@@TRAX:initialize" + arguments + b"\n")
-    assert out == b"<end>"
-    assert problem == "an initialisation without an image or a box"
-
-
 def test_a_port_where_nobody_listens_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]

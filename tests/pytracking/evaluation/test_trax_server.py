@@ -100,7 +100,7 @@ def refused(served: ServedTracker, message: str) -> None:
     ("image", "regions", "message"),
     [
         ("no_such.jpg", [(1, 2, 30, 40)], "no_such.jpg: No such file"),
-        (None, [(1, 2, 0, 40)], "first box is empty"),
+        (None, [(1, 2, 0, 40)], "is empty"),
         (None, [(900, 2, 30, 40)], "outside the image of 640 x 360 pixels"),
         (b"\xff\xd8 no image", [(1, 2, 30, 40)], "an encoded image: it.* cannot be decoded"),
     ],

@@ -37,7 +37,7 @@ def second_frame(kind: str, dtype: str) -> tuple[np.ndarray, np.ndarray]:
     sample, search = targets._crop({0: golden["frames"][1]})
     layers, features = targets._extract(sample)
     scores = targets._score_maps(slots, features)
-    refined = targets._refined(slots, search.target, targets._localise(scores, search), layers, search)
+    refined, *_ = targets._refined(slots, search.target, targets._localise(scores, search), layers, search)
     return scores[0].numpy(), np.array(refined.box())
 
 
