@@ -29,6 +29,7 @@ MOVED = {
     "pytracking.TensorList": "plain lists of tensors",
     "pytracking.evaluation.local": "data sets are found by environment variables or paths.toml; `python -m pytracking "
     "setup --from_local local.py` takes an old local.py over",
+    "pytracking.evaluation.multi_object_wrapper": "pytracking.MultiTracker",
     "pytracking.features.net_wrappers": "ltr.admin.checkpoint.load_network",
     "pytracking.features.preprocessing": "pytracking.tracker.shared.search.crop_patch",
     "pytracking.libs": "ltr.ops, and pytracking.tracker.atom for the conjugate gradient",

@@ -1,4 +1,4 @@
-"""DiMP-NCE+ on the compact network, trained on composited video: under an hour on a CPU, minutes on a GPU.
+"""DiMP-NCE+ on the compact network, trained on real and composited video, on a CPU in some hours.
 
 The data folder is named by EBM_TRACKING_LITE (see docs/data.md for its layout).
 """

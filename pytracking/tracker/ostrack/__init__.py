@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ltr.errors import UserError, unknown_name
+from ltr.errors import UserError
 from ltr.models.bbreg.closed_form import ClosedFormHead
 from ltr.models.tracking.ostrack import EnergyOSTrack, OSTrack, OSTrackOutput, decode
 from ltr.ops.square_crops import SquareCrop, square_crop
@@ -29,7 +29,7 @@ from pytracking.tracker.inputs import as_image, check_first_box
 from pytracking.tracker.shared.networks import checkpoint_of, device_of, load_tracking_network
 from pytracking.tracker.shared.online_tracker import SingleTarget
 from pytracking.tracker.shared.refinement import RefinementParameters, draw_jitter, propose, refine
-from pytracking.tracker.shared.settings import check_at_least, check_choices, check_positive
+from pytracking.tracker.shared.settings import changed_between_frames, check_at_least, check_choices, check_positive
 
 # Least side of a box, and how much of it stays in the image, in pixels.
 _MARGIN = 10
@@ -119,11 +119,7 @@ class OSTrackTargets:
         Raises:
             UserError: another parameter, which is fixed when a tracker is made, or a value out of its range.
         """
-        free = [field.name for field in fields(RefinementParameters)]
-        for name in parameters:
-            if name not in free:
-                raise unknown_name("parameter that can be changed between frames", name, free)
-        self.params = replace(self.params, **parameters)
+        self.params = changed_between_frames(self.params, parameters, RefinementParameters)
 
     @torch.no_grad()
     def add(

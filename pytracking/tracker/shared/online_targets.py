@@ -44,7 +44,12 @@ from pytracking.tracker.shared.networks import device_of
 from pytracking.tracker.shared.refinement import Ascend, draw_jitter, propose, refine
 from pytracking.tracker.shared.rows import Rows, Slots
 from pytracking.tracker.shared.search import Search, Target, checked_images, crop_patch, image_sizes
-from pytracking.tracker.shared.settings import TrackerParameters, changed_between_frames
+from pytracking.tracker.shared.settings import (
+    LocalisationThresholds,
+    RefinementParameters,
+    TrackerParameters,
+    changed_between_frames,
+)
 from pytracking.tracker.shared.uncertainty import deviations, none_of, uncertainty_of
 
 _MINIMUM_SIDE = 10
@@ -242,7 +247,7 @@ class OnlineTargets(ABC, Generic[Network, Parameters]):
         Raises:
             UserError: another parameter, which is fixed when a tracker is made, or a value out of its range.
         """
-        self.params = changed_between_frames(self.params, parameters)
+        self.params = changed_between_frames(self.params, parameters, LocalisationThresholds, RefinementParameters)
         for target in self._targets.values():
             target.jitter = None
 

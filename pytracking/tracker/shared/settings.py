@@ -30,7 +30,7 @@ _NOT_NEGATIVE = ("box_refinement_iter", "num_init_random_boxes", "init_samples_m
 _POSITIVE = ("search_area_scale", "maximal_aspect_ratio", "uncertainty_temperature")
 
 
-Parameters = TypeVar("Parameters", bound="TrackerParameters")
+Settings = TypeVar("Settings")
 
 
 @dataclass(frozen=True)
@@ -131,14 +131,17 @@ def check_positive(params: Any, names: Iterable[str]) -> None:
             raise UserError(f"parameter {name} must be positive, not {getattr(params, name)}")
 
 
-def changed_between_frames(params: Parameters, changes: Mapping[str, Any]) -> Parameters:
-    """Parameters with other thresholds or another refinement, the fields that a running tracker may change.
+def changed_between_frames(params: Settings, changes: Mapping[str, Any], *parts: type) -> Settings:
+    """Parameters with some fields replaced that a running tracker may change.
+
+    Args:
+        parts: dataclasses whose fields these are, such as `LocalisationThresholds`.
 
     Raises:
         UserError: another field, which is fixed when a tracker is made, or a value out of its range.
     """
-    free = {one.name for part in (LocalisationThresholds, RefinementParameters) for one in fields(part)}
+    free = {one.name for part in parts for one in fields(part)}
     for name in changes:
         if name not in free:
             raise unknown_name("parameter that can be changed between frames", name, free)
-    return replace(params, **changes)
+    return replace(params, **changes)  # type: ignore[type-var]
