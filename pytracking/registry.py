@@ -16,7 +16,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from ltr.admin.checkpoint import tracking_settings
 from ltr.errors import UserError, replace_fields, unknown_name
 from pytracking.networks import find_network
 from pytracking.tracker.inputs import COLOURS, as_image
@@ -112,16 +111,26 @@ def load_parameters(parameter: str, tracker: str | None = None, **overrides: Any
         raise UserError(f"{tracker}/{parameter}: {error}") from None
     named = set(overrides)
     path = _network(given)
-    learned = tracking_settings(path) if path is not None else {}
+    learned = _learned(path)
     if not learned or overrides.get("net_path") is None:
         path = _network(params)
-        learned = tracking_settings(path) if path is not None else {}
+        learned = _learned(path)
         if learned:
             named |= {name for name, default in vars(type(params)()).items() if getattr(params, name) != default}
     try:
         return replace_fields(given, {name: value for name, value in learned.items() if name not in named})
     except (ValueError, TypeError) as error:
         raise UserError(f"{path}, for {tracker}/{parameter}: {error}") from None
+
+
+def _learned(path: Path | None) -> dict[str, Any]:
+    """What a network states of how it was trained."""
+    if path is None:
+        return {}
+    # It brings torch, which a worker whose trackers have no network can do without.
+    from ltr.admin.checkpoint import tracking_settings
+
+    return tracking_settings(path)
 
 
 def _network(params: Any) -> Path | None:

@@ -21,11 +21,11 @@ from torch import nn
 
 from ltr.admin.checkpoint import build_network, card_path, read_card, read_checkpoint, save_network
 from ltr.admin.model_constructor import NetworkConstructor
+from ltr.admin.paths import PUBLIC_SUFFIXES
 from ltr.admin.public_checkpoint import PublicCheckpoint, load_public_checkpoint, save_public_checkpoint
 from ltr.admin.torch_file import is_torch_file
 from ltr.errors import CheckpointError
 
-PUBLIC_SUFFIXES = (".pth", ".pth.tar", ".pt")
 _SUFFIX = ".safetensors"
 
 

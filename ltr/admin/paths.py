@@ -12,6 +12,9 @@ from ltr.errors import MissingFileError, UserError
 # Parts of a data set that lie in one folder.
 _SHARED = {"got10k_test": "got10k", "got10k_val": "got10k"}
 
+# Ends of the names that files of torch.save have in public.
+PUBLIC_SUFFIXES = (".pth", ".pth.tar", ".pt")
+
 
 def paths_file() -> Path:
     """The TOML file with a `[paths]` table; EBM_TRACKING_PATHS overrides its place."""

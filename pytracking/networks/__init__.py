@@ -6,8 +6,7 @@ import hashlib
 import os
 from pathlib import Path
 
-from ltr.admin.convert import PUBLIC_SUFFIXES
-from ltr.admin.paths import cache_folder
+from ltr.admin.paths import PUBLIC_SUFFIXES, cache_folder
 from ltr.errors import UserError
 
 NETWORKS_VARIABLE = "EBM_TRACKING_NETWORKS"

@@ -72,3 +72,9 @@ def test_import_is_light_and_names_are_exported() -> None:
     assert done.returncode == 0, done.stderr
     with pytest.raises(AttributeError):
         pytracking.nothing  # noqa: B018
+
+
+@pytest.mark.parametrize("module", ["pytracking", "pytracking.registry", "pytracking.evaluation.worker_process"])
+def test_torch_and_pandas_are_not_imported_before_they_are_needed(module: str) -> None:
+    code = f"import sys, {module}; sys.exit('torch' in sys.modules or 'pandas' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
