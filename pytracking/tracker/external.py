@@ -60,7 +60,7 @@ class ExternalTracker:
         image = as_image(image)
         self._box = check_first_box(box, image)
         if self._program is None or not self._program.alive:
-            self._program = _Program(self._params)
+            self._program = _start(self._params)
         self._program.initialize(image, self._box)
         return TrackResult(self._box, 1.0, "init", time.perf_counter() - start)
 
@@ -79,6 +79,18 @@ class ExternalTracker:
             self._box = found[0]
         score = 0.0 if found is None else found[1]
         return TrackResult(self._box, score, "not_found" if found is None else "normal", time.perf_counter() - start)
+
+
+class _GreetingError(UserError):
+    """TraX's library did not take the greeting of a program that still runs."""
+
+
+def _start(params: ExternalParameters) -> _Program:
+    """Start the program; a second time where the library refuses the greeting, which it did once in a long process."""
+    try:
+        return _Program(params)
+    except _GreetingError:
+        return _Program(params)
 
 
 class _Program:
@@ -153,9 +165,11 @@ class _Program:
         try:
             return ask()
         except (self._trax.TraxException, UnicodeDecodeError) as error:
+            refused = "Unable to connect" in str(error) and self.alive and not late.is_set()
             self.close()
             why = f"no answer within {self._params.timeout:g} s" if late.is_set() else str(error)
-            raise UserError(f"external program '{self._params.command}': {why}{self._last_words()}") from None
+            kind = _GreetingError if refused else UserError
+            raise kind(f"external program '{self._params.command}': {why}{self._last_words()}") from None
         finally:
             timer.cancel()
 

@@ -77,6 +77,30 @@ def test_a_program_that_ends_or_hangs_is_one_error_and_is_started_anew(tmp_path:
         slow.track(IMAGE)
 
 
+def test_a_greeting_that_the_library_refuses_starts_the_program_once_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import trax.client
+
+    make, refusals = trax.client.Client, []
+
+    def refuse_once(**arguments: object) -> object:
+        if refusals.pop() == 0:
+            raise trax.client.TraxException("Unable to connect to tracker")
+        return make(**arguments)
+
+    monkeypatch.setattr(trax.client, "Client", refuse_once)
+    for starts, succeeds in (([1, 0], True), ([0, 0], False)):
+        refusals[:] = starts
+        tracker = load_tracker("trax", "external", command=command(tmp_path))
+        if succeeds:
+            assert tracker.initialize(IMAGE, (10, 10, 8, 8)).flag == "init"
+        else:
+            with pytest.raises(UserError, match="Unable to connect"):
+                tracker.initialize(IMAGE, (10, 10, 8, 8))
+        assert refusals == []
+
+
 @pytest.mark.parametrize(
     ("words", "message"), [("", "set `command`"), ("no-such-program-7", "cannot be started"), ("true", "'true': ")]
 )
