@@ -36,10 +36,15 @@ exit status: 0 trained; 2 an error, named in one line; 3 a loss that is not fini
 
 
 def recipes() -> dict[str, str]:
-    """Recipe name -> module that holds it."""
-    root = Path(ltr.train_settings.__file__).parent
-    found = sorted(path for path in root.glob("*/*.py") if not path.stem.startswith("_"))
-    return {path.stem: f"ltr.train_settings.{path.parent.name}.{path.stem}" for path in found}
+    """Recipe name -> its module, which has `recipe()`, or its function."""
+    found = []
+    for package in pkgutil.iter_modules(ltr.train_settings.__path__, "ltr.train_settings."):
+        if package.ispkg:
+            module = importlib.import_module(package.name)
+            own = {name for name, value in vars(module).items() if getattr(value, "__module__", "") == package.name}
+            names = own | {file.name for file in pkgutil.iter_modules(module.__path__)}
+            found += [f"{package.name}.{name}" for name in sorted(names) if not name.startswith("_")]
+    return {name.rpartition(".")[2]: name for name in found}
 
 
 def load_recipe(names: Sequence[str]) -> Recipe:
@@ -58,8 +63,9 @@ def load_recipe(names: Sequence[str]) -> Recipe:
     folder = known[name].split(".")[-2]
     if len(names) == 2 and names[0] != folder:
         raise UserError(f"recipe '{name}' is in module '{folder}', not '{names[0]}'")
-    recipe: Recipe = importlib.import_module(known[name]).recipe()
-    return recipe
+    if importlib.util.find_spec(known[name]) is None:
+        return getattr(importlib.import_module(known[name].rpartition(".")[0]), name)()
+    return importlib.import_module(known[name]).recipe()
 
 
 def _recipe_of_file(path: Path) -> Recipe:

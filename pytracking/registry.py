@@ -1,9 +1,10 @@
 """Trackers by name: finds a parameter file, applies overrides and creates the tracker.
 
-A parameter file is `pytracking/parameter/<tracker>/<parameter>.py` with a function `parameters()` that returns a frozen
-dataclass, or one module `pytracking/parameter/<tracker>.py` with `descriptions()` (name -> its first line) and
-`parameters(name)`; `pytracking.tracker.<tracker>` has a function `create(params)`. Nothing is registered by hand, and
-nothing is imported before it is asked for.
+A tracker's parameters are a frozen dataclass. They come from a function `<parameter>()` in the package
+`pytracking/parameter/<tracker>`, from a file `<parameter>.py` in it with a function `parameters()`, or from a module
+`pytracking/parameter/<tracker>.py` with `descriptions()` (name -> its first line) and `parameters(name)`;
+`pytracking.tracker.<tracker>` has a function `create(params)`. Nothing is registered by hand, and nothing is imported
+before it is asked for.
 """
 
 from __future__ import annotations
@@ -32,14 +33,11 @@ def list_trackers() -> dict[str, list[str]]:
     """
     package = importlib.import_module("pytracking.parameter")
     trackers = {}
-    for folder in pkgutil.iter_modules(package.__path__):
-        if not folder.ispkg:
-            trackers[folder.name] = sorted(_table(folder.name).descriptions())
-        else:
-            files = pkgutil.iter_modules([f"{path}/{folder.name}" for path in package.__path__])
-            names = [file.name for file in files if not file.ispkg and not file.name.startswith("_")]
-            if names:
-                trackers[folder.name] = sorted(names)
+    for module in pkgutil.iter_modules(package.__path__):
+        name = module.name
+        names = [*_files(name), *_functions(name)] if module.ispkg else _table(name).descriptions()
+        if names:
+            trackers[name] = sorted(names)
     return dict(sorted(trackers.items()))
 
 
@@ -69,15 +67,18 @@ def find_tracker(parameter: str, tracker: str | None = None) -> tuple[str, str]:
 
 
 def describe_parameters(tracker: str, parameter: str) -> str:
-    """The first line of a parameter file's docstring, read without running the file; '' where it has none."""
-    if not _is_package(tracker):
+    """The first line of the docstring of a parameter file or function, read without running it; '' where it has none.
+
+    Raises:
+        UserError: no such tracker or parameter (the nearest is named).
+    """
+    tracker, parameter = find_tracker(parameter, tracker)
+    if not _folders(tracker):
         description: str = _table(tracker).descriptions()[parameter]
         return description
-    specification = importlib.util.find_spec(f"pytracking.parameter.{tracker}.{parameter}")
-    if specification is None or specification.origin is None:
-        raise unknown_name(f"parameter of tracker '{tracker}'", parameter, list_trackers().get(tracker, []))
-    document = ast.get_docstring(ast.parse(Path(specification.origin).read_text(encoding="utf-8")))
-    return (document or "").partition("\n")[0]
+    file = _files(tracker).get(parameter)
+    node = _functions(tracker)[parameter] if file is None else ast.parse(file.read_text(encoding="utf-8"))
+    return (ast.get_docstring(node) or "").partition("\n")[0]
 
 
 def file_parameters(parameter: str, tracker: str | None = None) -> Any:
@@ -87,9 +88,11 @@ def file_parameters(parameter: str, tracker: str | None = None) -> Any:
         UserError: unknown tracker or parameter (the nearest is named).
     """
     tracker, parameter = find_tracker(parameter, tracker)
-    if _is_package(tracker):
+    if not _folders(tracker):
+        return _table(tracker).parameters(parameter)
+    if parameter in _files(tracker):
         return importlib.import_module(f"pytracking.parameter.{tracker}.{parameter}").parameters()
-    return _table(tracker).parameters(parameter)
+    return getattr(_table(tracker), parameter)()
 
 
 def load_parameters(parameter: str, tracker: str | None = None, **overrides: Any) -> Any:
@@ -141,12 +144,29 @@ def _network(params: Any) -> Path | None:
 
 
 def _table(tracker: str) -> ModuleType:
-    """The module that holds all parameters of a tracker."""
+    """The module that holds parameters of a tracker."""
     return importlib.import_module(f"pytracking.parameter.{tracker}")
 
 
-def _is_package(tracker: str) -> bool:
-    return hasattr(_table(tracker), "__path__")
+def _folders(tracker: str) -> list[Path]:
+    """The folders of a tracker's parameter files; none where all its parameters are one module."""
+    found = importlib.util.find_spec(f"pytracking.parameter.{tracker}")
+    return [Path(path) for path in (found and found.submodule_search_locations) or ()]
+
+
+def _files(tracker: str) -> dict[str, Path]:
+    """Parameter name -> its file."""
+    files = (file for folder in _folders(tracker) for file in folder.glob("*.py"))
+    return {file.stem: file for file in files if not file.name.startswith("_")}
+
+
+def _functions(tracker: str) -> dict[str, ast.FunctionDef]:
+    """Parameter name -> its function, of those that have no file."""
+    sources = [folder / "__init__.py" for folder in _folders(tracker)]
+    tree = [node for file in sources if file.is_file() for node in ast.parse(file.read_text(encoding="utf-8")).body]
+    taken = _files(tracker)
+    functions = (node for node in tree if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"))
+    return {node.name: node for node in functions if node.name not in taken}
 
 
 def create_tracker(tracker: str, params: Any) -> Tracker:

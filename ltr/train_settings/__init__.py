@@ -1,1 +1,1 @@
-"""Training recipes: one file each, `<module>/<name>.py` with `recipe()`."""
+"""Training recipes: a function `<name>()` in the package `<module>`, or a file `<module>/<name>.py` with `recipe()`."""

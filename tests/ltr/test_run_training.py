@@ -11,8 +11,8 @@ import pytest
 import torch
 from tiny_training import BrightSquares, at_every_loss, poison, squares_recipe, tiny_recipe
 
-from ltr import run_training
-from ltr.run_training import main
+from ltr import run_training, train_settings
+from ltr.run_training import load_recipe, main, recipes
 from ltr.train_settings import sources
 from ltr.train_settings.recipe import DataSource
 from ltr.trainers import loop
@@ -139,6 +139,24 @@ def test_a_missing_accelerate_is_one_line(command, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "accelerate", None)
     assert command() == 2
     assert capsys.readouterr().err == "error: training needs Accelerate: pip install 'ebm-tracking[train]'\n"
+
+
+def test_own_recipes_are_functions_or_files(tmp_path, monkeypatch):
+    folder = tmp_path / "own_module"
+    folder.mkdir()
+    (folder / "__init__.py").write_text(
+        "from ltr.train_settings.dimp import dimp18\n\ndef own_a():\n    return dimp18()\n\nown_b = _none = own_a\n"
+    )
+    (folder / "own_b.py").write_text(
+        "from ltr.train_settings.dimp import dimp50\n\ndef recipe():\n    return dimp50.recipe()\n"
+    )
+    (folder / "own_broken.py").write_text("import nothing_of_this_name\n")
+    monkeypatch.setattr(train_settings, "__path__", [*train_settings.__path__, str(tmp_path)])
+    assert [name for name in recipes() if name.startswith("own_")] == ["own_a", "own_b", "own_broken"]
+    assert load_recipe(["own_module", "own_a"]).name == "dimp18"
+    assert load_recipe(["own_b"]).name == "dimp50", "the file goes before the function"
+    with pytest.raises(ImportError, match="nothing_of_this_name"):
+        load_recipe(["own_broken"])
 
 
 def test_a_recipe_may_come_from_a_file(tmp_path, capsys):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import subprocess
 import sys
-import types
 
 import pytest
 
 import pytracking
+import pytracking.parameter
 from ltr.errors import UserError
 from pytracking import registry
 from pytracking.tracker.static import StaticTracker
@@ -53,12 +53,28 @@ def test_overrides_replace_fields_and_unknown_keys_are_named(monkeypatch: pytest
         search_area_scale: float = 6.0
         image_size: int = 352
 
-    module = types.SimpleNamespace(parameters=Parameters, __path__=[])
     monkeypatch.setattr(registry, "find_tracker", lambda parameter, tracker: ("t", parameter))
-    monkeypatch.setattr(registry.importlib, "import_module", lambda name: module)
+    monkeypatch.setattr(registry, "file_parameters", lambda parameter, tracker: Parameters())
     assert registry.load_parameters("p", image_size=288) == Parameters(image_size=288)
     with pytest.raises(UserError, match=r"t/p: .*'search_area'; did you mean 'search_area_scale'"):
         registry.load_parameters("p", search_area=5)
+
+
+def test_own_parameters_are_functions_or_files(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "__init__.py").write_text(
+        "def one():\n    'Number one.'\n    return 1\n\ndef two():\n    return 2\n\ndef _help():\n    return 3\n"
+    )
+    (folder / "two.py").write_text("'The file goes before.'\ndef parameters():\n    return 22\n")
+    (folder / "broken.py").write_text("import nothing_of_this_name\n")
+    monkeypatch.setattr(pytracking.parameter, "__path__", [*pytracking.parameter.__path__, str(tmp_path)])
+    assert registry.list_trackers()["mine"] == ["broken", "one", "two"]
+    assert [registry.file_parameters(name, "mine") for name in ("one", "two")] == [1, 22]
+    assert registry.describe_parameters("mine", "one") == "Number one."
+    assert registry.describe_parameters("mine", "two") == "The file goes before."
+    with pytest.raises(ImportError, match="nothing_of_this_name"):
+        registry.file_parameters("broken", "mine")
 
 
 def test_import_is_light_and_names_are_exported() -> None:

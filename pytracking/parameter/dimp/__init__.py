@@ -1,0 +1,102 @@
+"""Parameters of the DiMP trackers: a function each, which names what differs from `DiMPParameters`.
+
+A network that states how it was trained goes before the class's defaults (docs/tracker.md).
+"""
+
+from __future__ import annotations
+
+from pytracking.tracker.dimp.settings import DiMPParameters
+
+
+def dimp18() -> DiMPParameters:
+    """DiMP with a ResNet-18: IoU-Net refinement in absolute space (Bhat et al., ICCV 2019)."""
+    return _dimp("dimp18")
+
+
+def dimp50() -> DiMPParameters:
+    """DiMP with a ResNet-50: IoU-Net refinement in absolute space (Bhat et al., ICCV 2019)."""
+    return _dimp("dimp50")
+
+
+def _dimp(net_name: str) -> DiMPParameters:
+    return DiMPParameters(
+        net_name=net_name,
+        image_sample_size=288,
+        search_area_scale=5.0,
+        border_mode="replicate",
+        box_refinement_space="absolute",
+        box_refinement_iter=5,
+        box_refinement_step_length=1.0,
+    )
+
+
+def prdimp18() -> DiMPParameters:
+    """PrDiMP with a ResNet-18 (Danelljan et al., CVPR 2020)."""
+    return DiMPParameters(
+        net_name="prdimp18",
+        score_preprocess="softmax",
+        target_not_found_threshold=0.04,
+        image_sample_size=288,
+        search_area_scale=5.0,
+        border_mode="replicate",
+    )
+
+
+def prdimp50() -> DiMPParameters:
+    """PrDiMP with a ResNet-50 (Danelljan et al., CVPR 2020)."""
+    return DiMPParameters(net_name="prdimp50", score_preprocess="softmax", target_not_found_threshold=0.04)
+
+
+def super_dimp() -> DiMPParameters:
+    """SuperDiMP: DiMP's classifier with a box head trained by KLD-IS."""
+    return DiMPParameters(net_name="super_dimp")
+
+
+def dimp_kldis() -> DiMPParameters:
+    """DiMP-KLD-IS of the paper: SuperDiMP under its name there."""
+    return DiMPParameters(net_name="dimp_kldis")
+
+
+def dimp_nce() -> DiMPParameters:
+    """DiMP-NCE of the paper: a box head trained by NCE."""
+    return DiMPParameters(net_name="dimp_nce")
+
+
+def dimp_nceplus() -> DiMPParameters:
+    """DiMP-NCE+ of the paper: a box head trained by NCE+."""
+    return DiMPParameters(net_name="dimp_nceplus")
+
+
+def dimp_nceplus_lite() -> DiMPParameters:
+    """The compact DiMP-NCE+ for machines without a GPU: EfficientNet-Lite0, smaller samples."""
+    return DiMPParameters(net_name="dimp_nceplus_lite")
+
+
+# No network of the following ones is shipped, so that what one would state stands here.
+
+
+def dimp_nce_lite() -> DiMPParameters:
+    """The compact DiMP-NCE, climbed as the compact DiMP-NCE+."""
+    return DiMPParameters(
+        net_name="dimp_nce_lite",
+        image_sample_size=256,
+        search_area_scale=5.0,
+        box_refinement_step_length=(5e-4, 2e-3),
+    )
+
+
+def dimp_kldis_lite() -> DiMPParameters:
+    """The compact DiMP-KLD-IS, climbed as SuperDiMP."""
+    return DiMPParameters(net_name="dimp_kldis_lite", image_sample_size=256, search_area_scale=5.0)
+
+
+def dimp_iou_lite() -> DiMPParameters:
+    """The compact DiMP with IoU-Net refinement, climbed as DiMP-50's."""
+    return DiMPParameters(
+        net_name="dimp_iou_lite",
+        image_sample_size=256,
+        search_area_scale=5.0,
+        box_refinement_space="absolute",
+        box_refinement_iter=5,
+        box_refinement_step_length=1.0,
+    )
