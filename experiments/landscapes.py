@@ -15,7 +15,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
 import numpy as np
 import torch
@@ -24,27 +24,20 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from experiments.common import save_figure
-from experiments.training_methods.settings import METHODS
+from experiments.training_methods.heads import SHIPPED, Head, find_heads
 from ltr.actors.energy import BoxEnergy
-from ltr.admin.checkpoint import card_path, load_network
-from ltr.admin.inputs import read_json
 from ltr.data.processing import CropSettings, crop, search_region
 from ltr.ebm.density import grid_log_density, moments
 from ltr.errors import UserError, exit_status
-from ltr.models.tracking.dimpnet import DiMPNet
-from ltr.models.tracking.tracking_net import BOX_LAYERS
+from ltr.models.tracking.tracking_net import BOX_LAYERS, TrackingNet
 from ltr.ops.boxes import iou
 from ltr.run_training import load_recipe
 from ltr.train_settings.recipe import Refinement
 from ltr.trainers.validation import jittered_boxes, refine
-from pytracking.evaluation.data import Sequence as Clip
-from pytracking.evaluation.datasets import get_dataset
-from pytracking.networks import network_file
+from pytracking.evaluation import Sequence as Clip
+from pytracking.evaluation import get_dataset
 from pytracking.visualise import COLOURS
 
-SHIPPED = "dimp_nceplus_lite"
-# The shipped network's step (docs/training.md), where none was chosen for a head.
-_SHIPPED_STEP = (5e-4, 2e-3)
 # The narrowest range of f and of p that a picture's colours cover.
 _LEAST_RANGE = 0.01
 
@@ -91,15 +84,6 @@ class Landscape:
     overlap: float
 
 
-@dataclass(frozen=True)
-class Head:
-    """A network, what to call it, and the step of the ascent that was chosen for it."""
-
-    label: str
-    net: DiMPNet
-    step: tuple[float, float]
-
-
 def find_scene(sequence: str, frame: int, dataset: str = "demo", path: Path | None = None) -> Scene:
     """Crops of a sequence's first frame and of frame `frame` (from 0), centred on the annotations.
 
@@ -123,35 +107,8 @@ def _cut(clip: Clip, frame: int, settings: CropSettings) -> tuple[Tensor, Tensor
     return torch.from_numpy(cut).permute(2, 0, 1), torch.from_numpy(moved).float()
 
 
-def find_heads(folder: Path | None, seed: int = 0) -> list[Head]:
-    """The heads of a study's folder that were trained with `seed`, in the study's order; without a folder, the shipped.
-
-    Raises:
-        UserError: no head of that seed in the folder, or a file that is no checkpoint.
-    """
-    if folder is None:
-        return [Head("NCE+ (shipped)", cast(DiMPNet, load_network(network_file(SHIPPED))), _SHIPPED_STEP)]
-    steps = _chosen_steps(folder)
-    found = []
-    for name, method in METHODS.items():
-        path = folder / f"{name}_{seed}.safetensors"
-        if path.is_file() and card_path(path).is_file():
-            found.append(Head(method.label, cast(DiMPNet, load_network(path)), steps.get(name, _SHIPPED_STEP)))
-    if not found:
-        raise UserError(f"{folder}: no heads <method>_{seed}.safetensors; train them: experiments.training_methods run")
-    return found
-
-
-def _chosen_steps(folder: Path) -> dict[str, tuple[float, float]]:
-    results = folder.parent / "training_methods.json"
-    if not results.is_file():
-        print(f"{results} is not there yet: boxes are refined with the shipped network's step", file=sys.stderr)
-        return {}
-    return {name: tuple(row["steps"]["step_length"]) for name, row in read_json(results)["methods"].items()}
-
-
 @torch.no_grad()
-def energy_in(scene: Scene, net: DiMPNet) -> BoxEnergy:
+def energy_in(scene: Scene, net: TrackingNet) -> BoxEnergy:
     """The energy that a network's head has in a scene."""
     layers = net.extract_backbone_features(net.normalise(torch.stack((scene.reference, scene.test))))
     head = net.bb_regressor

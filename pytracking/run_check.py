@@ -16,8 +16,7 @@ __all__ = ["build_parser", "main"]
 
 def main(argv: list[str] | None = None) -> int:
     """The command of `ltr.run_check`, for test sequences where a data set has both, and with the demo clips."""
-    from pytracking.evaluation.datasets import LISTERS
-    from pytracking.evaluation.environment import dataset_root
+    from pytracking.evaluation.datasets import LISTERS, dataset_root
 
     return check(argv, LISTERS, dataset_root, training_first=False)
 

@@ -42,8 +42,8 @@ def main(argv: list[str] | None = None) -> int:
     """Check, pack, print where. Returns 0."""
     args = build_parser().parse_args(argv)
     # Imported after parsing, so that --help and a mistyped option answer at once.
-    from pytracking.evaluation.environment import results_root
     from pytracking.evaluation.packing import pack_results
+    from pytracking.evaluation.tracker import results_root
 
     name = f"{args.server}_{args.runs[0].replace('/', '_')}.zip"
     output = args.output or Path("results/packed_results") / name

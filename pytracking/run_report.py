@@ -193,8 +193,7 @@ def _evaluate(args: argparse.Namespace, name: str) -> Evaluated:
     from pytracking.analysis.annotations import find_sequences
     from pytracking.analysis.extract import extract_scores
     from pytracking.analysis.measured_attributes import with_measured_attributes
-    from pytracking.evaluation.environment import results_root
-    from pytracking.evaluation.tracker import parse_runs
+    from pytracking.evaluation.tracker import parse_runs, results_root
 
     runs = [run for text in args.trackers for run in parse_runs(text)]
     dataset, _, place = name.partition("=")

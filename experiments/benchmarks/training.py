@@ -24,7 +24,6 @@ from torch import Tensor
 
 from experiments.benchmarks.speed import describe_machine, positive, seconds
 from ltr.actors.tracking import Actor, Batch, DiMPActor, make_actor
-from ltr.admin.allocator import keep_freed_memory
 from ltr.admin.files import write_json
 from ltr.data.loader import collate, to_device
 from ltr.data.processing import CropProcessing
@@ -33,6 +32,7 @@ from ltr.run_training import load_recipe
 from ltr.train_settings.recipe import BoxSettings, Recipe, with_changes
 from ltr.trainers.batch_norm import set_train_mode
 from ltr.trainers.optimisation import clip_gradients, make_optimiser
+from ltr.trainers.processes import keep_freed_memory
 
 IOU = "iou"
 # Name -> objective and its arguments; with the same number of boxes an image, where it has such a number.

@@ -25,9 +25,9 @@ from experiments.detection.coco_files import read_instances
 from experiments.detection.settings import PRESETS
 from experiments.detection.small_data import JitterSettings, make_small, write_jittered
 from experiments.detection.study import STUDY_FILE, Workplace, detect, make_detector, run_study
-from ltr.admin.allocator import keep_freed_memory
 from ltr.errors import exit_status
 from ltr.train_settings.recipe import with_changes
+from ltr.trainers.processes import keep_freed_memory
 
 
 def build_parser() -> argparse.ArgumentParser:

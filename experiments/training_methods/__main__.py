@@ -23,8 +23,7 @@ import torch
 from experiments.common import claim_workspace
 from experiments.training_methods import report
 from experiments.training_methods.ablations import ABLATIONS, ablation_settings, run_ablation
-from experiments.training_methods.cost import cost_table, measure_cost, print_plan
-from experiments.training_methods.evaluation import Step
+from experiments.training_methods.cost import cost_table, print_plan, run_cost
 from experiments.training_methods.features import build_cache, cache_folder
 from experiments.training_methods.results import assemble, difference_table, main_table
 from experiments.training_methods.settings import StudySettings, quick
@@ -32,17 +31,18 @@ from experiments.training_methods.stages import (
     Workplace,
     choose_settings,
     choose_steps,
+    chosen_rate,
     judge_units,
+    steps_of_units,
     study_units,
     train_units,
 )
 from experiments.training_methods.tracking import clips, track_units
-from ltr.admin.allocator import keep_freed_memory
 from ltr.admin.files import write_json
-from ltr.admin.inputs import read_json
 from ltr.errors import exit_status
 from ltr.train_settings.recipe import with_changes
 from ltr.trainers.log import environment
+from ltr.trainers.processes import keep_freed_memory
 
 TRACKER = "dimp_nceplus_lite"
 
@@ -56,47 +56,21 @@ def run_study(place: Workplace, settings: StudySettings, sequences: list[Any]) -
     train_units(place, settings, units, folder)
     groups = {name: [unit for unit in units if unit.method == name] for name in settings.methods}
     steps = choose_steps(place, settings, groups, folder)
-    by_unit: dict[str, Step] = {
-        unit.name: (steps[unit.method]["step_length"][0], steps[unit.method]["step_length"][1]) for unit in units
-    }
+    by_unit = steps_of_units(steps, groups)
     metrics = judge_units(place, settings, units, folder, by_unit)
     if sequences:
         for name, auc in track_units(place, units, folder, by_unit, TRACKER, sequences).items():
             metrics[name] |= {"auc": sum(auc.values()) / len(auc), "auc_by_sequence": auc}
     heads = {name: [metrics[unit.name] for unit in found] for name, found in groups.items()}
-    cost_file = place.folder / "cost.json"
-    cost = read_json(cost_file) if cost_file.is_file() else None
-    study = assemble(settings.to_dict(), environment(), choices, steps, heads, cost)
+    study = assemble(settings.to_dict(), environment(), choices, steps, heads, place.read("cost"))
     study["tracked"] = {
         "sequences": len(sequences),
         "names": [sequence.name for sequence in sequences],
         "frames": sum(len(sequence.frames) for sequence in sequences),
         "protocol": "pytracking",
     }
-    write_json(place.folder / report.STUDY_FILE, study)
+    write_json(place.study_file, study)
     return study
-
-
-def run_cost(place: Workplace, settings: StudySettings, rounds: int) -> dict[str, Any]:
-    """Measure the cost of a step with the chosen settings, and put it into results that are already there."""
-    choices_file = place.folder / "choices.json"
-    chosen = {}
-    if choices_file.is_file():
-        chosen = {name: row["arguments"] for name, row in read_json(choices_file).items()}
-    cost = measure_cost(settings, torch.device(place.device), rounds, chosen)
-    write_json(place.folder / "cost.json", cost)
-    study_file = place.folder / report.STUDY_FILE
-    if study_file.is_file():
-        write_json(study_file, {**read_json(study_file), "cost": cost})
-    return cost
-
-
-def chosen_rate(place: Workplace, settings: StudySettings) -> float:
-    """NCE+'s learning rate as the comparison chose it; the first that it would try where it has not run."""
-    choices_file = place.folder / "choices.json"
-    if choices_file.is_file():
-        return float(read_json(choices_file)["nceplus"]["rate"])
-    return settings.rates[0]
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -160,7 +134,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     _claim(place, settings)
     study = run_study(place, settings, sequences)
-    print(main_table(study), difference_table(study), f"{place.folder / report.STUDY_FILE}", sep="\n\n")
+    print(main_table(study), difference_table(study), place.study_file, sep="\n\n")
     return 0
 
 

@@ -7,11 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from experiments.training_methods.evaluation import Step
 from experiments.training_methods.heads import HeadUnit
 from experiments.training_methods.results import differences, without_lists
 from experiments.training_methods.settings import StudySettings
-from experiments.training_methods.stages import Workplace, choose_steps, judge_units, train_units
+from experiments.training_methods.stages import Workplace, choose_steps, judge_units, steps_of_units, train_units
 from ltr.admin.files import write_json
 
 BETAS = (0.01, 0.03, 0.1, 0.3, 1.0)
@@ -132,12 +131,7 @@ def run_ablation(name: str, place: Workplace, settings: StudySettings, rate: flo
     units = [unit for members in groups.values() for unit in members]
     train_units(place, settings, units, folder)
     chosen = choose_steps(place, settings, groups, folder)
-    steps: dict[str, Step] = {
-        unit.name: (chosen[key]["step_length"][0], chosen[key]["step_length"][1])
-        for key, members in groups.items()
-        for unit in members
-    }
-    judged = judge_units(place, settings, units, folder, steps)
+    judged = judge_units(place, settings, units, folder, steps_of_units(chosen, groups))
     found = {arm.key: [judged[unit.name] for unit in groups[arm.key]] for arm in arms}
     first = {arm.value: found[arm.key] for arm in reversed(arms)}
     result = {

@@ -16,6 +16,8 @@ from experiments.training_methods.heads import HeadUnit, box_settings, head_loss
 from experiments.training_methods.settings import METHODS, StudySettings, study_recipe
 from experiments.training_methods.stages import Workplace
 from ltr.actors.tracking import Actor
+from ltr.admin.files import write_json
+from ltr.admin.inputs import read_json
 from ltr.models.tracking.tracking_net import BOX_LAYERS
 from pytracking.evaluation.data import Sequence as Clip
 
@@ -95,6 +97,16 @@ def measure_cost(
         if index + 1 == _WARMUP:
             taken = {name: [] for name in taken}
     return _report(taken, rounds)
+
+
+def run_cost(place: Workplace, settings: StudySettings, rounds: int) -> dict[str, Any]:
+    """Measure the cost of a step with the chosen settings, and put it into results that are already there."""
+    chosen = {name: row["arguments"] for name, row in (place.read("choices") or {}).items()}
+    cost = measure_cost(settings, torch.device(place.device), rounds, chosen)
+    write_json(place.folder / "cost.json", cost)
+    if place.study_file.is_file():
+        write_json(place.study_file, {**read_json(place.study_file), "cost": cost})
+    return cost
 
 
 def _report(taken: dict[str, list[float]], rounds: int) -> dict[str, Any]:

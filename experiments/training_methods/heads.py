@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
@@ -25,7 +26,11 @@ from ltr.ops.boxes import from_relative, to_relative
 from ltr.train_settings.recipe import BoxSettings, OptimiserSettings
 from ltr.trainers import optimisation
 from ltr.trainers.log import environment
+from pytracking.networks import network_file
 
+SHIPPED = "dimp_nceplus_lite"
+# The shipped network's step (docs/training.md), where none was chosen for a head.
+_SHIPPED_STEP = (5e-4, 2e-3)
 OnStep = Callable[[int, float], None]
 _NOISE_SEED = 77
 _SAMPLES_FIELD = {"iou": "num_proposals", "sm": None}
@@ -217,3 +222,39 @@ def save_unit(folder: Path, unit: HeadUnit, net: DiMPNet, record: dict[str, Any]
 def load_head(path: Path) -> BoxHead:
     """The box head of a unit's file, in eval mode."""
     return cast(BoxHead, load_network(path).bb_regressor)
+
+
+@dataclass(frozen=True)
+class Head:
+    """A network, what to call it, and the step of the ascent that was chosen for it."""
+
+    label: str
+    net: DiMPNet
+    step: tuple[float, float]
+
+
+def find_heads(folder: Path | None, seed: int = 0) -> list[Head]:
+    """The heads of a study's folder that were trained with `seed`, in the study's order; without a folder, the shipped.
+
+    Raises:
+        UserError: no head of that seed in the folder, or a file that is no checkpoint.
+    """
+    if folder is None:
+        return [Head("NCE+ (shipped)", cast(DiMPNet, load_network(network_file(SHIPPED))), _SHIPPED_STEP)]
+    steps = _chosen_steps(folder)
+    found = []
+    for name, method in METHODS.items():
+        path = folder / f"{name}_{seed}.safetensors"
+        if path.is_file() and card_path(path).is_file():
+            found.append(Head(method.label, cast(DiMPNet, load_network(path)), steps.get(name, _SHIPPED_STEP)))
+    if not found:
+        raise UserError(f"{folder}: no heads <method>_{seed}.safetensors; train them: experiments.training_methods run")
+    return found
+
+
+def _chosen_steps(folder: Path) -> dict[str, tuple[float, float]]:
+    results = folder.parent / "training_methods.json"
+    if not results.is_file():
+        print(f"{results} is not there yet: boxes are refined with the shipped network's step", file=sys.stderr)
+        return {}
+    return {name: tuple(row["steps"]["step_length"]) for name, row in read_json(results)["methods"].items()}

@@ -17,11 +17,11 @@ from experiments.training_methods.results import (
     main_table,
     write_csv,
 )
+from experiments.training_methods.stages import STUDY_FILE
 from ltr.admin.files import write_json, write_text
 from ltr.admin.inputs import read_json
 from ltr.errors import UserError
 
-STUDY_FILE = "training_methods.json"
 # Under which table a picture stands, and what it shows.
 _CAPTIONS = {
     "main": ("training_methods", "IoU, likelihood and AUC of every head, and IoU over cost"),

@@ -26,8 +26,10 @@ from experiments.training_methods.heads import (
 )
 from experiments.training_methods.settings import METHODS, StudySettings
 from ltr.admin.files import write_json
+from ltr.admin.inputs import read_json
 from pytracking.networks import checksum
 
+STUDY_FILE = "training_methods.json"
 TRIALS = "trials"  # the folder of trained trials, in a workplace's
 # Time of a step relative to IoU regression's, for estimates only; `cost` measures it.
 WEIGHTS = {"mlmcmc1": 1.5, "mlmcmc4": 3.5, "mlmcmc8": 6.5, "dsm": 3.2}
@@ -48,6 +50,16 @@ class Workplace:
     cache: Path
     device: str = "cpu"
     workers: int = 1
+
+    @property
+    def study_file(self) -> Path:
+        """The results of the whole comparison."""
+        return self.folder / STUDY_FILE
+
+    def read(self, name: str) -> dict[str, Any] | None:
+        """What the JSON file `<name>.json` of the folder holds; None where it is not there yet."""
+        file = self.folder / f"{name}.json"
+        return read_json(file) if file.is_file() else None
 
 
 def choose_settings(place: Workplace, settings: StudySettings) -> dict[str, dict[str, Any]]:
@@ -185,6 +197,18 @@ def choose_steps(
         }
         chosen[group] = {"step_length": list(step), "iou": value, **tables}
     return chosen
+
+
+def chosen_rate(place: Workplace, settings: StudySettings) -> float:
+    """NCE+'s learning rate as the comparison chose it; the first that it would try where it has not run."""
+    choices = place.read("choices")
+    return settings.rates[0] if choices is None else float(choices["nceplus"]["rate"])
+
+
+def steps_of_units(chosen: dict[str, dict[str, Any]], groups: dict[str, list[HeadUnit]]) -> dict[str, Step]:
+    """The step of every unit by its name, from those that `choose_steps` chose for the groups."""
+    steps = {key: (row["step_length"][0], row["step_length"][1]) for key, row in chosen.items()}
+    return {unit.name: steps[key] for key, units in groups.items() for unit in units}
 
 
 def grid_ious(

@@ -18,7 +18,6 @@ from tqdm import tqdm
 
 from ltr.actors.base import Batch, StepOutput
 from ltr.actors.tracking import make_actor
-from ltr.admin.allocator import keep_freed_memory
 from ltr.admin.files import write_json
 from ltr.data.loader import make_loader, to_device
 from ltr.errors import SampleError, UserError
@@ -42,6 +41,7 @@ from ltr.trainers.processes import (
     first_alone,
     from_first,
     gather,
+    keep_freed_memory,
     only_run,
     start_processes,
     sum_of,

@@ -15,8 +15,7 @@ from pytracking.analysis.plots import draw_curves, save_figure
 from pytracking.analysis.scores import PLOTS, Scores
 from pytracking.analysis.tables import per_sequence_table, results_table
 from pytracking.evaluation.data import Sequence
-from pytracking.evaluation.environment import results_root
-from pytracking.evaluation.tracker import TrackerRun
+from pytracking.evaluation.tracker import TrackerRun, results_root
 
 _FOLDER = Path("results") / "result_plots"
 _FILTERS = ("ao_min", "ao_max", "delta_ao")

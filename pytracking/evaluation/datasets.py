@@ -9,11 +9,13 @@ from functools import partial
 from pathlib import Path
 
 from ltr.admin.inputs import read_json
+from ltr.admin.paths import dataset_path
 from ltr.dataset.check import COUNTS, EVALUATION, Lister
 from ltr.dataset.layout import SequenceFiles, locate_frames, no_first_frame, read_annotation
 from ltr.errors import AnnotationError, UserError, list_some, unknown_name
 from pytracking.evaluation.data import Sequence, check_distinct
-from pytracking.evaluation.environment import dataset_root
+
+_DEMO = Path(__file__).parents[1] / "demo_data"
 
 
 def list_demo(root: Path) -> list[SequenceFiles]:
@@ -49,6 +51,30 @@ class Reading:
     sequences: list[Sequence] = field(default_factory=list)
     unreadable: dict[str, str] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
+
+
+def dataset_root(name: str, path: str | os.PathLike[str] | None = None) -> Path:
+    """The folder of a data set: `path`, else the variable `EBM_TRACKING_<NAME>`, else the user's paths.toml. The demo
+    clips come with the package.
+
+    Args:
+        name: the data set's name, such as 'otb'.
+        path: a folder given on the command line.
+
+    Raises:
+        UserError: no folder is known (the message says the ways to give one), or it does not exist.
+    """
+    if path is None and name == "demo":
+        return _DEMO
+    if path is None:
+        try:
+            return dataset_path(name)
+        except FileNotFoundError as error:
+            raise UserError(f"{error}; or pass --dataset_path, or run python -m pytracking setup") from None
+    root = Path(os.path.expanduser(path))
+    if not root.is_dir():
+        raise UserError(f"{root}: no such folder (--dataset_path of data set '{name}')")
+    return root
 
 
 def list_readers(name: str, path: Path | None = None) -> dict[str, Reader]:

@@ -14,9 +14,8 @@ from ltr.admin.files import write_json, write_text
 from ltr.admin.inputs import check_name
 from ltr.dataset.boxfile import format_boxes, format_times
 from ltr.errors import UserError, exit_status, list_some, printable
-from pytracking.evaluation.environment import results_root
 from pytracking.evaluation.foreign import LAYOUTS, ForeignResult, is_foreign, match_name, official_names, read_foreign
-from pytracking.evaluation.tracker import TrackerRun
+from pytracking.evaluation.tracker import TrackerRun, results_root
 
 
 def import_results(

@@ -113,8 +113,8 @@ def track(
     Raises:
         UserError: see `run_dataset`.
     """
-    from pytracking.evaluation.environment import results_root
     from pytracking.evaluation.running import Workers, report_failures, run_dataset
+    from pytracking.evaluation.tracker import results_root
 
     workers = Workers(args.threads, args.backend, args.torch_threads, args.gpus_per_worker, args.batch)
     root = results_root(args.results)

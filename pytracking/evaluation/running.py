@@ -14,13 +14,13 @@ from typing import Any
 
 from ltr.errors import UserError, unknown_name
 from pytracking.evaluation.data import Sequence, check_distinct
-from pytracking.evaluation.environment import results_root as default_results_root
 from pytracking.evaluation.execution import Backend, TrackerSpec, Unit, run_sequence, set_threads
 from pytracking.evaluation.in_process import InProcess
 from pytracking.evaluation.results import describe_run, why_redo
 from pytracking.evaluation.schedule import Failure, Schedule, Work
 from pytracking.evaluation.seeds import seeded_by_run, sequence_seed
 from pytracking.evaluation.tracker import TrackerRun
+from pytracking.evaluation.tracker import results_root as default_results_root
 from pytracking.networks import checksum, network_file
 from pytracking.progress import progress_bar
 from pytracking.registry import create_tracker, load_parameters
@@ -96,7 +96,7 @@ def run_dataset(
     Args:
         sequences: from `get_dataset`, with different names.
         runs: from `trackerlist`.
-        results_root: see `TrackerRun.result_folder`; None for `pytracking.evaluation.environment.results_root`. A
+        results_root: see `TrackerRun.result_folder`; None for `pytracking.evaluation.tracker.results_root`. A
             number is `debug`, which has this place in PyTracking.
         threads: worker processes, in PyTracking's place for them; `workers` says more.
         force: track again even where a complete result exists.

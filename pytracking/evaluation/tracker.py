@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,6 +10,8 @@ from pathlib import Path
 
 from ltr.admin.inputs import check_name
 from ltr.errors import UserError
+
+_DEFAULT_RESULTS = Path("results") / "tracking_results"
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,13 @@ class TrackerRun:
         """`<results>/<tracker>/<parameters>[_<run id, 3 digits>]`."""
         run = "" if self.run_id is None else f"_{self.run_id:03d}"
         return results_root / self.name / f"{self.parameter_name}{run}"
+
+
+def results_root(path: str | os.PathLike[str] | None = None) -> Path:
+    """The folder of raw results, which need not exist: `path`, else the variable `EBM_TRACKING_RESULTS`, else
+    results/tracking_results under the current directory."""
+    given = path if path is not None else os.environ.get("EBM_TRACKING_RESULTS")
+    return Path(given).expanduser() if given else _DEFAULT_RESULTS
 
 
 # PyTracking's name.

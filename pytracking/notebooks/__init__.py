@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ltr.errors import UserError
-from pytracking.evaluation.environment import results_root
+from pytracking.evaluation.tracker import results_root
 
 
 def find_results(folder: str | Path | None, start: Path | None = None) -> Path:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from ltr.errors import UserError
-from pytracking.evaluation.environment import dataset_root, results_root
+from pytracking.evaluation.datasets import dataset_root
+from pytracking.evaluation.tracker import results_root
 
 
 def test_the_command_line_wins_over_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

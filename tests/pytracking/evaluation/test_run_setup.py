@@ -11,7 +11,7 @@ from ltr.admin.paths import dataset_path
 from ltr.errors import EXIT_USER_ERROR, UserError, exit_status
 from pytracking import run_setup
 from pytracking.__main__ import main as package_main
-from pytracking.evaluation.environment import dataset_root
+from pytracking.evaluation.datasets import dataset_root
 from pytracking.evaluation.pathsfile import KEYS, read_local_py, read_paths, write_paths
 
 

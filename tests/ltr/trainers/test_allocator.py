@@ -8,7 +8,7 @@ import sys
 
 SCRIPT = """
 import resource, torch
-from ltr.admin.allocator import keep_freed_memory
+from ltr.trainers.processes import keep_freed_memory
 done = keep_freed_memory()
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
