@@ -8,6 +8,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Protocol
 
 import cv2
@@ -51,12 +52,14 @@ class Unit:
         spec: the tracker.
         sequence: what to track.
         seed: seed for every default generator, see `pytracking.evaluation.seeds`.
+        pictures: folder for pictures of what happens inside each frame; None for none.
     """
 
     number: int
     spec: TrackerSpec
     sequence: Sequence
     seed: int
+    pictures: Path | None = None
 
     def to_send(self) -> Unit:
         """The unit without what a tracker may not know, for another process."""
@@ -202,6 +205,8 @@ class Worker:
         """Track a unit. What is returned says what went wrong; only a `BaseException` is raised."""
         try:
             tracker = self.tracker_of(unit.spec)
+            if unit.pictures is not None:
+                _draw_into(unit.pictures, tracker, unit.spec.name)
         except Exception as error:
             if self._debug and not isinstance(error, UserError):
                 raise
@@ -257,6 +262,14 @@ class Worker:
     def _choose_device(self, spec: TrackerSpec) -> None:
         if self._slot is not None and hasattr(spec.params, "device"):
             _choose_gpu(self._slot)
+
+
+def _draw_into(folder: Path, tracker: Tracker, name: str) -> None:
+    """Raise `UserError` where a tracker has nothing to draw."""
+    debug_to = getattr(tracker, "debug_to", None)
+    if debug_to is None:
+        raise UserError(f"--debug 2 draws what the trackers dimp and atom do; for {name} use --debug 1")
+    debug_to(folder)
 
 
 def _check_weights(tracker: Tracker | Targets, spec: TrackerSpec) -> None:

@@ -63,7 +63,8 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         const=1,
         default=0,
         metavar="LEVEL",
-        help="1: print box, score, flag and time of every frame; in this process, stop at the first failure",
+        help="1: print box, score, flag and time of every frame; in this process, stop at the first failure. 2: also "
+        "pictures of what happens inside each frame, in <results of the tracker>_inside/<sequence> (dimp and atom)",
     )
     parser.add_argument(
         "--use_visdom",
@@ -123,7 +124,7 @@ def track(
         runs,
         root,
         force=args.force,
-        debug=args.debug > 0,
+        debug=args.debug,
         workers=workers,
         wait=args.wait,
         plan_only=args.plan,
@@ -140,6 +141,8 @@ def track(
         print(f"{len(reading.skipped)} not on disk, left out: {list_some(reading.skipped)}", file=sys.stderr)
     for run in runs:
         print(f"results: {run.result_folder(root)}")
+        if args.debug > 1:
+            print(f"pictures of each frame: {run.result_folder(root)}_inside")
     if dataset_options and len(runs) > 1:
         results = ["--results", str(args.results)] if args.results else []
         command = ["python", "-m", "pytracking", "report", *report_names(runs), *dataset_options, *results]

@@ -82,7 +82,7 @@ def run_dataset(
     threads: int | None = None,
     *,
     force: bool = False,
-    debug: bool = False,
+    debug: bool | int = False,
     overrides: dict[str, Any] | None = None,
     workers: Workers | None = None,
     wait: bool = False,
@@ -100,7 +100,8 @@ def run_dataset(
             number is `debug`, which has this place in PyTracking.
         threads: worker processes, in PyTracking's place for them; `workers` says more.
         force: track again even where a complete result exists.
-        debug: print a line a frame; in this process, stop at the first failure with its traceback.
+        debug: print a line a frame; in this process, stop at the first failure with its traceback. 2 draws what
+            happens inside each frame, too, into `<result folder>_inside/<sequence>` (dimp and atom).
         overrides: fields of the parameters to replace, for all runs.
         workers: where to track; this process when left out.
         wait: wait for sequences that another run on the same results is tracking, instead of leaving them out.
@@ -114,12 +115,14 @@ def run_dataset(
             the same name, or no space left for a result.
     """
     if isinstance(results_root, int):
-        debug, results_root = results_root > 0, None
+        debug, results_root = results_root, None
     root = default_results_root() if results_root is None else results_root
     workers = workers or Workers(threads or 0)
     if debug and workers.backend == "ray":
         raise UserError("--debug is for this process or worker processes on this machine: run without --backend ray")
-    works = _to_track(sequences, runs, root, force, overrides or {})
+    if debug > 1 and workers.batch > 1:
+        raise UserError("--debug 2 draws one sequence at a time: run without --batch")
+    works = _to_track(sequences, runs, root, force, overrides or {}, debug > 1)
     if plan_only:
         from pytracking.evaluation.plan import plan
 
@@ -131,7 +134,7 @@ def run_dataset(
         # The longest first, so that no worker is left with a long one at the end.
         works.sort(key=lambda work: -work.length)
     label = runs[0].label if len(runs) == 1 else f"{len(runs)} runs"
-    backend = _backend(workers, len(works), debug)
+    backend = _backend(workers, len(works), bool(debug))
     with progress_bar(sum(work.length for work in works), label) as bar:
         schedule = Schedule(works, backend, bar, force, wait)
         try:
@@ -176,7 +179,7 @@ def weights_checksum(params: Any) -> str | None:
 
 
 def _to_track(
-    sequences: list[Sequence], runs: list[TrackerRun], root: Path, force: bool, overrides: dict[str, Any]
+    sequences: list[Sequence], runs: list[TrackerRun], root: Path, force: bool, overrides: dict[str, Any], draw: bool
 ) -> list[Work]:
     """The sequences without a usable result, run by run."""
     names = [sequence.name for sequence in sequences]
@@ -198,7 +201,8 @@ def _to_track(
                 continue
             if reason:
                 print(f"{run.label}: {sequence.name} is tracked again: {reason}", file=sys.stderr)
-            unit = Unit(len(works), spec, sequence, sequence_seed(run.run_id, sequence.name))
+            pictures = folder.with_name(f"{folder.name}_inside") / sequence.name if draw else None
+            unit = Unit(len(works), spec, sequence, sequence_seed(run.run_id, sequence.name), pictures)
             works.append(Work(unit, run, folder, description))
         if kept:
             print(

@@ -6,7 +6,7 @@ import errno
 import shutil
 import signal
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -247,6 +247,20 @@ def test_debug_lines_come_from_every_worker(
     lines = [line for line in capfd.readouterr().out.splitlines() if line.startswith("worker ")]
     assert len(lines) == sum(len(sequence.frames) for sequence in sequences)
     assert any(line.startswith("worker 1: ") for line in lines)
+
+
+@pytest.mark.parametrize("workers", [Workers(), Workers(threads=1)])
+def test_debug_2_draws_every_frame_in_this_process_and_in_workers(
+    sequences: list[Sequence], tmp_path: Path, workers: Workers
+) -> None:
+    (lite,) = trackerlist("dimp", "dimp_nceplus_lite")
+    assert run_dataset(sequences[1:], [lite], tmp_path, debug=2, workers=workers) == []
+    folder = tmp_path / "dimp" / "dimp_nceplus_lite_inside" / "near"
+    assert sorted(file.name for file in folder.iterdir()) == [f"target0_{number:04d}.png" for number in range(2, 7)]
+    with pytest.raises(UserError, match="--debug 2 draws what the trackers dimp and atom do"):
+        run_dataset(sequences[1:], [RUN], tmp_path, debug=2, workers=workers)
+    with pytest.raises(UserError, match="run without --batch"):
+        run_dataset(sequences, [lite], tmp_path, debug=2, workers=replace(workers, batch=2))
 
 
 def test_workers_take_turns_on_the_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
