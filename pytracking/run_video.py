@@ -53,6 +53,14 @@ def build_parser() -> argparse.ArgumentParser:
         help="2: pictures of what happens inside each frame, in <output>/<video>_<parameters>_inside (one target, "
         "dimp or atom)",
     )
+    parser.add_argument(
+        "--uncertainty",
+        action="store_true",
+        help="draw how sure each box is, an ellipse of two standard deviations of its centre (trackers with an energy)",
+    )
+    parser.add_argument(
+        "--score_map", action="store_true", help="draw the score map in a corner (one target, dimp or atom)"
+    )
     parser.add_argument("--output", type=Path, default=Path("results/video"), help="folder (default: results/video)")
     return parser
 
@@ -76,7 +84,9 @@ def main(argv: list[str] | None = None) -> int:
     first = next(frames)
     boxes = choose_boxes(first.image, given, args.targets)
     several = len(boxes) > 1
-    tracker = MultiTracker(parameter, tracker_name) if several else load_tracker(parameter, tracker_name)
+    options = {"box_uncertainty": True} if args.uncertainty else {}
+    load = MultiTracker if several else load_tracker
+    tracker = load(parameter, tracker_name, **options)
     source = os.fspath(args.videofile.resolve())
     described = {
         "source": source,
@@ -89,10 +99,12 @@ def main(argv: list[str] | None = None) -> int:
     }
     stem = choose_stem(args.output, f"{args.videofile.stem}_{parameter}", source)
     inside = stem.with_name(f"{stem.name}_inside")
-    if args.debug >= 2:
-        if not isinstance(tracker, OnlineTracker):
-            raise UserError("--debug 2 draws one target of the trackers dimp and atom")
-        tracker.debug_to(inside)
+    inner = tracker if isinstance(tracker, OnlineTracker) else None
+    if inner is None and (args.score_map or args.debug >= 2):
+        wanted = "--score_map" if args.score_map else "--debug 2"
+        raise UserError(f"{wanted} draws one target of the trackers dimp and atom: leave it out")
+    if inner is not None and args.debug >= 2:
+        inner.debug_to(inside)
     started = time.perf_counter()
     with read_ahead(frames, args.realtime, first.time if args.realtime else None) as rest:
         tracked = track_stream(
@@ -105,6 +117,7 @@ def main(argv: list[str] | None = None) -> int:
             total=info.frames,
             described=described,
             announce=args.realtime,
+            score_map=inner.score_map if inner is not None and args.score_map else None,
         )
     finish(tracked, started)
     if args.debug >= 2:

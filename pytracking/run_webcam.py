@@ -46,6 +46,14 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--targets", type=int, default=1, help="number of boxes to draw with the mouse (default: 1)")
     parser.add_argument("--seconds", type=float, help="end after so many seconds (default: at q or Ctrl-C)")
+    parser.add_argument(
+        "--uncertainty",
+        action="store_true",
+        help="draw how sure each box is, an ellipse of two standard deviations of its centre (trackers with an energy)",
+    )
+    parser.add_argument(
+        "--score_map", action="store_true", help="draw the score map in a corner (one target, dimp or atom)"
+    )
     parser.add_argument("--output", type=Path, default=Path("results/video"), help="folder (default: results/video)")
     return parser
 
@@ -102,11 +110,17 @@ def main(argv: list[str] | None = None) -> int:
     from pytracking.registry import find_tracker, load_tracker
     from pytracking.select_box import choose_boxes, opencv_has_windows, parse_box
     from pytracking.stream import choose_stem, finish, track_stream
+    from pytracking.tracker.shared.online_tracker import OnlineTracker
 
     tracker_name, parameter = find_tracker(args.tracker_param, args.tracker_name)
     given = [parse_box(text) for text in args.box or []]
     several = (len(given) or args.targets) > 1
-    tracker = MultiTracker(parameter, tracker_name) if several else load_tracker(parameter, tracker_name)
+    options = {"box_uncertainty": True} if args.uncertainty else {}
+    load = MultiTracker if several else load_tracker
+    tracker = load(parameter, tracker_name, **options)
+    inner = tracker if isinstance(tracker, OnlineTracker) else None
+    if inner is None and args.score_map:
+        raise UserError("--score_map draws one target of the trackers dimp and atom: leave it out")
     recorded = Path(args.camera).is_file()
     capture = open_camera(args.camera)
     rate = camera_rate(capture)
@@ -131,6 +145,7 @@ def main(argv: list[str] | None = None) -> int:
                 show=_window() if opencv_has_windows() else None,
                 described={**described, "first_boxes": dict(enumerate(boxes, 1)), "size": first.image.shape[1::-1]},
                 announce=True,
+                score_map=inner.score_map if inner is not None and args.score_map else None,
             )
     finally:
         capture.release()

@@ -27,7 +27,7 @@ from pytracking.many import MultiTracker
 from pytracking.progress import progress_bar
 from pytracking.tracker.base import Box, Tracker, TrackResult
 from pytracking.video import video_writer
-from pytracking.visualise import COLOURS, add_title, draw_box
+from pytracking.visualise import COLOURS, add_title, draw_box, draw_spread, heat_map
 
 _LOST_COLOUR = "#999999"
 _SUFFIXES = (".mp4", ".txt", ".csv", ".json")
@@ -122,6 +122,7 @@ def track_stream(
     show: Callable[[np.ndarray], bool] | None = None,
     described: Mapping[str, Any] | None = None,
     announce: bool = False,
+    score_map: Callable[[], np.ndarray | None] | None = None,
 ) -> Tracked:
     """Track until the frames end, an error or Ctrl-C, and write `<stem>.mp4`, `.txt`, `.csv` and, last, `.json`.
 
@@ -140,6 +141,7 @@ def track_stream(
         show: called with every annotated frame; answers whether to go on.
         described: what was run, for `.json`; no such file where it is left out.
         announce: say on stderr when the target is lost and found again.
+        score_map: answers the score map [H, W] of the last frame, to be drawn in a corner.
 
     Returns:
         What was kept. What ended the stream early is not raised but stands in `stopped_by`, after all was written.
@@ -160,7 +162,8 @@ def track_stream(
                     before = steps[-1].results if steps else {}
                     results = _follow(tracker, frame.image) if steps else _start(tracker, frame.image, box)
                     steps.append(_Step(frame.number, frame.time, results))
-                    drawn = annotate(frame.image, steps[-1].results, label, frame.number)
+                    scores = None if score_map is None else score_map()
+                    drawn = annotate(frame.image, results, label, frame.number, scores)
                     add(drawn, frame.time, frame.duration)
                     if announce:
                         _announce(before, steps[-1])
@@ -206,17 +209,23 @@ def finish(tracked: Tracked, started: float) -> None:
 
 
 def annotate(
-    image: np.ndarray, results: TrackResult | Mapping[int, TrackResult], label: str, number: int
+    image: np.ndarray,
+    results: TrackResult | Mapping[int, TrackResult],
+    label: str,
+    number: int,
+    scores: np.ndarray | None = None,
 ) -> np.ndarray:
     """A copy of the frame with the boxes of its targets, their scores, and the frame's number (from 1).
 
-    A target keeps its colour; that of one that is lost is grey.
+    A target keeps its colour; that of one that is lost is grey. Where a result says how sure the box is, an ellipse
+    shows two standard deviations of its centre.
 
     Args:
         image: [H, W, 3] uint8 RGB.
         results: the answer for one target, or for each.
         label: the tracker's name.
         number: number of the frame.
+        scores: [H, W] a score map for the lower right corner.
     """
     drawn = image.copy()
     answers = {1: results} if isinstance(results, TrackResult) else results
@@ -226,6 +235,12 @@ def annotate(
             draw_box(drawn, result.box, _LOST_COLOUR, 1, f"{name}: lost")
         else:
             draw_box(drawn, result.box, COLOURS[(target - 1) % len(COLOURS)], 3, f"{name} {result.score:.2f}")
+        if result.uncertainty is not None:
+            sure = result.uncertainty
+            draw_spread(drawn, result.box, (sure.cx, sure.cy), COLOURS[(target - 1) % len(COLOURS)])
+    if scores is not None:
+        side = min(drawn.shape[:2]) // 4
+        drawn[-side:, -side:] = heat_map(scores, side)
     add_title(drawn, f"{number}")
     return drawn
 

@@ -56,6 +56,23 @@ def add_title(image: np.ndarray, text: str) -> None:
     _draw_plate(image, text, 0, image.shape[0], _PLATE_COLOUR, top=0)
 
 
+def heat_map(values: np.ndarray, side: int) -> np.ndarray:
+    """A map [H, W] as a square picture [side, side, 3], uint8 RGB, blue the lowest and yellow the highest value."""
+    shown = values - values.min()
+    levels = (255 * shown / max(float(shown.max()), 1e-12)).astype(np.uint8)
+    levels = cv2.resize(levels, (side, side), interpolation=cv2.INTER_NEAREST)
+    return cv2.cvtColor(cv2.applyColorMap(levels, cv2.COLORMAP_VIRIDIS), cv2.COLOR_BGR2RGB)
+
+
+def draw_spread(image: np.ndarray, box: Sequence[float], deviations: tuple[float, float], colour: str) -> None:
+    """Draw the ellipse of two standard deviations (x, y), in pixels, around the centre of a box, in place."""
+    x, y, w, h = box
+    scale = 1 << _SUBPIXEL
+    centre = round((x + w / 2 - 0.5) * scale), round((y + h / 2 - 0.5) * scale)
+    axes = round(2 * deviations[0] * scale), round(2 * deviations[1] * scale)
+    cv2.ellipse(image, centre, axes, 0, 0, 360, rgb(colour), 1, cv2.LINE_AA, _SUBPIXEL)
+
+
 def with_legend(image: np.ndarray, entries: Sequence[tuple[str, str]]) -> np.ndarray:
     """The image with a strip beneath it that names the colours.
 

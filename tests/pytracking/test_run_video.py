@@ -21,7 +21,7 @@ from ltr.errors import UserError, exit_status
 from pytracking import run_video, run_webcam, select_box, stream
 from pytracking.registry import load_tracker
 from pytracking.stream import annotate, finish, track_stream
-from pytracking.tracker.base import TrackResult
+from pytracking.tracker.base import BoxUncertainty, TrackResult
 from pytracking.tracker.static import StaticTracker
 from pytracking.video import video_writer
 
@@ -199,6 +199,38 @@ def test_a_lost_target_is_drawn_apart(square_frames: list[np.ndarray]) -> None:
     lost = annotate(square_frames[0], TrackResult(BOX, 0.1, "not_found", 0.0), "kcf", 1)
     assert not np.array_equal(found, lost)
     assert np.array_equal(square_frames[0], square_frames[0].copy())
+
+
+def test_uncertainty_is_an_ellipse_and_the_score_map_a_corner(square_frames: list[np.ndarray]) -> None:
+    plain = annotate(square_frames[0], TrackResult(BOX, 0.5, "normal", 0.0), "kcf", 1)
+    sure = TrackResult(BOX, 0.5, "normal", 0.0, BoxUncertainty(2.0, 4.0, 1.0, 1.0, 0.0))
+    rows, columns = np.nonzero((annotate(square_frames[0], sure, "kcf", 1) != plain).any(axis=2))
+    # Two deviations around (34, 36), and a pixel for the smooth line.
+    assert abs(columns.min() - 29.5) <= 1.5 and abs(columns.max() - 37.5) <= 1.5
+    assert abs(rows.min() - 27.5) <= 1.5 and abs(rows.max() - 43.5) <= 1.5
+    scores = np.zeros((9, 9), np.float32)
+    scores[0, 0] = 1
+    corner = annotate(square_frames[0], TrackResult(BOX, 0.5, "normal", 0.0), "kcf", 1, scores)
+    assert np.array_equal(corner[:-18], plain[:-18]) and np.array_equal(corner[:, :-18], plain[:, :-18])
+    assert corner[-18, -18].tolist() == [253, 231, 37] and corner[-1, -1].tolist() == [68, 1, 84]
+
+
+def test_the_tracker_s_score_map_and_uncertainty_are_drawn(
+    clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    box, drawn = "--box=20,24,28,24", ("--uncertainty", "--score_map")
+    lite = ["dimp", "dimp_nceplus_lite", str(clip), box]
+    videos = []
+    for output, options in {"plain": (), "drawn": drawn}.items():
+        assert exit_status(lambda: run_video.main([*lite, *options, "--output", str(tmp_path / output)])) == 0
+        videos.append(list(read_video(tmp_path / output / "clip_dimp_nceplus_lite.mp4")))
+    texts = [(tmp_path / name / "clip_dimp_nceplus_lite.txt").read_text() for name in ("plain", "drawn")]
+    assert texts[0] == texts[1]
+    assert np.abs(videos[0][0].astype(int) - videos[1][0]).max() < 40, "there is nothing to draw of a first frame"
+    assert np.abs(videos[0][5][-18:, -18:].astype(int) - videos[1][5][-18:, -18:]).mean() > 20
+    for options, message in ((("--score_map",), "--score_map draws one target"), (("--uncertainty",), "box_uncertainty")):
+        assert run(clip, tmp_path / "out", None, f"opencv kcf {' '.join((box, *options))}") == 2
+        assert message in capsys.readouterr().err
 
 
 def webcam(*options: str) -> int:

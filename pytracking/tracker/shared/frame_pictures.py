@@ -15,7 +15,7 @@ from pytracking.tracker.base import TrackResult
 from pytracking.tracker.shared.memory import SampleMemory
 from pytracking.tracker.shared.refinement import Ascend, RefinementParameters, climb
 from pytracking.tracker.shared.search import Target
-from pytracking.visualise import COLOURS, add_title, contact_sheet, draw_box, rgb
+from pytracking.visualise import COLOURS, add_title, contact_sheet, draw_box, heat_map, rgb
 
 _PANEL = 384
 _POSITIONS = 33
@@ -132,12 +132,8 @@ class Seen:
 
 
 def _heat(values: Tensor, title: str) -> np.ndarray:
-    """A map [H, W] as colours, blue the lowest and yellow the highest value."""
-    shown = values.detach().float().cpu()
-    shown = (shown - shown.min()) / (shown.max() - shown.min()).clamp(min=1e-12)
-    levels = (255 * shown).numpy().astype(np.uint8)
-    panel = cv2.resize(levels, (_PANEL, _PANEL), interpolation=cv2.INTER_NEAREST)
-    panel = cv2.cvtColor(cv2.applyColorMap(panel, cv2.COLORMAP_VIRIDIS), cv2.COLOR_BGR2RGB)
+    """A map [H, W] as a panel."""
+    panel = heat_map(values.detach().float().cpu().numpy(), _PANEL)
     if title:
         add_title(panel, title)
     return panel

@@ -101,6 +101,7 @@ class OnlineTargets(ABC, Generic[Network, Parameters]):
         self._modulation = (Rows(), Rows())
         self._last_slots: Slots | None = None
         self._pictures: Path | None = None
+        self._last_scores: tuple[tuple[int, ...], Tensor] | None = None
 
     @abstractmethod
     def _classification_features(self, features: dict[str, Tensor]) -> Tensor:
@@ -214,6 +215,7 @@ class OnlineTargets(ABC, Generic[Network, Parameters]):
         crops, search = self._crop(images)
         layers, features = self._extract(crops)
         scores = self._score_maps(slots, features)
+        self._last_scores = slots.numbers, scores
         found = self._localise(scores, search)
         moved = self._moved(found, scores.shape[-1], search)
         target, doubt = self._refined(slots, moved, found, layers, search)
@@ -237,6 +239,11 @@ class OnlineTargets(ABC, Generic[Network, Parameters]):
             folder: where `target0_0002.png` and on go, by slot and number of the frame.
         """
         self._pictures = None if folder is None else Path(folder).expanduser()
+
+    def score_map(self, slot: int) -> np.ndarray | None:
+        """The scores [H, W], float32, of a target's search region in the last frame; None where it was not tracked."""
+        numbers, scores = self._last_scores or ((), None)
+        return None if scores is None or slot not in numbers else scores[numbers.index(slot)].float().cpu().numpy()
 
     def change(self, **parameters: Any) -> None:
         """Change thresholds or refinement from the next frame on.

@@ -63,6 +63,10 @@ class SingleTarget(Generic[Many]):
 class OnlineTracker(SingleTarget[Targets]):
     """One target of a tracker that learns online."""
 
+    def score_map(self) -> np.ndarray | None:
+        """The scores [H, W], float32, of the search region in the last frame; None before there are any."""
+        return self.targets.score_map(_SLOT)
+
     @property
     def memory(self) -> StoredSamples:
         """What the target model learns from at the moment."""
