@@ -25,7 +25,7 @@ from ltr.models.tracking.tracking_net import TrackingNet
 
 EXTRACTION, ASCENT = "extraction", "ascent"
 _INDEX = "graphs.json"
-_OPSET = 17
+_OPSET = 18
 
 
 @dataclass(frozen=True)
@@ -139,13 +139,21 @@ class _Recorder(ClosedFormHead):
         return super().climb(parts, modulation, *rest, **options)
 
 
-def _graph(
+def as_onnx(
     module: nn.Module,
     example: tuple[Tensor, ...],
     inputs: Mapping[str, Mapping[int, str]],
-    outputs: Sequence[str],
-    facts: dict[str, Any],
-) -> Graph:
+    outputs: Mapping[str, Mapping[int, str]],
+) -> Any:
+    """A module as an ONNX model (`onnx.ModelProto`), with its weights.
+
+    Args:
+        example: of its inputs.
+        inputs, outputs: their names in order, and of each the dimensions that may change by their names.
+
+    Raises:
+        UserError: the package `onnx` is not installed.
+    """
     try:
         import onnx
     except ImportError as error:
@@ -164,10 +172,20 @@ def _graph(
             do_constant_folding=False,
             input_names=list(inputs),
             output_names=list(outputs),
-            dynamic_axes={name: dict(axes) for name, axes in inputs.items()} | {name: {0: "N"} for name in outputs},
+            dynamic_axes={name: dict(axes) for name, axes in {**inputs, **outputs}.items()},
             opset_version=_OPSET,
         )
-    model = onnx.load_from_string(buffer.getvalue())
+    return onnx.load_from_string(buffer.getvalue())
+
+
+def _graph(
+    module: nn.Module,
+    example: tuple[Tensor, ...],
+    inputs: Mapping[str, Mapping[int, str]],
+    outputs: Sequence[str],
+    facts: dict[str, Any],
+) -> Graph:
+    model = as_onnx(module, example, inputs, {name: {0: "N"} for name in outputs})
     state = module.state_dict()
     weights = []
     for tensor in model.graph.initializer:

@@ -125,7 +125,7 @@ def _box_weights(
     boxes: Tensor, bins: tuple[int, int], cells: tuple[int, int], dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
     """Weights [N, M, bins, cells] along x and along y of boxes [N, M, 4] in cells."""
-    start, end = boxes.unflatten(-1, (2, 2)).movedim(-1, 0).unbind(-1)
+    start, end = boxes.unflatten(-1, (2, 2)).permute(3, 0, 1, 2).unbind(-1)
     length = end - start
     if bins[0] == bins[1]:
         along_x, along_y = bin_weights(start, length, bins[0], max(cells)).to(dtype)

@@ -21,8 +21,9 @@ def apply_filter(features: Tensor, filters: Tensor) -> Tensor:
     Returns:
         Scores [n, S, H', W'] with H' = H + (K + 1) mod 2: padding is K // 2.
     """
-    frames, sequences, _, height, width = features.shape
-    kernel = filters.shape[-1]
+    frames, sequences, _, *size = features.shape
+    # While a graph is traced, a shape is made of tensors.
+    height, width, kernel = (int(side) for side in (*size, filters.shape[-1]))
     # Every feature cell's response to every tap; a cell adds to the score that lies the mirrored tap away.
     taps = filters.flatten(2).flip(-1).transpose(1, 2)
     responses = torch.matmul(taps, features.flatten(3)).flatten(0, 1)
@@ -44,9 +45,15 @@ def apply_filter_transpose(features: Tensor, scores: Tensor, kernel: int) -> Ten
     """
     frames, sequences, channels = features.shape[:3]
     # Views of the padded scores, because CUDA's unfold launches a kernel for every image.
-    height, width = (size - (kernel + 1) % 2 for size in scores.shape[2:])
+    height, width = (int(size) - (kernel + 1) % 2 for size in scores.shape[2:])
     margin = kernel - 1 - kernel // 2
-    windows = F.pad(scores, [margin] * 4).unfold(2, height, 1).unfold(3, width, 1)
+    padded = F.pad(scores, [margin] * 4)
+    if torch.jit.is_tracing():
+        # A graph may not know the size of what it unfolds.
+        down, across = (torch.arange(kernel)[:, None] + torch.arange(side) for side in (height, width))
+        windows = padded.flatten(2)[..., down[:, None, :, None] * (width + kernel - 1) + across[None, :, None, :]]
+    else:
+        windows = padded.unfold(2, height, 1).unfold(3, width, 1)
     windows = windows.reshape(frames, sequences, kernel * kernel, height * width).transpose(2, 3)
     taps = torch.matmul(features.flatten(3), windows).sum(dim=0)
     return taps.flip(-1).reshape(sequences, channels, kernel, kernel)

@@ -66,14 +66,18 @@ class SampleMemory:
             learning_rate: [N] weights of the new samples, float64.
             learns: [N] whether to store; where not, nothing changes. `count` has to get it, too.
         """
-        weights, count, newest = self._weights[slots], self._count[slots], self._newest[slots]
-        lightest = self._first + weights[:, self._first :].argmin(dim=1)
-        place = torch.where(count < self.capacity, count, lightest)
-        changed = self._reweighted(weights, place, newest, learning_rate)
-        self._weights.set(slots, torch.where(learns[:, None], changed, weights))
-        self._newest.set(slots, torch.where(learns, place, newest))
-        self._count.set(slots, count + learns)
-        place = torch.where(learns, place, self.capacity)
+        found = weights_after(
+            self._weights[slots],
+            self._count[slots],
+            self._newest[slots],
+            learning_rate,
+            learns,
+            first=self._first,
+            minimum=self._minimum_init_weight,
+        )
+        *changed, place = found
+        for rows, values in zip((self._weights, self._count, self._newest), changed):
+            rows.set(slots, values)
         self._features.data[slots.index, place] = features
         self._boxes.data[slots.index, place] = boxes
 
@@ -96,18 +100,54 @@ class SampleMemory:
         rows = self._features.of(slot)[:filled], self._boxes.of(slot)[:filled], self._weights.of(slot)[:filled]
         return StoredSamples(stored, self._weights.of(slot), rows)
 
-    def _reweighted(self, weights: Tensor, place: Tensor, newest: Tensor, learning_rate: Tensor) -> Tensor:
-        """Weights after samples have come to `place`; the reference's rule, not the textbook's running average."""
-        first, minimum = self._first, self._minimum_init_weight
-        fresh, rate, kept = newest < 0, learning_rate.to(weights), (1 - learning_rate).to(weights)
-        after = weights.gather(1, newest.clamp(min=0)[:, None])[:, 0] / kept
-        weights = torch.where(fresh[:, None], weights / kept[:, None], weights)
-        weights = weights.scatter(1, place[:, None], torch.where(fresh, rate, after)[:, None])
-        weights = weights / weights.sum(dim=1, keepdim=True)
-        raised = weights / (minimum + weights[:, first:].sum(dim=1, keepdim=True))
-        raised[:, :first] = minimum / first
-        light = weights[:, :first].sum(dim=1, keepdim=True) < minimum
-        return torch.where(light, raised, weights)
+
+def weights_after(
+    weights: Tensor,
+    count: Tensor,
+    newest: Tensor,
+    learning_rate: Tensor,
+    learns: Tensor,
+    *,
+    first: int,
+    minimum: float,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Weights of N targets' samples once one more of each has come; the reference's rule, no running average.
+
+    Args:
+        weights: [N, capacity].
+        count, newest: [N] how many places are filled, and the place that was filled last; -1 before any was.
+        learning_rate, learns: as for `SampleMemory.insert`.
+        first: number of first-frame samples.
+        minimum: weight that they keep together.
+
+    Returns:
+        weights, count and newest thereafter, and the place [N] of the new samples; where none is stored, `capacity`.
+    """
+    capacity = weights.shape[1]
+    lightest = first + weights[:, first:].argmin(dim=1)
+    place = torch.where(count < capacity, count, lightest)
+    changed = _reweighted(weights, place, newest, learning_rate, first, minimum)
+    return (
+        torch.where(learns[:, None], changed, weights),
+        count + learns,
+        torch.where(learns, place, newest),
+        torch.where(learns, place, capacity),
+    )
+
+
+def _reweighted(
+    weights: Tensor, place: Tensor, newest: Tensor, learning_rate: Tensor, first: int, minimum: float
+) -> Tensor:
+    """Weights after samples have come to `place`."""
+    fresh, rate, kept = newest < 0, learning_rate.to(weights), (1 - learning_rate).to(weights)
+    after = weights.gather(1, newest.clamp(min=0)[:, None])[:, 0] / kept
+    weights = torch.where(fresh[:, None], weights / kept[:, None], weights)
+    weights = weights.scatter(1, place[:, None], torch.where(fresh, rate, after)[:, None])
+    weights = weights / weights.sum(dim=1, keepdim=True)
+    raised = weights / (minimum + weights[:, first:].sum(dim=1, keepdim=True))
+    raised[:, :first] = minimum / first
+    light = weights[:, :first].sum(dim=1, keepdim=True) < minimum
+    return torch.where(light, raised, weights)
 
 
 @dataclass(frozen=True)
