@@ -136,10 +136,15 @@ class Connection:
             try:
                 with self._speaking():
                     request = self._server.wait()
-            except self._trax.TraxException as error:
-                why = self._guard.problem or str(error)
-                raise UserError(f"the TraX client went away without saying quit ({why})") from None
+            except self._trax.TraxException:
+                # What the library says of it is "Unknown", or a number from memory that it never wrote to.
+                raise UserError(
+                    "TraX: the client sent a malformed image or region, or too many or too few of them"
+                ) from None
             if request.type == self._trax.TraxStatus.QUIT:
+                # The guard says quit too, for a client that did not.
+                if self._guard.problem:
+                    raise UserError(f"the TraX client went away without saying quit ({self._guard.problem})")
                 return
             yield request
 

@@ -5,6 +5,8 @@ Source: Čehovin, "TraX: The visual Tracking eXchange protocol and library", Neu
 
 from __future__ import annotations
 
+import math
+import os
 import shlex
 import subprocess
 import tempfile
@@ -20,6 +22,7 @@ import cv2
 import numpy as np
 
 from ltr.errors import UserError
+from pytracking.evaluation.trax_guard import PROGRAM, Guard
 from pytracking.evaluation.trax_server import import_trax
 from pytracking.tracker.base import Box, Tracker, TrackResult
 from pytracking.tracker.inputs import as_image, check_first_box
@@ -112,12 +115,14 @@ class _Program:
             )
         except OSError as error:
             raise UserError(f"external: '{words[0]}' cannot be started: {error.strerror}") from None
-        clients: list[Any] = []
-        self.close = weakref.finalize(self, _end, self._process, self._frame.parent, clients)
         assert self._process.stdin is not None and self._process.stdout is not None
+        self._guard = Guard(PROGRAM)
+        answers = os.fdopen(self._guard.behind(os.dup(self._process.stdout.fileno())), "rb", buffering=0)
+        clients: list[Any] = []
+        self.close = weakref.finalize(self, _end, self._process, answers, self._frame.parent, clients)
         from trax.client import Client
 
-        streams = (self._process.stdin.fileno(), self._process.stdout.fileno())
+        streams = (self._process.stdin.fileno(), answers.fileno())
         self._client: Any = self._ask(lambda: Client(stream=streams, timeout=int(params.timeout), log=_ignore))
         clients.append(self._client)
 
@@ -166,8 +171,8 @@ class _Program:
             return ask()
         except (self._trax.TraxException, UnicodeDecodeError) as error:
             refused = "Unable to connect" in str(error) and self.alive and not late.is_set()
+            why = f"no answer within {self._params.timeout:g} s" if late.is_set() else self._guard.problem or str(error)
             self.close()
-            why = f"no answer within {self._params.timeout:g} s" if late.is_set() else str(error)
             kind = _GreetingError if refused else UserError
             raise kind(f"external program '{self._params.command}': {why}{self._last_words()}") from None
         finally:
@@ -185,17 +190,18 @@ def _ignore(message: str) -> None:
 
 def _number(text: str) -> float:
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
         return 1.0
+    return number if math.isfinite(number) else 1.0
 
 
-def _end(process: subprocess.Popen[bytes], folder: Path, clients: list[Any]) -> None:
+def _end(process: subprocess.Popen[bytes], answers: IO[bytes], folder: Path, clients: list[Any]) -> None:
     """End the program and remove its frame; closing its input is how TraX says goodbye."""
     for client in clients:
         # The library frees its side of the streams with this, and crashes where they were closed before.
         client._handle = None
-    for stream in (process.stdin, process.stdout):
+    for stream in (process.stdin, process.stdout, answers):
         if stream is not None:
             stream.close()
     try:

@@ -123,3 +123,25 @@ def test_programs_in_the_users_file_are_trackers_that_the_runner_knows(
     boxes = read_boxes(tmp_path / "results" / "external" / "ours" / "ball.txt")
     assert len(boxes) == len(sequences[0].frames)
     assert np.allclose(boxes, boxes[0], atol=1e-3)
+
+
+GREETING = (
+    '@@TRAX:hello "trax.name=x" "trax.image=path;" "trax.region=rectangle;" "trax.version=4" "trax.channels=color;"'
+)
+
+
+@pytest.mark.parametrize(
+    ("says", "problem"),
+    [
+        (GREETING[:30], "its last message is cut off after 30 bytes"),
+        (f"{GREETING}\n", "it sent no more"),
+        (f'{GREETING}\n@@TRAX:state "1,2,3,4\n', "a malformed message"),
+        (f'{GREETING}\n@@TRAX:state ""\n', "a malformed message"),
+        ("x" * (1 << 21), "that is no TraX message"),
+    ],
+)
+def test_a_program_that_answers_half_a_message_is_one_error(says: str, problem: str, tmp_path: Path) -> None:
+    (tmp_path / "says.txt").write_text(says)
+    tracker = load_tracker("trax", "external", command=f"cat {shlex.quote(str(tmp_path / 'says.txt'))}")
+    with pytest.raises(UserError, match=problem):
+        tracker.initialize(IMAGE, (10, 10, 8, 8))
