@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import multiprocessing
 import re
@@ -72,6 +73,23 @@ def create_objective(objective: str, noise: NoiseSettings, chain: int = 0, **sha
         "sm": {},
     }
     return create_method(objective, **arguments[objective])
+
+
+def command_line(module: str, description: str | None) -> argparse.ArgumentParser:
+    """The parser of `python -m experiments.<module>`, with the module's docstring as it is written."""
+    return argparse.ArgumentParser(
+        prog=f"python -m experiments.{module}",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def positive(text: str) -> int:
+    """A whole number of at least one, for the command line."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, not {number}")
+    return number
 
 
 def check_names(kind: str, names: Iterable[str], known: Collection[str]) -> None:

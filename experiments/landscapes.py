@@ -23,7 +23,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from experiments.common import save_figure
+from experiments.common import command_line, save_figure
 from experiments.training_methods.heads import SHIPPED, Head, find_heads
 from ltr.actors.energy import BoxEnergy
 from ltr.data.processing import CropSettings, crop, search_region
@@ -242,11 +242,7 @@ def table(landscapes: Sequence[Landscape]) -> str:
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.landscapes",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line("landscapes", __doc__)
     parser.add_argument("--heads", type=Path, metavar="DIR", help="folder of trained heads (the shipped head)")
     parser.add_argument("--seed", type=int, default=0, help="which of a method's heads (%(default)s)")
     parser.add_argument("--sequence", default="dog", help="name of the sequence (%(default)s)")

@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from experiments.common import command_line
 from ltr.admin.files import write_json
 from ltr.data.image import read_image
 from ltr.dataset.boxfile import read_boxes
@@ -175,7 +176,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
 
 def main(arguments: Iterable[str] | None = None) -> int:
     """Run the command; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line("lite_search", __doc__)
     parser.add_argument("--data", type=Path, help="the data folder (docs/data.md, 'lite')")
     parser.add_argument("--network", type=Path, action="append", default=[], help="a network; several are compared")
     parser.add_argument("--parameter", default=PARAMETER, help="parameter file (%(default)s)")

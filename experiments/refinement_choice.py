@@ -8,7 +8,6 @@ An energy trained with another objective has another scale, so the step length t
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -20,6 +19,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from experiments.common import command_line
 from ltr.actors.base import BaseActor, Batch
 from ltr.actors.tracking import make_actor
 from ltr.admin.checkpoint import load_network
@@ -97,7 +97,7 @@ def choose(recipe: Recipe, network: Path, samples: int, threads: int, device: st
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns 0."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line("refinement_choice", __doc__)
     parser.add_argument("recipe", help="the recipe whose validation crops are used")
     parser.add_argument("--network", type=Path, required=True, help="a trained network (.safetensors)")
     parser.add_argument("--samples", type=int, default=320, help="validation sequences (%(default)s)")

@@ -11,7 +11,6 @@ this very file (a result of other weights is refused by its manifest).
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from experiments.common import command_line
 from ltr.admin.checkpoint import CheckpointError, card_path, load_network, save_network, tracking_settings
 from ltr.admin.files import write_json
 from ltr.admin.model_constructor import NetworkConstructor
@@ -107,7 +107,7 @@ def add_figures(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line("ship_network", __doc__)
     parser.add_argument("source", type=Path, nargs="?", help="a trained network (.safetensors)")
     parser.add_argument("--name", required=True, help="its name in the collection")
     parser.add_argument("--data", type=Path, help="JSON with the training data and their licences")

@@ -23,8 +23,8 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.benchmarks.speed import describe_machine, positive
-from ltr.admin.files import write_json
+from experiments.benchmarks.speed import describe_machine, write_measurements
+from experiments.common import command_line, positive
 from ltr.dataset.layout import load_list
 from ltr.errors import exit_status
 from pytracking.analysis.extract import extract_scores
@@ -158,11 +158,7 @@ def score(sequences: list[Sequence], runs: list[TrackerRun], root: Path) -> tupl
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.benchmarks.evaluation",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line("benchmarks.evaluation", __doc__)
     parser.add_argument("--workers", nargs="+", type=positive, default=[1, 2], help="worker processes (default: 1 2)")
     parser.add_argument("--copies", type=positive, default=3, help="of the demo clips (default: %(default)s)")
     parser.add_argument("--repeats", type=positive, default=3, help="the best counts (default: %(default)s)")
@@ -181,8 +177,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if (args.results is None) != (args.trackers is None):
         parser.error("--results and --trackers go together")
-    machine = describe_machine()
-    print(", ".join(f"{key}: {value}" for key, value in machine.items()))
+    print(", ".join(f"{key}: {value}" for key, value in describe_machine().items()))
     sequences = copies(get_dataset("demo"), args.copies)
     found = measure_overhead(sequences, args.workers, args.repeats)
     print(f"\n{'static tracker':22}{'frames':>8}{'seconds':>9}{'ms/frame':>10}{'beyond the bare loop':>22}")
@@ -200,11 +195,8 @@ def main(argv: list[str] | None = None) -> int:
         took, table = score(stored, runs, root)
     count = sum(len(sequence.frames) for sequence in stored)
     print(f"\n{what}: {len(runs)} x {len(stored)} sequences, {count} frames, read and scored in {took:.2f} s\n{table}")
-    if args.json:
-        settings = {key: str(value) for key, value in vars(args).items() if key != "json"}
-        scoring = {"runs": len(runs), "sequences": len(stored), "frames": count, "seconds": took}
-        overhead = [asdict(item) for item in found]
-        write_json(args.json, {"machine": machine, "settings": settings, "overhead": overhead, "scoring": scoring})
+    scoring = {"runs": len(runs), "sequences": len(stored), "frames": count, "seconds": took}
+    write_measurements(args, overhead=[asdict(item) for item in found], scoring=scoring)
     return 0
 
 

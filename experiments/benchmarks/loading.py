@@ -12,19 +12,23 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import sys
 import tempfile
 import time
+import timeit
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import cv2
 import numpy as np
 import torch
 
+from experiments.benchmarks.speed import describe_machine
+from experiments.common import command_line
 from ltr.data.augmentation import apply_colour_map, colour_map
 from ltr.data.image import IMAGE_SUFFIXES, read_image, read_shrunk
 from ltr.data.loader import make_loader
@@ -32,6 +36,7 @@ from ltr.data.processing import CropProcessing
 from ltr.data.sampler import TrackingSampler
 from ltr.dataset.index import index_file
 from ltr.dataset.tracking_net import TrackingNet
+from ltr.errors import MissingPackageError, UserError, exit_status
 from ltr.run_training import load_recipe
 from ltr.train_settings.recipe import with_changes
 from ltr.train_settings.sources import open_sources
@@ -42,12 +47,8 @@ _REPEATS = 3
 
 def machine() -> str:
     """The processor, how many cores there are and how many other programs want them."""
-    model = platform.processor() or platform.machine()
-    if Path("/proc/cpuinfo").is_file():
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), model)
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
-    return f"{model}, {os.cpu_count()} cores, load {load:.1f} at the start"
+    found, load = describe_machine(), os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
+    return f"{found['processor']}, {found['cores']} cores, load {load:.1f} at the start"
 
 
 def _opencv(path: Path) -> np.ndarray:
@@ -62,20 +63,22 @@ WHOLE: dict[str, Callable[[Path], np.ndarray]] = {"opencv": _opencv, "simplejpeg
 DECODERS = {**WHOLE, **{f"at 1/{shrink}": _at(shrink) for shrink in (2, 4, 8)}}
 
 
+def _read_all(read: Callable[[Path], np.ndarray], paths: list[Path]) -> list[np.ndarray]:
+    return [read(path) for path in paths]
+
+
 def decoders(options: argparse.Namespace) -> None:
     """Milliseconds an image of each decoder, the best of three rounds, whether they agree, and at reduced size."""
     found = [path for path in sorted(options.images.rglob("*")) if path.suffix.lower() in IMAGE_SUFFIXES]
     paths = found[:: max(1, len(found) // options.count)][: options.count]
     if not paths:
-        raise ValueError(f"{options.images} has no images")
+        raise UserError(f"{options.images} has no images")
     cv2.setNumThreads(0)
-    images: dict[str, list[np.ndarray]] = {}
+    images = {name: _read_all(read, paths) for name, read in DECODERS.items()}
     times: dict[str, list[float]] = defaultdict(list)
     for _ in range(_REPEATS):
         for name, read in DECODERS.items():
-            start = time.perf_counter()
-            images[name] = [read(path) for path in paths]
-            times[name].append((time.perf_counter() - start) / len(paths))
+            times[name].append(timeit.timeit(partial(_read_all, read, paths), number=1) / len(paths))
     height, width = np.mean([image.shape[:2] for image in images["simplejpeg"]], axis=0)
     print(f"{len(paths)} images of {width:.0f} x {height:.0f} pixels on average, read and decoded in one thread")
     for name in DECODERS:
@@ -89,7 +92,7 @@ def augmentation(options: argparse.Namespace) -> None:
     try:
         from kornia.augmentation import ColorJiggle
     except ImportError as error:
-        raise RuntimeError("the comparison needs kornia: pip install 'ebm-tracking[augment]'") from error
+        raise MissingPackageError("the comparison needs kornia: pip install 'ebm-tracking[augment]'") from error
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
     rng = np.random.default_rng(0)
@@ -109,15 +112,10 @@ def augmentation(options: argparse.Namespace) -> None:
         print(f"  {name:22s} {1000 * best_time(call) / options.crops:7.3f} ms a crop")
 
 
-def best_time(call: Callable[[], None]) -> float:
+def best_time(call: Callable[[], object]) -> float:
     """Seconds of the quickest of a few calls, after one that does not count."""
     call()
-    times = []
-    for _ in range(_REPEATS):
-        start = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - start)
-    return min(times)
+    return min(timeit.repeat(call, number=1, repeat=_REPEATS))
 
 
 def loader(options: argparse.Namespace) -> None:
@@ -208,7 +206,7 @@ def _explain(rates: dict[int, float], seconds: float, largest: str) -> None:
 
 def index(options: argparse.Namespace) -> None:
     """Seconds of the first and of later starts on made-up annotations in TrackingNet's layout."""
-    with tempfile.TemporaryDirectory(prefix="ebm-tracking-") as name:
+    with tempfile.TemporaryDirectory(prefix="ebm-tracking-") as name, patch.dict(os.environ):
         root = Path(name)
         os.environ["EBM_TRACKING_CACHE"] = str(root / "cache")
         start = time.perf_counter()
@@ -237,7 +235,7 @@ def write_annotations(root: Path, sequences: int, frames: int) -> None:
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    result = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    result = command_line("benchmarks.loading", __doc__)
     modes = result.add_subparsers(dest="mode", required=True)
     one = modes.add_parser("decoders", help="milliseconds an image of each JPEG decoder")
     one.add_argument("--images", type=Path, required=True, help="a folder of images, searched in depth")
@@ -263,18 +261,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     print(machine())
     modes = {"decoders": decoders, "augmentation": augmentation, "loader": loader, "index": index}
-    before = os.environ.get("EBM_TRACKING_CACHE")
-    try:
-        modes[options.mode](options)
-    except (ValueError, OSError, RuntimeError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    finally:
-        if before is None:
-            os.environ.pop("EBM_TRACKING_CACHE", None)
-        else:
-            os.environ["EBM_TRACKING_CACHE"] = before
-    return 0
+    return exit_status(lambda: modes[options.mode](options))
 
 
 if __name__ == "__main__":

@@ -23,7 +23,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from experiments.benchmarks.speed import describe_machine, positive
+from experiments.benchmarks.speed import describe_machine
+from experiments.common import command_line, positive
 from ltr.admin.files import write_json
 from ltr.errors import UserError, exit_status
 from ltr.ops.boxes import iou
@@ -208,11 +209,7 @@ def plot(records: list[Record], path: Path) -> None:
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.benchmarks.paired",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line("benchmarks.paired", __doc__)
     parser.add_argument("contestants", nargs="+", metavar="NAME[:FIELD=VALUE]", help="parameters, with changes")
     parser.add_argument(
         "--peer", action="append", default=[], metavar="FOLDER=NAME[:FIELD=VALUE]", help="the same of another checkout"

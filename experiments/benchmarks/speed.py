@@ -25,6 +25,7 @@ import cv2
 import numpy as np
 import torch
 
+from experiments.common import command_line, positive
 from ltr.admin.checkpoint import save_network
 from ltr.admin.files import write_json
 from ltr.admin.model_constructor import NetworkConstructor
@@ -216,22 +217,26 @@ def measure(parameter: str, images: list[np.ndarray], box: Box, warmup: int, dev
 
 def describe_machine() -> dict[str, str | int]:
     """Processor, cores, GPU and versions."""
-    processor = platform.processor() or platform.machine()
     information = Path("/proc/cpuinfo")
-    if information.is_file():
-        names = [
-            line.split(":", 1)[1] for line in information.read_text().splitlines() if line.startswith("model name")
-        ]
-        processor = names[0].strip() if names else processor
+    lines = information.read_text(encoding="utf-8").splitlines() if information.is_file() else []
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return {
         "system": f"{platform.system()} {platform.machine()}",
-        "processor": processor,
+        "processor": named[0] if named else platform.processor() or platform.machine(),
         "cores": os.cpu_count() or 0,
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
         "python": platform.python_version(),
         "torch": torch.__version__,
         "opencv": cv2.__version__,
     }
+
+
+def write_measurements(options: argparse.Namespace, **measured: Any) -> None:
+    """Write machine, settings and what was measured to the file of `--json`, if that was given."""
+    if options.json:
+        settings = {key: str(value) if isinstance(value, Path) else value for key, value in vars(options).items()}
+        del settings["json"]
+        write_json(options.json, {"machine": describe_machine(), "settings": settings, **measured})
 
 
 def table(results: list[Speed]) -> str:
@@ -251,21 +256,9 @@ def table(results: list[Speed]) -> str:
     return "\n".join(lines)
 
 
-def positive(text: str) -> int:
-    """A whole number of at least one, for the command line."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, not {number}")
-    return number
-
-
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.benchmarks.speed",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line("benchmarks.speed", __doc__)
     parser.add_argument("--parameters", nargs="+", required=True, metavar="NAME", help="such as dimp_nceplus_lite, kcf")
     parser.add_argument("--threads", type=positive, default=2, help="of torch and OpenCV (default: %(default)s)")
     parser.add_argument("--frames", type=positive, default=60, help="that are timed (default: %(default)s)")
@@ -284,16 +277,13 @@ def main(argv: list[str] | None = None) -> int:
     torch.set_num_threads(args.threads)
     cv2.setNumThreads(args.threads)
     images, box = read_clip(args.clip, 1 + args.warmup + args.frames)
-    machine = describe_machine()
     height, width = images[0].shape[:2]
-    print(", ".join(f"{key}: {value}" for key, value in machine.items()))
+    print(", ".join(f"{key}: {value}" for key, value in describe_machine().items()))
     print(f"clip: {args.clip}, {width} x {height}; {args.frames} frames after {args.warmup}; threads: {args.threads}")
     results = [measure(parameter, images, box, args.warmup, args.device) for parameter in args.parameters]
     print(table(results))
     print("fps: frames over the sum of their times; median, p10-p90 and init in ms; stages in per cent of a frame")
-    if args.json:
-        settings = {key: value for key, value in vars(args).items() if key != "json"}
-        write_json(args.json, {"machine": machine, "settings": settings, "results": [asdict(r) for r in results]})
+    write_measurements(args, results=[asdict(result) for result in results])
     return 0
 
 

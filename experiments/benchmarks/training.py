@@ -22,12 +22,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from experiments.benchmarks.speed import describe_machine, positive, seconds
+from experiments.benchmarks.speed import describe_machine, seconds, write_measurements
+from experiments.common import command_line, positive
 from ltr.actors.tracking import Actor, Batch, DiMPActor, make_actor
-from ltr.admin.files import write_json
 from ltr.data.loader import collate, to_device
 from ltr.data.processing import CropProcessing
-from ltr.errors import UserError, exit_status, unknown_name
+from ltr.errors import exit_status, unknown_name
 from ltr.run_training import load_recipe
 from ltr.train_settings.recipe import BoxSettings, Recipe, with_changes
 from ltr.trainers.batch_norm import set_train_mode
@@ -198,11 +198,7 @@ def table(costs: list[Cost], device: str) -> str:
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.benchmarks.training",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line("benchmarks.training", __doc__)
     parser.add_argument("--recipe", default="dimp_nceplus_lite", help="whose network and shapes (default: %(default)s)")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting of the recipe"
@@ -222,10 +218,7 @@ def main(argv: list[str] | None = None) -> int:
     for name in args.objectives:
         if name not in OBJECTIVES:
             raise unknown_name("objective", name, OBJECTIVES)
-    try:
-        recipe = with_changes(load_recipe([args.recipe]), args.set)
-    except ValueError as error:
-        raise UserError(str(error)) from error
+    recipe = with_changes(load_recipe([args.recipe]), args.set)
     device = torch.device(args.device)
     if device.type == "cuda" and not torch.cuda.is_available():
         print(f"{args.recipe} on {args.device}: not run (no CUDA device here)")
@@ -244,10 +237,7 @@ def main(argv: list[str] | None = None) -> int:
     costs = measure(recipe, args.objectives, batch_size, args.rounds, device)
     print(table(costs, name))
     print("medians in ms; forward: backbone and classifier; objective: samples, box head's scores and loss")
-    if args.json:
-        settings = {key: value for key, value in vars(args).items() if key != "json"}
-        results = [asdict(cost) for cost in costs]
-        write_json(args.json, {"machine": machine, "settings": settings, "crops": crops, "results": results})
+    write_measurements(args, crops=crops, results=[asdict(cost) for cost in costs])
     return 0
 
 

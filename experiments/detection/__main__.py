@@ -19,7 +19,7 @@ from pathlib import Path
 
 import torch
 
-from experiments.common import claim_workspace
+from experiments.common import claim_workspace, command_line
 from experiments.detection import report
 from experiments.detection.coco_files import read_instances
 from experiments.detection.settings import PRESETS
@@ -43,11 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
     jitter.add_argument(
         "--jitter", action="append", default=[], metavar="KEY=VALUE", help="centre, size, missed, false_positives, seed"
     )
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.detection",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line("detection", __doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     small = commands.add_parser("make-small", parents=[jitter], help="COCO format from images/ and boxes.csv")
     small.add_argument("--source", type=Path, required=True, help="folder with images/ and boxes.csv")

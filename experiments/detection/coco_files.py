@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ltr.admin.files import write_text
 from ltr.admin.inputs import read_json
+from ltr.dataset.coco import CocoObject, objects_of
 from ltr.errors import AnnotationError, UserError
 from ltr.ops.boxes import iou
 
@@ -68,33 +70,28 @@ def read_instances(path: Path, folder: Path) -> Instances:
     content = read_json(path, AnnotationError)
     if not folder.is_dir():
         raise AnnotationError(f"{folder} is not a folder: the images of {path} should lie there")
+    objects = objects_of(path, content)
     try:
         categories = {int(item["id"]): str(item["name"]) for item in content["categories"]}
         names = {int(item["id"]): str(item["file_name"]) for item in content["images"]}
-        annotations = [item for item in content["annotations"] if not item.get("iscrowd", 0)]
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise AnnotationError(f"{path} is not a COCO instances file: {error!r}") from error
-    boxes: dict[int, list[tuple[float, ...]]] = {identity: [] for identity in names}
-    classes: dict[int, list[int]] = {identity: [] for identity in names}
-    for number, item in enumerate(annotations):
-        try:
-            image, category = int(item["image_id"]), int(item["category_id"])
-            box = _box(item["bbox"])
-            if image not in names or category not in categories:
-                raise ValueError(f"no image {image} or no category {category} in the file")
-        except (KeyError, TypeError, ValueError) as error:
-            raise AnnotationError(f"{path}: annotation {item.get('id', number)}: {error!r}") from error
-        if min(box[2:]) > _SMALLEST:
-            boxes[image].append(box)
-            classes[image].append(category)
+    of_image: dict[int, list[CocoObject]] = {identity: [] for identity in names}
+    for item in objects:
+        if not np.isfinite(item.box).all():
+            raise AnnotationError(f"{path}: annotation {item.identity}: box {list(item.box)} is not finite")
+        if item.category not in categories:
+            raise AnnotationError(f"{path}: annotation {item.identity}: no category {item.category} in the file")
+        if min(item.box[2:]) > _SMALLEST:
+            of_image[int(item.image_id)].append(item)
     images = [
         AnnotatedImage(
             identity,
             folder / names[identity],
-            torch.tensor(boxes[identity], dtype=torch.float32).reshape(-1, 4),
-            torch.tensor(classes[identity], dtype=torch.long),
+            torch.tensor([item.box for item in found], dtype=torch.float32).reshape(-1, 4),
+            torch.tensor([item.category for item in found], dtype=torch.long),
         )
-        for identity in sorted(names)
+        for identity, found in sorted(of_image.items())
     ]
     return Instances(path, dict(sorted(categories.items())), images)
 

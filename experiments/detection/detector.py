@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -91,7 +92,8 @@ class GivenBoxes:
             shape = (max(1, round(width * factor)), max(1, round(height * factor)))
             image = cv2.resize(image, shape, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR)
         pixels = torch.from_numpy(image).to(self.device).permute(2, 0, 1).float()
-        mean, std = (pixels.new_tensor(value)[:, None, None] * 255 for value in _normalisation(self.backbone))
+        statistics = (self.backbone.input_mean, self.backbone.input_std)
+        mean, std = (pixels.new_tensor(value)[:, None, None] * 255 for value in statistics)
         found = self.backbone(((pixels - mean) / std)[None], ("layer2", "layer3"))
         fine, coarse = found["layer2"], found["layer3"]
         coarse = interpolate(coarse, size=fine.shape[-2:], mode="bilinear", align_corners=False)
@@ -105,10 +107,6 @@ class GivenBoxes:
     def box_head_layers(self) -> None:
         """There is no box head."""
         return
-
-
-def _normalisation(backbone: EfficientNetLite0) -> tuple[Sequence[float], Sequence[float]]:
-    return backbone.input_mean, backbone.input_std
 
 
 def torchvision_model(weights: str = "") -> nn.Module:
@@ -155,14 +153,11 @@ class FasterRCNN:
 
     channels: int
 
-    def __init__(self, model: nn.Module, device: torch.device | str = "cpu") -> None:
+    def __init__(self, model: Any, device: torch.device | str = "cpu") -> None:
         self.model = model.requires_grad_(False).eval().to(device)
         self.device = torch.device(device)
-        self.channels = int(self._part("backbone").out_channels)
+        self.channels = int(self.model.backbone.out_channels)
         self.identity = "fasterrcnn-r50-fpn"
-
-    def _part(self, name: str) -> Any:
-        return getattr(self.model, name)
 
     def _tensors(self, images: Sequence[np.ndarray]) -> list[Tensor]:
         return [torch.from_numpy(image).to(self.device).permute(2, 0, 1).float() / 255 for image in images]
@@ -170,8 +165,8 @@ class FasterRCNN:
     @torch.no_grad()
     def pyramids(self, images: Sequence[np.ndarray]) -> list[FeaturePyramid]:
         """See `FrozenDetector`. The maps of a batch are padded alike; a box lies where torchvision would put it."""
-        scaled, _ = self._part("transform")(self._tensors(images))
-        maps = self._part("backbone")(scaled.tensors)
+        scaled, _ = self.model.transform(self._tensors(images))
+        maps = self.model.backbone(scaled.tensors)
         found = []
         for place, (image, (height, width)) in enumerate(zip(images, scaled.image_sizes)):
             scale = (width / image.shape[1], height / image.shape[0])
@@ -190,7 +185,7 @@ class FasterRCNN:
 
     def box_head_layers(self) -> tuple[nn.Linear, nn.Linear]:
         """fc6 [1024, 256 * 7 * 7] and fc7 [1024, 1024] of the two-layer box head."""
-        head = self._part("roi_heads").box_head
+        head = self.model.roi_heads.box_head
         return head.fc6, head.fc7
 
 
@@ -215,7 +210,7 @@ def batches(
         source,
         batch_sampler=order,  # type: ignore[arg-type]
         num_workers=workers,
-        collate_fn=_as_is,
+        collate_fn=list,
     )
     for rows in loader:
         pyramids: list[FeaturePyramid | None] = [pyramid for _, _, pyramid in rows]
@@ -252,10 +247,6 @@ def _cache_file(folder: Path, image: AnnotatedImage) -> Path:
     return folder / f"{image.identity}_{image.path.stem}.safetensors"
 
 
-def _as_is(rows: list[Any]) -> list[Any]:
-    return rows
-
-
 class _Images(Dataset[tuple[int, np.ndarray | None, FeaturePyramid | None]]):
     """(row, image, features): the features where the cache has them, the image where not."""
 
@@ -275,8 +266,4 @@ class _Images(Dataset[tuple[int, np.ndarray | None, FeaturePyramid | None]]):
 
 def to_device(pyramid: FeaturePyramid, device: torch.device) -> FeaturePyramid:
     """The features on a device."""
-
-    def moved(each: Tensor) -> Tensor:
-        return each.to(device, non_blocking=True)
-
-    return FeaturePyramid(tuple(moved(each) for each in pyramid.maps), pyramid.strides, pyramid.scale)
+    return replace(pyramid, maps=tuple(each.to(device, non_blocking=True) for each in pyramid.maps))

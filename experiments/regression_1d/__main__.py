@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from experiments.common import command_line
 from experiments.regression_1d import figures, report
 from experiments.regression_1d.settings import (
     QUICK,
@@ -41,11 +42,7 @@ NOT_THE_STUDY = "This was a quick run: it shows that everything works. Its numbe
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.regression_1d",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line("regression_1d", __doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="train and evaluate all methods")
     run.add_argument("--methods", nargs="+", metavar="METHOD", help="some of them, such as nceplus (all)")

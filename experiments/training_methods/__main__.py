@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 
-from experiments.common import claim_workspace
+from experiments.common import claim_workspace, command_line, positive
 from experiments.training_methods import report
 from experiments.training_methods.ablations import ABLATIONS, ablation_settings, run_ablation
 from experiments.training_methods.cost import cost_table, print_plan, run_cost
@@ -79,14 +79,10 @@ def build_parser() -> argparse.ArgumentParser:
     shared.add_argument("--workspace", type=Path, default=Path("workspace/training_methods"), help="%(default)s")
     shared.add_argument("--cache", type=Path, help="folder of the features' caches (<workspace>/features)")
     shared.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="here: %(default)s")
-    shared.add_argument("--workers", type=_positive, default=1, help="processes of one thread each (%(default)s)")
+    shared.add_argument("--workers", type=positive, default=1, help="processes of one thread each (%(default)s)")
     shared.add_argument("--quick", action="store_true", help="a trial of two minutes, in a workspace of its own")
     shared.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting")
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.training_methods",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line("training_methods", __doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     run = commands.add_parser("run", parents=[shared], help="the comparison")
     run.add_argument("--plan", action="store_true", help="print what would be done, how long it takes, and stop")
@@ -94,7 +90,7 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument("--clips", nargs="*", metavar="NAME", help="demo clips to track; none after the word: no tracking")
     commands.add_parser("cache", parents=[shared], help="compute the features, nothing else")
     cost = commands.add_parser("cost", parents=[shared], help="time of a step of each method; wants a quiet machine")
-    cost.add_argument("--rounds", type=_positive, default=20, help="steps of each method (%(default)s)")
+    cost.add_argument("--rounds", type=positive, default=20, help="steps of each method (%(default)s)")
     study = commands.add_parser("study", parents=[shared], help="what NCE+ depends on, and errors of annotations")
     study.add_argument("name", choices=list(ABLATIONS))
     made = commands.add_parser("report", parents=[shared], help="publish results: cards, tables and pictures")
@@ -141,13 +137,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _claim(place: Workplace, settings: StudySettings) -> None:
     claim_workspace(place.folder, settings.to_dict())
     print(f"features: {cache_folder(place.cache, settings)}")
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, not {number}")
-    return number
 
 
 if __name__ == "__main__":

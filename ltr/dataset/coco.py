@@ -30,18 +30,22 @@ class CocoObject:
     """One annotated object that is no crowd.
 
     Attributes:
+        image_id: id of the image.
         image: file name, relative to the folder of images.
         size: (width, height) of the image; zeros where the file does not say.
         identity: id of the annotation.
         box: (x, y, w, h), the tight box of the mask where there is no `bbox`.
         segmentation: as it stands in the file; None where there is none.
+        category: id of the category as it stands in the file; None where there is none.
     """
 
+    image_id: Any
     image: str
     size: tuple[int, int]
     identity: int
     box: tuple[float, float, float, float]
     segmentation: Any
+    category: Any
 
 
 def read_objects(path: Path) -> list[CocoObject]:
@@ -50,15 +54,17 @@ def read_objects(path: Path) -> list[CocoObject]:
     Raises:
         AnnotationError: the file is missing or is not COCO's; the annotation is named.
     """
+    return objects_of(path, read_json(path, AnnotationError))
+
+
+def objects_of(path: Path, content: Any) -> list[CocoObject]:
+    """`read_objects` of what the JSON file `path` holds."""
     try:
-        content = read_json(path, AnnotationError)
         images = {
             image["id"]: (str(image["file_name"]), (int(image.get("width", 0)), int(image.get("height", 0))))
             for image in content["images"]
         }
         annotations = [item for item in content["annotations"] if not item.get("iscrowd", 0)]
-    except AnnotationError:
-        raise
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise AnnotationError(f"{path} is not a COCO instances file: {error!r}") from error
     objects = []
@@ -70,7 +76,8 @@ def read_objects(path: Path) -> list[CocoObject]:
             segmentation = item.get("segmentation") or None
             box = item["bbox"] if "bbox" in item or segmentation is None else mask_box(segmentation)
             x, y, w, h = (float(value) for value in box)
-            objects.append(CocoObject(image, size, int(item["id"]), (x, y, w, h), segmentation))
+            box, category = (x, y, w, h), item.get("category_id")
+            objects.append(CocoObject(item["image_id"], image, size, int(item["id"]), box, segmentation, category))
         except (AnnotationError, KeyError, OverflowError, TypeError, ValueError) as error:
             raise AnnotationError(
                 f"{path} is not a COCO instances file: annotation {item.get('id')}: {error!r}"
