@@ -13,6 +13,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from ltr.errors import UserError, exit_status
 
@@ -84,7 +85,7 @@ def main(argv: list[str] | None = None) -> int:
     first = next(frames)
     boxes = choose_boxes(first.image, given, args.targets)
     several = len(boxes) > 1
-    options = {"box_uncertainty": True} if args.uncertainty else {}
+    options: dict[str, Any] = {"box_uncertainty": True} if args.uncertainty else {}
     load = MultiTracker if several else load_tracker
     tracker = load(parameter, tracker_name, **options)
     source = os.fspath(args.videofile.resolve())

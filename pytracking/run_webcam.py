@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -115,7 +116,7 @@ def main(argv: list[str] | None = None) -> int:
     tracker_name, parameter = find_tracker(args.tracker_param, args.tracker_name)
     given = [parse_box(text) for text in args.box or []]
     several = (len(given) or args.targets) > 1
-    options = {"box_uncertainty": True} if args.uncertainty else {}
+    options: dict[str, Any] = {"box_uncertainty": True} if args.uncertainty else {}
     load = MultiTracker if several else load_tracker
     tracker = load(parameter, tracker_name, **options)
     inner = tracker if isinstance(tracker, OnlineTracker) else None

@@ -9,6 +9,7 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -222,13 +223,17 @@ def test_the_tracker_s_score_map_and_uncertainty_are_drawn(
     lite = ["dimp", "dimp_nceplus_lite", str(clip), box]
     videos = []
     for output, options in {"plain": (), "drawn": drawn}.items():
-        assert exit_status(lambda: run_video.main([*lite, *options, "--output", str(tmp_path / output)])) == 0
+        argv = [*lite, *options, "--output", str(tmp_path / output)]
+        assert exit_status(partial(run_video.main, argv)) == 0
         videos.append(list(read_video(tmp_path / output / "clip_dimp_nceplus_lite.mp4")))
     texts = [(tmp_path / name / "clip_dimp_nceplus_lite.txt").read_text() for name in ("plain", "drawn")]
     assert texts[0] == texts[1]
     assert np.abs(videos[0][0].astype(int) - videos[1][0]).max() < 40, "there is nothing to draw of a first frame"
     assert np.abs(videos[0][5][-18:, -18:].astype(int) - videos[1][5][-18:, -18:]).mean() > 20
-    for options, message in ((("--score_map",), "--score_map draws one target"), (("--uncertainty",), "box_uncertainty")):
+    for options, message in (
+        (("--score_map",), "--score_map draws one target"),
+        (("--uncertainty",), "box_uncertainty"),
+    ):
         assert run(clip, tmp_path / "out", None, f"opencv kcf {' '.join((box, *options))}") == 2
         assert message in capsys.readouterr().err
 
