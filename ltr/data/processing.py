@@ -17,8 +17,6 @@ from ltr.data.image import Frame
 from ltr.errors import UserError
 from ltr.ops.square_crops import box_in_crop, outside_mask, square_crop
 
-# How often a crop that shows nothing is drawn anew.
-_MAX_TRIES = 100
 # A frame of a sample: its pixels, or what reads them at the size that suits its crop (`ltr.data.image.read_shrunk`).
 OpenFrame = Callable[[Callable[[tuple[int, int]], int]], Frame]
 
@@ -149,6 +147,10 @@ def _open(frame: np.ndarray | OpenFrame, shrink: Callable[[tuple[int, int]], int
     return Frame(frame, (frame.shape[0], frame.shape[1])) if isinstance(frame, np.ndarray) else frame(shrink)
 
 
+class EmptyCropError(UserError):
+    """A crop with border 'black' shows nothing of the image; another sample is to be drawn."""
+
+
 class CropProcessing:
     """Turns frames and boxes into crops. See `CropSettings`."""
 
@@ -170,6 +172,9 @@ class CropProcessing:
         Returns:
             `train_images`, `test_images` uint8 [n, 3, S, S], `train_boxes`, `test_boxes` float32 [n, 4] in crop pixels;
             with border 'black' also `train_labels`, `test_labels`, the boxes by the rule of `box_in_crop`.
+
+        Raises:
+            EmptyCropError: with border 'black', a crop that shows nothing of the image.
         """
         settings = self.settings
         gray = rng.random() < settings.grayscale_probability
@@ -226,18 +231,16 @@ class CropProcessing:
         if name == "train":
             size, factor = settings.template_size, settings.template_area_factor
         image = _open(frame, lambda _: 1).image
-        for _ in range(_MAX_TRIES):
-            around = jitter_box(box, *jitter, rng)
-            try:
-                cut = square_crop(image, around.tolist(), factor, size)
-            except UserError:
-                continue
-            # A token of the network is black where its pixels are.
-            if outside_mask(image.shape, cut)[::16, ::16].all():
-                continue
-            label = box_in_crop(box, around, cut.scale, size) * size
-            return cut.patch, np.stack((np.array(cut.of_image(box.tolist())), label))
-        raise UserError(f"no crop around box {box.round(1).tolist()} shows the image")
+        around = jitter_box(box, *jitter, rng)
+        try:
+            cut = square_crop(image, around.tolist(), factor, size)
+        except UserError as error:
+            raise EmptyCropError(str(error)) from None
+        # A token of the network is black where its pixels are.
+        if outside_mask(image.shape, cut)[::16, ::16].all():
+            raise EmptyCropError(f"no crop around box {box.round(1).tolist()} shows the image")
+        label = box_in_crop(box, around, cut.scale, size) * size
+        return cut.patch, np.stack((np.array(cut.of_image(box.tolist())), label))
 
     def _shrink(self, around: np.ndarray, image_size: tuple[int, int]) -> int:
         """What an image of (height, width) may be divided by before its region around a box is cut out."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from ltr.data.image import read_shrunk
-from ltr.data.processing import CropProcessing, OpenFrame
+from ltr.data.processing import CropProcessing, EmptyCropError, OpenFrame
 from ltr.dataset.base import SequenceInfo, TrainingDataset
 from ltr.errors import SampleError, UserError
 
@@ -29,6 +30,7 @@ class TrackingSampler(Dataset[dict[str, Any]]):
         max_gap: frames between the base frame of a sample and its others; grows by 5 while there are not enough
             different visible ones.
         least_frames, least_visible: frames of a video, all and visible ones, below which it is not drawn.
+        least_still_side: width and height that a still image's object must exceed to be drawn, in pixels.
         num_train_frames, num_test_frames: frames of a sample; the base frame is the first train frame.
         mode: 'causal' (train frames up to the base frame, test frames after it) or 'interval' (all around it).
         seed: decides every draw.
@@ -48,6 +50,7 @@ class TrackingSampler(Dataset[dict[str, Any]]):
         num_test_frames: int,
         least_frames: int = 2,
         least_visible: int = 2,
+        least_still_side: float = 0,
         mode: str = "causal",
         seed: int = 0,
     ) -> None:
@@ -63,6 +66,7 @@ class TrackingSampler(Dataset[dict[str, Any]]):
         self.max_gap = max_gap
         self.least_frames = least_frames
         self.least_visible = least_visible
+        self.least_still_side = least_still_side
         self.num_train_frames = num_train_frames
         self.num_test_frames = num_test_frames
         self.choose = _causal if mode == "causal" else _interval
@@ -80,6 +84,14 @@ class TrackingSampler(Dataset[dict[str, Any]]):
         """
         epoch, index = key
         rng = np.random.default_rng([self.seed, epoch, index])
+        for _ in range(_MAX_TRIES):
+            try:
+                return self._sample(rng)
+            except EmptyCropError as error:
+                empty = error
+        raise SampleError(f"none of {_MAX_TRIES} drawn samples has crops that show the image; the last: {empty}")
+
+    def _sample(self, rng: np.random.Generator) -> dict[str, Any]:
         dataset = self.datasets[rng.choice(len(self.datasets), p=self.probabilities)]
         sequence, info = self._sequence(dataset, rng)
         train_ids, test_ids = self._frame_ids(dataset, info, rng)
@@ -90,6 +102,8 @@ class TrackingSampler(Dataset[dict[str, Any]]):
             sample: dict[str, Any] = dict(
                 self.processing((frames[:split], info.boxes[train_ids]), (frames[split:], info.boxes[test_ids]), rng)
             )
+        except EmptyCropError:
+            raise
         except (OSError, ValueError) as error:
             raise SampleError(f"{source}: {error}") from error
         sample["source"] = source
@@ -103,10 +117,14 @@ class TrackingSampler(Dataset[dict[str, Any]]):
                 info = dataset.sequence_info(sequence)
             except (OSError, ValueError) as error:
                 raise SampleError(f"{dataset.name}:{dataset.sequence_name(sequence)}: {error}") from error
+            if not dataset.is_video and self.least_still_side:
+                info = replace(info, visible=info.visible & (info.boxes[:, 2:] > self.least_still_side).all(axis=1))
             if len(info.visible) >= frames and info.visible.sum() >= needed:
                 return sequence, info
-        length = f" in {frames} frames or more" if frames > 2 else ""
-        raise SampleError(f"{dataset.name}: none of {_MAX_TRIES} drawn sequences has {needed} visible frames{length}")
+        what = f"{needed} visible frames" + (f" in {frames} frames or more" if frames > 2 else "")
+        if not dataset.is_video:
+            what = "a visible frame" + (f" larger than {self.least_still_side:g} px" if self.least_still_side else "")
+        raise SampleError(f"{dataset.name}: none of {_MAX_TRIES} drawn sequences has {what}")
 
     def _frame_ids(
         self, dataset: TrainingDataset, info: SequenceInfo, rng: np.random.Generator

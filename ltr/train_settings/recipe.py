@@ -29,6 +29,7 @@ class DataSettings:
         train, validation: the data sets.
         samples_per_epoch, validation_samples: sequences drawn an epoch.
         least_frames, least_visible: frames of a video, all and visible ones, below which it is not sampled.
+        least_still_side: width and height in pixels that an object of a still image must exceed to be sampled.
         max_gap: frames between the frames of a sample, before it grows because too few are visible.
         train_frames, test_frames: frames of a sample that the filter learns from and is judged on.
         sampling_mode: 'causal' (train frames before test frames) or 'interval' (all around the first train frame).
@@ -40,6 +41,7 @@ class DataSettings:
     validation_samples: int = 5000
     least_frames: int = 2
     least_visible: int = 2
+    least_still_side: float = 0
     max_gap: int = 30
     train_frames: int = 3
     test_frames: int = 3

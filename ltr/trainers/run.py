@@ -219,6 +219,7 @@ def _sampler(recipe: Recipe, datasets: list[Weighted], samples: int, seed: int) 
         max_gap=recipe.data.max_gap,
         least_frames=recipe.data.least_frames,
         least_visible=recipe.data.least_visible,
+        least_still_side=recipe.data.least_still_side,
         num_train_frames=recipe.data.train_frames,
         num_test_frames=recipe.data.test_frames,
         mode=recipe.data.sampling_mode,

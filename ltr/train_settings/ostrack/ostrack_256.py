@@ -27,6 +27,7 @@ def recipe() -> Recipe:
             validation_samples=10000,
             least_frames=20,
             least_visible=5,
+            least_still_side=50,
             max_gap=200,
             train_frames=1,
             test_frames=1,

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ltr.data.processing import EmptyCropError
 from ltr.data.sampler import TrackingSampler
 from ltr.dataset.base import SequenceInfo
 from ltr.errors import ImageError, SampleError
@@ -187,6 +188,44 @@ def test_a_video_that_is_too_short_is_no_sample():
         with pytest.raises(SampleError, match=f"has {least[1]} visible frames in 20 frames or more"):
             make(Numbers(visible), least_frames=least[0], least_visible=least[1])[(0, 0)]
     make(Numbers([True], is_video=False), least_frames=20, least_visible=5)[(0, 0)]
+
+
+def test_an_empty_crop_draws_the_whole_sample_anew():
+    drawn = []
+
+    def empty_in_odd_frames(train, test, rng):
+        drawn.append((train[1][0, 0], test[1][0, 0]))
+        if test[1][0, 0] % 2:
+            raise EmptyCropError("no crop shows the image")
+        return numbers_only(train, test, rng)
+
+    sampler = make(Numbers([True] * 40), num_train_frames=1, num_test_frames=1)
+    sampler.processing = empty_in_odd_frames
+    for index in range(20):
+        drawn.clear()
+        sample = sampler[(0, index)]
+        assert [int(test) % 2 for _, test in drawn] == [1] * (len(drawn) - 1) + [0]
+        assert (sample["train"][0], sample["test"][0]) == drawn[-1]
+    sampler = make(Numbers([False, True, False, True]), num_train_frames=1, num_test_frames=1)
+    sampler.processing = empty_in_odd_frames
+    with pytest.raises(SampleError, match="none of 200 drawn samples has crops that show the image; the last: no crop"):
+        sampler[(0, 0)]
+
+
+def test_small_objects_of_still_images_are_not_drawn():
+    """Both sides must exceed the least side; objects of videos may be small."""
+
+    class Sides(Numbers):
+        def sequence_info(self, index):
+            info = super().sequence_info(index)
+            info.boxes[:, 2:] = [(50, 200), (51, 51), (200, 50)]
+            return info
+
+    sample = make(Sides([True] * 3, is_video=False), least_still_side=50)[(0, 0)]
+    assert {*sample["train"], *sample["test"]} == {1}
+    make(Sides([True] * 3), least_still_side=500)[(0, 0)]
+    with pytest.raises(SampleError, match="numbers: none of 200 drawn sequences has a visible frame larger than 60 px"):
+        make(Sides([True] * 3, is_video=False), least_still_side=60)[(0, 0)]
 
 
 def test_what_cannot_be_sampled_is_refused_at_once():

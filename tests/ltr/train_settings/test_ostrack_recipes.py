@@ -37,7 +37,7 @@ def test_ostrack_has_the_values_of_the_facts_sheet() -> None:
     assert [(source.name, source.split) for source in data.validation] == [("got10k", "votval")]
     assert (data.samples_per_epoch, data.validation_samples, recipe.validation_interval) == (60000, 10000, 20)
     assert (data.train_frames, data.test_frames, data.max_gap, data.sampling_mode) == (1, 1, 200, "causal")
-    assert (data.least_frames, data.least_visible) == (20, 5)
+    assert (data.least_frames, data.least_visible, data.least_still_side) == (20, 5, 50)
     assert (crop.template_size, crop.template_area_factor) == (128, 2)
     assert (crop.output_size, crop.search_area_factor, crop.border) == (256, 4, "black")
     assert (crop.centre_jitter_train, crop.scale_jitter_train) == (0, 0)

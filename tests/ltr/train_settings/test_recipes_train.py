@@ -35,6 +35,7 @@ SMALL = [
 NARROW_OSTRACK = [
     # Miniature videos have 12 frames.
     "data.least_frames=12",
+    "data.least_still_side=0",
     "network.arguments.search_size=96",
     "network.arguments.width=24",
     "network.arguments.depth=2",
