@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ltr.admin.files import write_text
-from ltr.admin.inputs import read_json
+from ltr.admin.inputs import number_array, read_json
 from ltr.dataset.coco import CocoObject, objects_of
 from ltr.errors import AnnotationError, UserError
 from ltr.ops.boxes import iou
@@ -162,9 +162,7 @@ def write_results(path: Path, detections: Iterable[tuple[int, Detections]]) -> N
 
 
 def _box(values: Any) -> tuple[float, ...]:
-    x, y, w, h = (float(value) for value in values)
-    if not all(math.isfinite(value) for value in (x, y, w, h)):
-        raise ValueError(f"box {[x, y, w, h]} is not finite")
+    x, y, w, h = number_array(values).tolist()
     return x, y, w, h
 
 

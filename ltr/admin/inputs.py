@@ -9,6 +9,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from ltr.errors import UserError, printable
 
 if sys.version_info >= (3, 11):
@@ -130,6 +132,28 @@ def read_object(
     if type(content) is not dict:
         raise error(f"{path}: not a JSON object")
     return content
+
+
+def number_array(value: Any, finite: bool = True) -> np.ndarray:
+    """Numbers that a JSON file has in lists of lists, as float64 of that shape.
+
+    Args:
+        value: what the file has.
+        finite: whether NaN and infinity are refused as well.
+
+    Raises:
+        ValueError: true, false, text or anything else that is no number, or rows of different lengths.
+    """
+    items = np.asarray(value, dtype=object)
+    if not all(type(item) in (int, float) for item in items.flat):
+        raise ValueError("not numbers")
+    try:
+        numbers = items.astype(np.float64)
+    except OverflowError:
+        raise ValueError("a number is too large") from None
+    if finite and not np.isfinite(numbers).all():
+        raise ValueError("a number is not finite")
+    return numbers
 
 
 def parse_toml(path: str | os.PathLike[str], text: str) -> dict[str, Any]:

@@ -20,8 +20,13 @@ _LONGEST_NUMBER = 64
 _MAX_BYTES = 1 << 28
 
 
-def read_rows(path: str | os.PathLike[str], columns: int) -> np.ndarray:
+def read_rows(path: str | os.PathLike[str], columns: int, lone_zero: bool = False) -> np.ndarray:
     """Numbers from a text file, separated by commas, semicolons, tabs or spaces; whole, decimal or 'nan'.
+
+    Args:
+        path: the file.
+        columns: number of numbers in a line.
+        lone_zero: whether a line with nothing but `0` is taken, as NaN.
 
     Returns:
         rows: [N, columns] float64.
@@ -29,7 +34,8 @@ def read_rows(path: str | os.PathLike[str], columns: int) -> np.ndarray:
     Raises:
         AnnotationError: the file is missing, is not text, is empty, or a line has not `columns` numbers (it is named).
     """
-    lines = read_lines(path)
+    absent = " ".join(["nan"] * columns)
+    lines = [absent if lone_zero and line.strip() == "0" else line for line in read_lines(path)]
     rows = [line.translate(_SEPARATORS).split() for line in lines]
     parts = [part for row in rows for part in row]
     if all(len(row) == columns for row in rows) and max(map(len, parts)) <= _LONGEST_NUMBER:
@@ -43,9 +49,19 @@ def read_rows(path: str | os.PathLike[str], columns: int) -> np.ndarray:
     return np.array([parse_numbers(path, number, line, (columns,)) for number, line in enumerate(lines, start=1)])
 
 
-def read_boxes(path: str | os.PathLike[str]) -> np.ndarray:
-    """Boxes [N, 4] float64 (x, y, w, h) as they stand in the file; errors as for `read_rows`."""
-    return read_rows(path, 4)
+def read_boxes(path: str | os.PathLike[str], lone_zero: bool = False) -> np.ndarray:
+    """Boxes [N, 4] float64 (x, y, w, h) as they stand in the file; arguments and errors as for `read_rows`."""
+    return read_rows(path, 4, lone_zero)
+
+
+def read_times(path: str | os.PathLike[str], columns: int = 1) -> np.ndarray:
+    """Seconds [N, columns] float64 that frames took. Raises AnnotationError as `read_rows`, and below 0 or NaN."""
+    times = read_rows(path, columns)
+    # Written so that NaN is refused as well.
+    bad = ~(times >= 0).all(axis=1)
+    if bad.any():
+        raise AnnotationError(f"{path}, line {int(bad.argmax()) + 1}: a time is no number of seconds; delete the file")
+    return times
 
 
 def read_polygons(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray | None]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ltr.admin.inputs import read_json
+from ltr.admin.inputs import number_array, read_json
 from ltr.data.image import read_annotated, read_header
 from ltr.dataset.coco_masks import decode_mask, is_compressed, mask_box
 from ltr.dataset.cutouts import cut_out
@@ -60,10 +60,7 @@ def read_objects(path: Path) -> list[CocoObject]:
 def objects_of(path: Path, content: Any) -> list[CocoObject]:
     """`read_objects` of what the JSON file `path` holds."""
     try:
-        images = {
-            image["id"]: (str(image["file_name"]), (int(image.get("width", 0)), int(image.get("height", 0))))
-            for image in content["images"]
-        }
+        images = {image["id"]: (str(image["file_name"]), _size(image)) for image in content["images"]}
         annotations = [item for item in content["annotations"] if not item.get("iscrowd", 0)]
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise AnnotationError(f"{path} is not a COCO instances file: {error!r}") from error
@@ -75,7 +72,7 @@ def objects_of(path: Path, content: Any) -> list[CocoObject]:
             image.encode()
             segmentation = item.get("segmentation") or None
             box = item["bbox"] if "bbox" in item or segmentation is None else mask_box(segmentation)
-            x, y, w, h = (float(value) for value in box)
+            x, y, w, h = number_array(box, finite=False).tolist()
             box, category = (x, y, w, h), item.get("category_id")
             objects.append(CocoObject(item["image_id"], image, size, int(item["id"]), box, segmentation, category))
         except (AnnotationError, KeyError, OverflowError, TypeError, ValueError) as error:
@@ -208,6 +205,11 @@ class MaskCutouts:
                 f"{mask.shape[1]} x {mask.shape[0]}"
             )
         return (cut_out(np.dstack((read_annotated(path, mask.shape[1::-1]), mask))),)
+
+
+def _size(image: dict[str, Any]) -> tuple[int, int]:
+    width, height = number_array([image.get("width", 0), image.get("height", 0)]).tolist()
+    return int(width), int(height)
 
 
 def _index(path: Path, smallest: float) -> Index:

@@ -7,6 +7,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from ltr.admin.inputs import number_array
 from ltr.data.media import MAX_PIXELS
 from ltr.errors import AnnotationError
 
@@ -47,7 +48,7 @@ def mask_box(segmentation: Any) -> tuple[float, float, float, float]:
 
 def _polygons(segmentation: Any) -> list[np.ndarray]:
     try:
-        polygons = [np.asarray(polygon, dtype=float).reshape(-1, 2) for polygon in segmentation]
+        polygons = [number_array(polygon).reshape(-1, 2) for polygon in segmentation]
     except (OverflowError, TypeError, ValueError) as error:
         raise AnnotationError(f"not a polygon: {str(segmentation)[:60]}") from error
     if not polygons or any(len(polygon) < 3 for polygon in polygons):
@@ -61,7 +62,7 @@ def _from_run_lengths(segmentation: dict[str, Any]) -> np.ndarray:
     try:
         height, width = (int(value) for value in segmentation["size"])
         compressed = is_compressed(segmentation)
-        runs = np.zeros(0, np.int64) if compressed else np.asarray(segmentation["counts"], dtype=np.int64)
+        runs = np.zeros(0, np.int64) if compressed else number_array(segmentation["counts"]).astype(np.int64)
     except (KeyError, OverflowError, TypeError, ValueError) as error:
         raise AnnotationError(f"run lengths need 'size' and 'counts': {error!r}") from error
     if min(height, width) < 0 or height * width > MAX_PIXELS:

@@ -143,7 +143,7 @@ def read_annotation(files: SequenceFiles) -> Annotation:
     elif files.polygons:
         boxes, polygons = read_polygons(files.annotation)
     else:
-        boxes = read_boxes(files.annotation)
+        boxes = read_boxes(files.annotation, lone_zero=not files.numbered)
     if files.first_only:
         boxes, polygons = boxes[:1], None if polygons is None else polygons[:1]
     finite = np.isfinite(boxes).all(axis=1)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ltr.admin.inputs import check_name, read_object
+from ltr.admin.inputs import check_name, number_array, read_object
 from ltr.dataset.boxfile import read_boxes, read_flags
 from ltr.dataset.layout import load_attributes
 from ltr.errors import UserError, unknown_name
@@ -80,16 +80,22 @@ def _read_json(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray | None]]:
         raise UserError(f"{path}: expected an object of sequences")
     found = {}
     for name, entry in content.items():
-        try:
-            annotated = np.asarray(entry["gt_rect"], np.float64)
-            absent = np.asarray(entry["absent"], np.float64) if "absent" in entry else None
-        except (KeyError, OverflowError, TypeError, ValueError):
-            annotated, absent = np.zeros(0), None
-        if absent is not None and absent.ndim != 1:
-            raise UserError(f"{path}: 'absent' of sequence '{name}' is not a list of numbers, one a frame")
+        entry = entry if isinstance(entry, dict) else {}
+        annotated = _numbers(entry.get("gt_rect"))
+        absent = _numbers(entry["absent"]) if "absent" in entry else None
+        if absent is not None and (absent.ndim != 1 or not np.isin(absent, (0, 1)).all()):
+            raise UserError(f"{path}: 'absent' of sequence '{name}' is not a list of 0 and 1, one a frame")
         if annotated.ndim != 2 or annotated.shape[1] != 4 or not len(annotated):
             raise UserError(f"{path}: sequence '{name}' has no boxes of 4 numbers under 'gt_rect'")
         if np.isinf(annotated).any():
             raise UserError(f"{path}: sequence '{name}' has a number under 'gt_rect' that is too large")
         found[check_name("sequence", name)] = (annotated, None if absent is None else absent == 1)
     return found
+
+
+def _numbers(value: object) -> np.ndarray:
+    """Numbers or NaN as float64; of no size and no axis where `value` is something else."""
+    try:
+        return number_array(value, finite=False)
+    except ValueError:
+        return np.array(np.nan)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ltr.admin.inputs import read_object
-from ltr.dataset.boxfile import read_flags, read_polygons
-from ltr.errors import UserError
+from ltr.admin.inputs import number_array, read_object
+from ltr.dataset.boxfile import parse_numbers, read_flags, read_lines, read_polygons
+from ltr.errors import AnnotationError, UserError, printable
 from pytracking.analysis.metrics import corners
 
 _TAGS = ("camera_motion", "illum_change", "motion_change", "size_change", "occlusion")
@@ -61,10 +61,12 @@ def read_vot_annotations(path: Path) -> dict[str, Annotation]:
     annotations = {}
     for name, entry in content.items():
         try:
-            regions = np.stack([corners(np.asarray(region, np.float64)) for region in entry["gt_rect"]])
-            tags = {tag: np.asarray(entry[tag], bool) for tag in _TAGS if entry.get(tag)}
+            regions = np.stack([corners(number_array(region, finite=False)) for region in entry["gt_rect"]])
+            tags = {tag: number_array(entry[tag]) != 0 for tag in _TAGS if entry.get(tag)}
         except (KeyError, TypeError, ValueError):
-            raise UserError(f"{path}: sequence '{name}' has no regions of 4 or 8 numbers under 'gt_rect'") from None
+            raise UserError(
+                f"{path}: sequence '{name}' has no regions of 4 or 8 numbers under 'gt_rect', or tags of others"
+            ) from None
         annotations[name] = Annotation(regions, _with_empty(tags, len(regions), f"{path}: sequence '{name}'"))
     return annotations
 
@@ -93,22 +95,24 @@ def read_trajectory(path: Path, frames: int) -> Trajectory:
     Raises:
         UserError: another number of lines than `frames`, a line that is none of these, or no initialisation at first.
     """
-    lines = path.read_text(encoding="utf-8").split()
+    lines = read_lines(path)
     if len(lines) != frames:
         raise UserError(f"{path}: {len(lines)} lines for {frames} frames")
     regions = np.full((frames, 4, 2), np.nan)
     codes = np.full(frames, -1)
     for frame, line in enumerate(lines):
         try:
-            numbers = np.array([float(part) for part in line.split(",")])
-        except ValueError:
+            numbers = np.array(parse_numbers(path, frame + 1, line, (1, 4, 8)))
+        except AnnotationError:
             numbers = np.zeros(0)
         if len(numbers) in (4, 8) and np.isfinite(numbers).all():
             regions[frame] = corners(numbers)
         elif len(numbers) == 1 and numbers[0] in (_SKIPPED, _INITIALISED, _FAILED):
             codes[frame] = int(numbers[0])
         else:
-            raise UserError(f"{path}, line {frame + 1}: neither 0, 1, 2 nor a region of 4 or 8 numbers: '{line[:60]}'")
+            raise UserError(
+                f"{path}, line {frame + 1}: neither 0, 1, 2 nor a region of 4 or 8 numbers: '{printable(line[:60])}'"
+            )
     if codes[0] != _INITIALISED:
         raise UserError(f"{path}, line 1: expected 1 (initialised); is it an unsupervised result?")
     return Trajectory(

@@ -105,9 +105,9 @@ def get_dataset(
         skip_missing: leave out sequences that are not on disk.
 
     Raises:
-        UserError: unknown data set or sequence (the nearest is named), a folder that is missing or unknown, a sequence
-            that is not on disk, an annotation file that cannot be read, or one whose length is not the number of
-            frames.
+        UserError: unknown data set or sequence (the nearest is named), empty `sequences`, a folder that is missing or
+            unknown, a sequence that is not on disk, an annotation file that cannot be read, or one whose length is not
+            the number of frames.
 
     >>> [sequence.name for sequence in get_dataset("demo")]
     ['ball', 'dog', 'girl', 'juggler', 'mug']
@@ -199,10 +199,12 @@ def describe_dataset(name: str) -> str:
 def _chosen(dataset: str, found: dict[str, SequenceFiles], wanted: Iterable[str]) -> list[str]:
     by_number = {str(number): name for number, name in enumerate(found)}
     chosen = []
-    for name in wanted:
+    for name in [wanted] if isinstance(wanted, str) else map(str, wanted):
         if name not in found and name not in by_number:
             raise unknown_name(f"sequence of {dataset}", name, found)
         chosen.append(name if name in found else by_number[name])
+    if not chosen:
+        raise UserError(f"no sequence of {dataset} is named; leave `sequences` out for all: {list_some(found)}")
     return chosen
 
 

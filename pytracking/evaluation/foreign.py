@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from ltr.admin.inputs import check_name, read_bytes, read_json, read_object
-from ltr.dataset.boxfile import read_boxes, read_rows
+from ltr.admin.inputs import check_name, number_array, read_bytes, read_json, read_object
+from ltr.dataset.boxfile import read_boxes, read_times
 from ltr.dataset.layout import load_list
 from ltr.errors import UserError, printable, unknown_name
 
@@ -140,7 +140,7 @@ def _checksum(file: Path) -> str:
 
 def _read_flat(file: Path) -> ForeignResult:
     times = [folder / f"{file.stem}_time.txt" for folder in (file.parent, file.parent / "times")]
-    known = next((read_rows(path, 1)[:, 0] for path in times if path.is_file()), None)
+    known = next((read_times(path)[:, 0] for path in times if path.is_file()), None)
     return ForeignResult(file.stem, 0, read_boxes(file), known, file, _checksum(file))
 
 
@@ -157,28 +157,35 @@ def _read_nested(file: Path) -> ForeignResult:
 def _time_column(file: Path, repetition: int) -> np.ndarray | None:
     """[T] seconds of a repetition; the file has a column for each, or one for the first alone (then None)."""
     columns = len(file.read_text(encoding="utf-8-sig").partition("\n")[0].replace(",", " ").split())
-    return read_rows(file, columns)[:, repetition] if repetition < columns else None
+    return read_times(file, columns)[:, repetition] if repetition < columns else None
 
 
 def _read_otb(file: Path) -> ForeignResult:
     entry = _mat_entry(file) if file.suffix == ".mat" else _json_entry(file)
-    kind = str(entry.get("resType", entry.get("type", "rect")))
-    if kind != "rect":
-        raise UserError(f"{file}: results of type '{kind}'; only upright boxes ('rect') can be imported")
+    kind = entry.get("resType", entry.get("type", "rect"))
+    if type(kind) is not str or kind != "rect":
+        shown = printable(kind[:40]) if type(kind) is str else type(kind).__name__
+        raise UserError(f"{file}: results of type '{shown}'; only upright boxes ('rect') can be imported")
+    boxes: Any = entry.get("res")
     try:
-        boxes = np.asarray(entry["res"], np.float64)
-    except (KeyError, TypeError, ValueError, OverflowError):
+        # MATLAB's arrays have one type, and say by NaN where a tracker found nothing.
+        boxes = boxes.astype(np.float64) if _is_real_array(boxes) else number_array(boxes)
+    except ValueError:
         boxes = np.zeros(0)
     if np.isinf(boxes).any() or boxes.ndim != 2 or boxes.shape[1] != 4 or not len(boxes):
         raise UserError(f"{file}: its 'res' is not a list of boxes (x, y, w, h)")
-    fps = entry.get("fps")
-    times = np.full(len(boxes), 1 / fps) if isinstance(fps, (int, float)) and 1e-6 < fps < 1e9 else None
+    fps: Any = entry.get("fps")
+    times = np.full(len(boxes), 1 / fps) if type(fps) in (int, float) and 1e-6 < fps < 1e9 else None
     # The name becomes that of files, and the file is not ours.
     try:
         name = check_name("sequence", entry.get("seqName") or file.stem)
     except UserError as error:
         raise UserError(f"{file}: {error}") from None
     return ForeignResult(name, 0, boxes, times, file, _checksum(file))
+
+
+def _is_real_array(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.dtype.kind in "iuf"
 
 
 def _json_entry(file: Path) -> dict[str, Any]:

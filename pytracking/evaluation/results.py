@@ -15,7 +15,7 @@ import numpy as np
 
 from ltr.admin.files import write_json, write_text
 from ltr.admin.inputs import check_name, read_object
-from ltr.dataset.boxfile import format_boxes, format_times, read_boxes, read_rows
+from ltr.dataset.boxfile import format_boxes, format_times, read_boxes, read_times
 from ltr.errors import UserError
 from pytracking.evaluation.data import Sequence
 from pytracking.evaluation.seeds import sequence_seed
@@ -158,7 +158,7 @@ def load_result(folder: Path, sequence: Sequence) -> RawResult:
             raise UserError(f"{file}: changed or half written since {manifest_file.name}; run the tracker again")
         scores, flags = _recorded(manifest, len(boxes))
     time_file = folder / f"{sequence.name}_time.txt"
-    times = read_rows(time_file, 1)[:, 0] if time_file.exists() else None
+    times = read_times(time_file)[:, 0] if time_file.exists() else None
     return RawResult(boxes, times, scores, flags)
 
 
@@ -195,7 +195,7 @@ def read_result(path: str | os.PathLike[str]) -> pd.DataFrame:
     boxes = read_boxes(file)
     time_file = file.with_name(f"{file.stem}_time.txt")
     manifest_file = file.with_suffix(".json")
-    times = read_rows(time_file, 1)[:, 0] if time_file.is_file() else None
+    times = read_times(time_file)[:, 0] if time_file.is_file() else None
     if times is not None and len(times) != len(boxes):
         raise UserError(f"{time_file}: {len(times)} times for {len(boxes)} boxes")
     scores, flags = _recorded(read_manifest(manifest_file), len(boxes)) if manifest_file.is_file() else (None, None)
@@ -207,7 +207,7 @@ def read_result(path: str | os.PathLike[str]) -> pd.DataFrame:
 def _recorded(manifest: dict[str, Any], frames: int) -> tuple[np.ndarray | None, list[str] | None]:
     """Scores and flags of a manifest, where it has one of each for every frame."""
     scores, flags = manifest.get("scores"), manifest.get("flags")
-    if not isinstance(scores, list) or not all(isinstance(score, (int, float)) for score in scores):
+    if not isinstance(scores, list) or not all(type(score) in (int, float) for score in scores):
         return None, None
     if not isinstance(flags, list) or len(flags) != frames or len(scores) != frames:
         return None, None

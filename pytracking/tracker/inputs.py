@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ltr.data.media import MAX_PIXELS, too_large
 from ltr.errors import UserError, unknown_name
 from pytracking.tracker.base import Box
 
@@ -36,7 +37,8 @@ def as_image(image: Any, color: str = "rgb") -> np.ndarray:
         [H, W, 3] uint8 RGB, the given array itself where it is that already.
 
     Raises:
-        UserError: anything else: no image, another shape or type, more than 8 bits a channel, less than 2 x 2 pixels.
+        UserError: anything else: no image, another shape or type, more than 8 bits a channel, less than 2 x 2 pixels,
+            or more than the readers of images take (`ltr.data.media.MAX_PIXELS`).
     """
     if color not in COLOURS:
         raise unknown_name("color", color, COLOURS)
@@ -44,11 +46,13 @@ def as_image(image: Any, color: str = "rgb") -> np.ndarray:
     if kind == "PIL":
         if image.mode.startswith(("I", "F")):
             raise UserError(f"{_WANTED}; this PIL image has mode '{image.mode}': scale it to 8 bits first")
+        _limit(image.size)
         pixels, color = np.asarray(image.convert("RGB")), "rgb"
     elif kind == "torch":
         pixels = _of_tensor(image)
     elif isinstance(image, np.ndarray):
         pixels = image
+        _limit(pixels.shape[1::-1])
     else:
         hint = "; was the file read?" if image is None or isinstance(image, str) else ""
         raise UserError(f"{_WANTED}, not {type(image).__name__}{hint}")
@@ -102,7 +106,11 @@ def check_first_box(box: Sequence[float] | Mapping[str, Any] | np.ndarray, image
 
 def _four_numbers(box: Any) -> Box:
     try:
-        values = np.asarray(box, dtype=np.float64)
+        values = np.asarray(box)
+        # Text, true and false would become numbers.
+        if values.dtype.kind not in "iufO":
+            raise TypeError
+        values = values.astype(np.float64)
     except (TypeError, ValueError, OverflowError):
         raise UserError(f"first box must be four numbers (x, y, w, h), not {type(box).__name__}") from None
     if values.shape not in ((4,), (1, 4)):
@@ -115,8 +123,15 @@ def _of_tensor(image: Any) -> np.ndarray:
     """An array [H, W, C] of a torch tensor [C, H, W]."""
     if image.dim() != 3 or image.shape[0] not in (1, 3):
         raise UserError(f"{_WANTED}, or as a tensor [3, H, W]; this tensor has shape {list(image.shape)}")
+    _limit((image.shape[2], image.shape[1]))
     array: np.ndarray = image.detach().permute(1, 2, 0).cpu().float().numpy()
     return array.astype(np.uint8) if str(image.dtype) == "torch.uint8" else array
+
+
+def _limit(size: Sequence[int]) -> None:
+    """Refuse an image of (width, height) before anything is made of its pixels."""
+    if math.prod(size) > MAX_PIXELS:
+        raise UserError(too_large("image", *size))
 
 
 def _three_channels(pixels: np.ndarray) -> np.ndarray:

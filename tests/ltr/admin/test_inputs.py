@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from ltr.admin.inputs import check_name, read_bytes, read_json, read_text, read_toml
+from ltr.admin.inputs import check_name, number_array, read_bytes, read_json, read_text, read_toml
 from ltr.errors import AnnotationError, UserError, exit_status, list_some, printable, unknown_name
 
 GOOD = ["ball", "Jogging_1", "0-6LB4FqxoE_0", "GOT-10k_Val_000001", "a b", "..a", "größe", "球", "x" * 200, "é" * 100]
@@ -123,3 +125,19 @@ def test_messages_are_one_printable_line(capsys: pytest.CaptureFixture) -> None:
 
     assert exit_status(fail) == 2
     assert capsys.readouterr().err == "error: a\\nb\\x1b[31m\n"
+
+
+@pytest.mark.parametrize(
+    "value", ["true", '"1"', "null", "[1, true]", '["1"]', "{}", "[[1], [2, 3]]", "[[1], 2]", "1e999"]
+)
+def test_only_numbers_of_json_are_numbers(value: str) -> None:
+    with pytest.raises(ValueError, match="number"):
+        number_array(json.loads(value))
+
+
+def test_nested_numbers_of_json() -> None:
+    assert number_array([[1, 2.5], [3, -4e3]]).tolist() == [[1, 2.5], [3, -4000]]
+    assert np.isnan(number_array([float("nan")], finite=False)).all()
+    for value in ([float("nan")], [10**400]):
+        with pytest.raises(ValueError, match="number"):
+            number_array(value)

@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from tiny_data import write_lines
 
-from ltr.dataset.boxfile import format_boxes, format_times, positive, read_boxes, read_flags, read_polygons, read_rows
+from ltr.dataset.boxfile import (
+    format_boxes,
+    format_times,
+    positive,
+    read_boxes,
+    read_flags,
+    read_polygons,
+    read_rows,
+    read_times,
+)
 from ltr.errors import AnnotationError
 
 
@@ -98,6 +107,21 @@ def test_a_lone_zero_of_vot_is_an_absent_target(tmp_path: Path) -> None:
     for line in ("1", "00", "0,0"):
         with pytest.raises(AnnotationError, match="line 2: expected 4 or 8 numbers"):
             read_polygons(write_lines(tmp_path / "c.txt", ["1,2,3,4", line]))
+
+
+def test_a_lone_zero_is_absent_where_that_is_asked_for(tmp_path: Path) -> None:
+    file = write_lines(tmp_path / "a.txt", ["1,2,3,4", "0"])
+    assert np.isnan(read_boxes(file, lone_zero=True)[1]).all()
+    with pytest.raises(AnnotationError, match="line 2: expected 4 numbers, found 1"):
+        read_boxes(file)
+
+
+@pytest.mark.parametrize("value", ["nan", "-0.1", "true", "inf", ""])
+def test_a_time_is_a_number_of_seconds(tmp_path: Path, value: str) -> None:
+    file = write_lines(tmp_path / "a_time.txt", ["0.5", "0", value, "0.5"])
+    with pytest.raises(AnnotationError, match=r"a_time\.txt, line 3"):
+        read_times(file)
+    assert read_times(write_lines(tmp_path / "b_time.txt", ["0.5,0", "0.1,0"]), 2).tolist() == [[0.5, 0], [0.1, 0]]
 
 
 def test_positive_boxes_are_finite_with_two_sides() -> None:

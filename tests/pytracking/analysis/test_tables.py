@@ -158,6 +158,15 @@ def test_annotations_without_videos(otb: Path, lasot: Path) -> None:
         ('{"Deer": {"gt_rect": [[1, 2, 3]]}}', "'Deer' has no boxes"),
         ('{"Dear": {"gt_rect": [[1, 2, 3, 4]]}}', "'Dear' is not a sequence of otb"),
         ('{"Deer": {"gt_rect": [[1, 2, 3, 4]], "absent": [1, 1]}}', "1 boxes and 2 values of absence"),
+        (
+            '{"Deer": {"gt_rect": [[1, 2, 3, 4]], "absent": "x"}}',
+            "'absent' of sequence 'Deer' is not a list of 0 and 1",
+        ),
+        ('{"Deer": {"gt_rect": [[1, 2, 3, 4]], "absent": [true]}}', "'absent' of sequence 'Deer' is not a list"),
+        ('{"Deer": {"gt_rect": [[1, 2, 3, 4]], "absent": [2]}}', "'absent' of sequence 'Deer' is not a list"),
+        ('{"Deer": {"gt_rect": [[1, 2, 3, "4"]]}}', "'Deer' has no boxes"),
+        ('{"Deer": {"gt_rect": [[1, 2, 3, true]]}}', "'Deer' has no boxes"),
+        ('{"Deer": [1]}', "'Deer' has no boxes"),
     ],
 )
 def test_damaged_annotations(otb: Path, content: str, message: str) -> None:

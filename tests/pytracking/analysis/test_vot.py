@@ -178,6 +178,8 @@ def test_command_line(layout: Path, capsys: pytest.CaptureFixture) -> None:
         ("1\n" + "3\n" * 7, "line 2: neither 0, 1, 2 nor a region"),
         ("1\n" + "1,2,nan,4\n" * 7, "line 2: neither"),
         ("1\n" + "x\n" * 7, "line 2: neither"),
+        ("1\n" + "1,2,3,1_0\n" * 7, "line 2: neither"),
+        ("1\n" + "\u0661,2,3,4\n" * 7, "line 2: neither"),
         ("1,2,3,4\n" * 8, r"expected 1 \(initialised\)"),
     ],
 )
@@ -207,6 +209,8 @@ def test_missing_results_and_annotations(layout: Path) -> None:
         ("[" * 100_000, "nested too deeply"),
         ('{"a": {}}', "'a' has no regions"),
         ('{"a": {"gt_rect": [[1, 2]]}}', "'a' has no regions"),
+        ('{"a": {"gt_rect": [[1, 2, 3, "4"]]}}', "'a' has no regions"),
+        ('{"a": {"gt_rect": [[1, 2, 3, 4]], "occlusion": ["no"]}}', "'a' has no regions .* or tags"),
     ):
         (layout / "bad.json").write_text(content)
         with pytest.raises(UserError, match=message):

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+from ltr.dataset.folders import FolderSequences
 from ltr.errors import UserError
 from pytracking.evaluation import datasets
 from pytracking.evaluation.data import Sequence
@@ -55,7 +56,18 @@ def test_sequences_by_number_and_environment(sequence_root: Path, monkeypatch: p
     monkeypatch.setenv("EBM_TRACKING_FOLDER", str(sequence_root))
     names = [sequence.name for sequence in get_dataset("folder")]
     assert names == ["group_far", "near"]
-    assert [sequence.name for sequence in get_dataset("folder", sequences=["1"])] == ["near"]
+    for sequences in (["1"], [1], "near"):
+        assert [sequence.name for sequence in get_dataset("folder", sequences=sequences)] == ["near"]
+
+
+def test_a_lone_zero_of_a_folder_is_an_absent_target(sequence_root: Path) -> None:
+    annotation = sequence_root / "near" / "groundtruth_rect.txt"
+    lines = annotation.read_text().splitlines()
+    annotation.write_text("\n".join([*lines[:2], "0", *lines[3:]]))
+    (near,) = get_dataset("folder", path=sequence_root, sequences=["near"])
+    assert near.target_visible is not None
+    assert near.target_visible.tolist() == [True, True, False, True, True, True]
+    assert FolderSequences(sequence_root, ["near"]).sequence_info(0).visible.tolist() == near.target_visible.tolist()
 
 
 @pytest.mark.parametrize(
@@ -65,6 +77,7 @@ def test_sequences_by_number_and_environment(sequence_root: Path, monkeypatch: p
         (["zzz"], None, "choose from davis, demo, folder, got10k_test"),
         (["demo"], ["jugler"], "unknown sequence of demo 'jugler'; did you mean 'juggler'"),
         (["demo"], ["17"], "unknown sequence of demo '17'"),
+        (["demo"], [], "no sequence of demo is named; leave `sequences` out for all: ball, dog, girl and 2 more"),
         ([], None, "name a data set"),
         (["demo", "demo"], None, "share a sequence name, 'ball'"),
         (["otb"], None, "EBM_TRACKING_OTB.*--dataset_path"),

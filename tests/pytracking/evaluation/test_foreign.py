@@ -264,6 +264,33 @@ def test_odd_numbers_in_a_file(tmp_path: Path, source: Path, value: str) -> None
             written(tmp_path, source)
 
 
+@pytest.mark.parametrize("value", ["true", "NaN", '"3"', "null", "[3]", "Infinity"])
+def test_what_is_no_number_in_json_is_no_side_of_a_box(tmp_path: Path, source: Path, value: str) -> None:
+    (source / "r.json").write_text(f'{{"seqName": "a", "res": [[1, 2, {value}, 4]]}}')
+    with pytest.raises(UserError, match=r"r\.json: its 'res' is not a list of boxes"):
+        written(tmp_path, source)
+
+
+def test_nan_in_matlab_s_boxes_is_kept_and_text_is_not(tmp_path: Path, source: Path) -> None:
+    io = pytest.importorskip("scipy.io")
+    lost = np.array([[1.0, 2, 3, 4], [np.nan] * 4])
+    io.savemat(source / "r.mat", {"results": {"seqName": "a", "resType": "rect", "res": lost}})
+    (file,) = written(tmp_path, source).values()
+    assert np.array_equal(read_boxes(file), lost, equal_nan=True)
+    for boxes in (np.array(["abcd"]), lost * 1j):
+        io.savemat(source / "r.mat", {"results": {"seqName": "a", "resType": "rect", "res": boxes}})
+        with pytest.raises(UserError, match=r"r\.mat: its 'res' is not a list of boxes"):
+            written(tmp_path, source)
+
+
+def test_times_that_are_none_are_refused(tmp_path: Path, source: Path) -> None:
+    (source / "GOT-10k_Val_000001").mkdir()
+    (source / "GOT-10k_Val_000001" / "GOT-10k_Val_000001_001.txt").write_text(text(BOXES))
+    (source / "GOT-10k_Val_000001" / "GOT-10k_Val_000001_time.txt").write_text("0.1\nnan\n0.1\n")
+    with pytest.raises(UserError, match=r"_time\.txt, line 2: a time is no number of seconds"):
+        written(tmp_path, source)
+
+
 def test_many_names_are_cut(tmp_path: Path, source: Path, capsys: pytest.CaptureFixture) -> None:
     (source / "Deer.txt").write_text(text(BOXES))
     for number in range(1120):
