@@ -169,7 +169,7 @@ def turned_jpeg(path, orientation, size=(96, 64)):
     return [int(columns.min()), int(rows.min()), int(np.ptp(columns)) + 1, int(np.ptp(rows)) + 1]
 
 
-@pytest.mark.parametrize("orientation", [1, 3, 5, 6, 7, 8])
+@pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("annotated", ["upright", "as stored"])
 def test_boxes_and_masks_lie_on_the_thing_whichever_way_the_image_was_annotated(tmp_path, orientation, annotated):
     upright = turned_jpeg(tmp_path / "images" / "one.jpg", orientation)
@@ -189,7 +189,7 @@ def test_boxes_and_masks_lie_on_the_thing_whichever_way_the_image_was_annotated(
     (cutout,) = MaskCutouts(read_objects(tmp_path / "mine.json"), tmp_path / "images", smallest=8)[0]
     assert cutout[4:-4, 4:-4, :3].min() > 200
     findings = dict(inspect_coco(tmp_path / "mine.json", tmp_path / "images", map))
-    assert [finding.kind for finding in findings["one.jpg"]] == (["note"] if orientation == 3 else [])
+    assert [finding.kind for finding in findings["one.jpg"]] == (["note"] if orientation in (2, 3, 4) else [])
 
 
 def test_an_image_of_another_size_than_annotated_is_refused(tmp_path):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 import zlib
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from ltr.data import image as image_module
 from ltr.dataset.boxfile import read_boxes
@@ -18,6 +20,7 @@ from pytracking import run_check
 from pytracking.evaluation.datasets import get_dataset
 from pytracking.evaluation.running import run_dataset
 from pytracking.evaluation.tracker import trackerlist
+from pytracking.video import video_writer
 
 CASES = Path(__file__).resolve().parents[2] / "data" / "pictures"
 
@@ -96,3 +99,62 @@ def test_check_notes_what_is_unusual_about_a_video(tmp_path: Path, capsys: pytes
     assert "2 of 2 sequences are whole" in out and "announces" not in out
     assert exit_status(lambda: run_check.main(["folder", "--notes", "--dataset_path", str(tmp_path)])) == 0
     assert "announces 25 frames; 20 can be seen" in capsys.readouterr().out
+
+
+# How the axes of the stored picture, to the right and down, lie in the picture that is seen: EXIF's number (CIPA
+# DC-008, 4.6.5), and the display matrix (a, b, c, d) of a video (ISO 14496-12, 8.5.2).
+TURNS = {
+    1: (1, 0, 0, 1),
+    2: (-1, 0, 0, 1),
+    3: (-1, 0, 0, -1),
+    4: (1, 0, 0, -1),
+    5: (0, 1, 1, 0),
+    6: (0, 1, -1, 0),
+    7: (0, -1, -1, 0),
+    8: (0, -1, 1, 0),
+}
+SIZE, STORED = (64, 48), (8, 6, 16, 10)
+
+
+def turned_box(orientation: int) -> list[int]:
+    """Where `STORED` is seen of a picture of `SIZE`."""
+    a, b, c, d = TURNS[orientation]
+    x, y, w, h = STORED
+    corners = [(a * u + c * v, b * u + d * v) for u in (x, x + w) for v in (y, y + h)]
+    shift = max(0, -(a * SIZE[0] + c * SIZE[1])), max(0, -(b * SIZE[0] + d * SIZE[1]))
+    (left, right), (top, bottom) = ((min(side), max(side)) for side in zip(*corners))
+    return [left + shift[0], top + shift[1], right - left, bottom - top]
+
+
+@pytest.mark.parametrize("orientation", TURNS)
+@pytest.mark.parametrize("kind", ["jpeg", "video"])
+def test_a_box_lies_on_the_thing_however_the_picture_is_to_be_turned(
+    tmp_path: Path, orientation: int, kind: str
+) -> None:
+    picture = np.full((SIZE[1], SIZE[0], 3), (30, 30, 200), np.uint8)
+    x, y, w, h = STORED
+    picture[y : y + h, x : x + w] = (220, 30, 30)
+    annotation = ",".join(map(str, turned_box(orientation)))
+    if kind == "jpeg":
+        exif = Image.Exif()
+        exif[274] = orientation
+        (tmp_path / "s" / "img").mkdir(parents=True)
+        Image.fromarray(picture).save(tmp_path / "s" / "img" / "0001.jpg", exif=exif, quality=95, subsampling=0)
+        (tmp_path / "s" / "groundtruth_rect.txt").write_text(annotation)
+    else:
+        with video_writer(tmp_path / "s.mp4", Fraction(25)) as add:
+            add(picture)
+        content = bytearray((tmp_path / "s.mp4").read_bytes())
+        a, b, c, d = (value * (1 << 16) & 0xFFFFFFFF for value in TURNS[orientation])
+        matrix = content.index(b"tkhd") + 44
+        content[matrix : matrix + 20] = b"".join(value.to_bytes(4, "big") for value in (a, b, 0, c, d))
+        (tmp_path / "s.mp4").write_bytes(content)
+        (tmp_path / "s.txt").write_text(annotation)
+    (sequence,) = get_dataset("folder", path=tmp_path)
+    image = sequence.image(0).astype(int)
+    red = image[..., 0] > image[..., 2]
+    assert red.shape == (SIZE[::-1] if orientation < 5 else SIZE)
+    x, y, w, h = sequence.ground_truth_rect[0].astype(int)
+    assert red[y + 2 : y + h - 2, x + 2 : x + w - 2].all()
+    red[y - 2 : y + h + 2, x - 2 : x + w + 2] = False
+    assert not red.any()
