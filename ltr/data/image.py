@@ -39,7 +39,12 @@ _BROKEN_HEADER = (OSError, ValueError, TypeError, ArithmeticError, LookupError, 
 _BROKEN_JPEG = (ValueError, LookupError)
 # Pillow reads sizes only here: what it warns of is an error, or no matter.
 warnings.filterwarnings("ignore", module=r"PIL\.")
+# What OpenCV writes about a file that it cannot decode is an error of ours.
+if "OPENCV_LOG_LEVEL" not in os.environ:
+    (cv2.setLogLevel if hasattr(cv2, "setLogLevel") else cv2.utils.logging.setLogLevel)(0)
 _EXIF_WITHIN = 1 << 16
+_TIFF_BITS, _TIFF_KIND = 258, 339
+_TIFF_KINDS = {2: "signed", 3: "floating", 6: "complex"}
 # EXIF's orientations: whether to transpose, then whether to mirror top to bottom, and left to right.
 _TURNS = {
     1: (False, False, False),
@@ -285,6 +290,7 @@ def _any_header(path: Path, content: bytes) -> ImageHeader:
             # Some releases of Pillow give the upright size of a TIFF, others the stored one.
             size = (image.tag_v2[256], image.tag_v2[257]) if isinstance(image, TiffImageFile) else image.size
             stored = _limited(path, size)
+            _check_content(path, image)
             # Pillow decodes a whole PNG in search of EXIF that is not there.
             if image.format != "PNG" or b"eXIf" in content:
                 orientation = image.getexif().get(_ORIENTATION, 1)
@@ -295,6 +301,19 @@ def _any_header(path: Path, content: bytes) -> ImageHeader:
     except _BROKEN_HEADER as error:
         raise _undecodable(path, content) from error
     return ImageHeader(stored, orientation if orientation in _TURNS else 1)
+
+
+def _check_content(path: Path, image: Image.Image) -> None:
+    """Refuse several pictures in a file, of which decoders take the first, and TIFFs that are no pictures."""
+    if getattr(image, "is_animated", False):
+        raise ImageError(f"{path} has several pictures; write each to a file of its own, or all to a video")
+    if isinstance(image, TiffImageFile):
+        bits = max(image.tag_v2.get(_TIFF_BITS, (1,)))
+        kind = _TIFF_KINDS.get(max(image.tag_v2.get(_TIFF_KIND, (1,))), "")
+        if kind or bits > 16:
+            raise ImageError(
+                f"{path} has {kind or 'whole'} numbers of {bits} bits; write it with 8 or 16 bits a channel, unsigned"
+            )
 
 
 def _limited(path: Path, size: tuple[int, int]) -> tuple[int, int]:

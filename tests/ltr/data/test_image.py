@@ -322,3 +322,26 @@ def test_levels_of_several_kinds(tmp_path):
     assert read[-1, -1, 2] > read[-1, -1, 1] > read[-1, -1, 0] > 60, "channels share their levels"
     with pytest.raises(ImageError, match="nowhere"):
         levels_of(tmp_path / "nowhere.png")
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.int32, np.int16, np.int8])
+def test_a_tiff_of_other_numbers_says_what_to_write(tmp_path, kind, capfd):
+    cv2.imwrite(str(tmp_path / "0001.tif"), scene(0)[..., 0].astype(kind))
+    for read in (read_image, verify_image, read_header):
+        with pytest.raises(ImageError, match=r"0001\.tif has (floating|signed) numbers of .* with 8 or 16 bits"):
+            read(tmp_path / "0001.tif")
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.png", "a.webp"])
+def test_a_file_of_several_pictures_is_refused(tmp_path, name):
+    Image.fromarray(scene(0)).save(tmp_path / name, save_all=True, append_images=[Image.fromarray(scene(1))])
+    with pytest.raises(ImageError, match="has several pictures; write each to a file of its own"):
+        read_image(tmp_path / name)
+
+
+def test_what_cannot_be_decoded_is_told_by_us_alone(tmp_path, capfd):
+    Image.fromarray(scene(0)).save(tmp_path / "a.tif", compression="zstd")
+    with pytest.raises(ImageError, match=r"a\.tif: cannot be decoded"):
+        read_image(tmp_path / "a.tif")
+    assert capfd.readouterr() == ("", "")
