@@ -24,12 +24,13 @@ from ltr.models.bbreg.closed_form import ClosedFormHead
 from ltr.models.tracking.ostrack import EnergyOSTrack, OSTrack, OSTrackOutput, decode
 from ltr.ops.square_crops import SquareCrop, square_crop
 from pytracking.networks import checksum
-from pytracking.tracker.base import Box, TargetErrors, Tracker, TrackResult
+from pytracking.tracker.base import Box, BoxUncertainty, TargetErrors, Tracker, TrackResult
 from pytracking.tracker.inputs import as_image, check_first_box
 from pytracking.tracker.shared.networks import checkpoint_of, device_of, load_tracking_network
 from pytracking.tracker.shared.online_tracker import SingleTarget
 from pytracking.tracker.shared.refinement import RefinementParameters, draw_jitter, propose, refine
 from pytracking.tracker.shared.settings import changed_between_frames, check_at_least, check_choices, check_positive
+from pytracking.tracker.shared.uncertainty import deviations, none_of, uncertainty_of
 
 # Least side of a box, and how much of it stays in the image, in pixels.
 _MARGIN = 10
@@ -62,10 +63,12 @@ class OSTrackParameters(RefinementParameters):
     seed: int | None = 0
 
     def __post_init__(self) -> None:
-        check_positive(self, ("template_factor", "search_factor", "maximal_aspect_ratio"))
+        check_positive(self, ("template_factor", "search_factor", "maximal_aspect_ratio", "uncertainty_temperature"))
         check_choices(self, {"box_refinement_space": ("relative", "absolute")})
         check_at_least(self, ("iounet_k",), 1)
         check_at_least(self, ("box_refinement_iter", "num_init_random_boxes"), 0)
+        if self.box_uncertainty and (self.box_refinement_space == "absolute" or self.use_iou_net is False):
+            raise UserError("parameter box_uncertainty needs boxes that are refined by the energy, in relative space")
 
 
 @dataclass
@@ -98,8 +101,9 @@ class OSTrackTargets:
         self._keep = 1.0 if params.candidate_elimination is False else None
         if params.candidate_elimination and not network.backbone.eliminates:
             raise UserError("candidate_elimination: this network was built without it")
-        if params.use_iou_net and not isinstance(network, EnergyOSTrack):
-            raise UserError("use_iou_net: this network has no energy that boxes could climb")
+        if (params.use_iou_net or params.box_uncertainty) and not isinstance(network, EnergyOSTrack):
+            wish = "use_iou_net" if params.use_iou_net else "box_uncertainty"
+            raise UserError(f"{wish}: this network has no energy that boxes could climb")
         self._refiner: ClosedFormHead | None = None
         if isinstance(network, EnergyOSTrack) and params.use_iou_net is not False:
             self._refiner = ClosedFormHead(network.bb_regressor)
@@ -178,7 +182,7 @@ class OSTrackTargets:
             except ValueError as error:
                 errors[slot] = error
         results = {}
-        for slot, (box, score) in self._answers(crops).items() if crops else ():
+        for slot, (box, score, doubt) in self._answers(crops).items() if crops else ():
             if not math.isfinite(score + sum(box)):
                 errors[slot] = ValueError(
                     "the network's maps hold values that are not finite: its weights or its input are broken"
@@ -186,7 +190,7 @@ class OSTrackTargets:
                 continue
             self._targets[slot].box = kept_inside(box, shapes[slot])
             seconds = (time.perf_counter() - start) / len(crops)
-            results[slot] = TrackResult(self._targets[slot].box, score, "normal", seconds)
+            results[slot] = TrackResult(self._targets[slot].box, score, "normal", seconds, doubt)
         if errors:
             raise TargetErrors(errors, results)
         return results
@@ -195,17 +199,18 @@ class OSTrackTargets:
         patches = torch.from_numpy(np.stack([crop.patch for crop in crops]))
         return self._net.normalise(patches.permute(0, 3, 1, 2).to(self._device))
 
-    def _answers(self, crops: Mapping[int, SquareCrop]) -> dict[int, tuple[Box, float]]:
-        """Box in the image and score of each target, from the crop around its last box."""
+    def _answers(self, crops: Mapping[int, SquareCrop]) -> dict[int, tuple[Box, float, BoxUncertainty | None]]:
+        """Box in the image, score and uncertainty of each target, from the crop around its last box."""
         targets = [self._targets[slot] for slot in crops]
         output = self._locate(torch.cat([target.template for target in targets]), self._tensor(crops.values()))
         found = decode(output.maps, self._window * output.maps.score).cpu().numpy()
         size = self._net.search_size
         boxes = [box_in_image(t.box, f, size, c.scale) for t, f, c in zip(targets, found, crops.values())]
+        doubts: list[BoxUncertainty | None] = [None] * len(targets)
         if self._refiner is not None:
-            boxes = self._refined(self._refiner, boxes, output, targets, list(crops.values()))
+            boxes, doubts = self._refined(self._refiner, boxes, output, targets, list(crops.values()))
         scores = output.maps.score.flatten(1).amax(1).tolist()
-        return dict(zip(crops, zip(boxes, scores)))
+        return dict(zip(crops, zip(boxes, scores, doubts)))
 
     def _refined(
         self,
@@ -214,18 +219,28 @@ class OSTrackTargets:
         output: OSTrackOutput,
         targets: Sequence[_Target],
         crops: Sequence[SquareCrop],
-    ) -> list[Box]:
-        """The boxes that the energy prefers near boxes in the image; a box itself if no refined one is fair."""
+    ) -> tuple[list[Box], list[BoxUncertainty | None]]:
+        """The boxes that the energy prefers near boxes in the image; a box itself if no refined one is fair.
+
+        And how sure the refined ones are, None where nobody asks for it.
+        """
         first = torch.tensor([crop.of_image(box) for crop, box in zip(crops, boxes)])
         jitter = torch.stack([draw_jitter(self.params, target.generator) for target in targets])
         places = torch.cat([target.template_box for target in targets])
         modulation = refiner.head.get_modulation([output.features.template], places)
         ascend = partial(refiner.refine, modulation, [output.features.search])
         found, fair = refine(ascend, propose(first, jitter, self.params), self.params)
-        return [
-            crop.in_image(refined) if is_fair else box
-            for crop, refined, is_fair, box in zip(crops, found.tolist(), fair.tolist(), boxes)
+        doubt = none_of(len(found), self.params.box_uncertainty, found)
+        if self.params.box_uncertainty:
+            rows = deviations(
+                ascend, found, found.new_tensor([1 / c.scale for c in crops]), self.params.uncertainty_temperature
+            )
+            doubt = torch.where(fair[:, None], rows, doubt)
+        refined = [
+            crop.in_image(place) if is_fair else box
+            for crop, place, is_fair, box in zip(crops, found.tolist(), fair.tolist(), boxes)
         ]
+        return refined, [uncertainty_of(row) for row in doubt]
 
     def _locate(self, template: Tensor, search: Tensor) -> OSTrackOutput:
         """The network's answer. The template attends to the search image, so its tokens are computed each time."""

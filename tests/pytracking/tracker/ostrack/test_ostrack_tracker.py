@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from pytracking.tracker.ostrack import (
     kept_inside,
 )
 from pytracking.tracker.shared.refinement import draw_jitter, propose, refine
+from pytracking.tracker.shared.uncertainty import deviations
 
 TOY: dict[str, Any] = {"width": 48, "depth": 3, "heads": 3, "head_channels": 128, "elimination_blocks": (0, 2)}
 FRAMES = load_golden("online_tracking")["frames"]
@@ -127,6 +129,38 @@ def test_the_energy_can_be_left_out_and_must_be_there_to_be_used(energy_network:
     assert off.track(FRAMES[1]).box == plain.track(FRAMES[1]).box
     with pytest.raises(UserError, match="no energy"):
         OSTrackTracker(OSTrackParameters(device="cpu", use_iou_net=True), network("toy", "noce"))
+
+
+def test_the_energy_says_how_sure_the_box_is(energy_network: EnergyOSTrack) -> None:
+    """As by autograd in the search crop around the refined box, in the image's pixels; it changes no box."""
+    first = load_golden("ostrack_toy")["online_first_box"].astype(np.float64)
+    params = OSTrackParameters(device="cpu", box_refinement_step_length=1e-2, box_uncertainty=True)
+    tracker = OSTrackTracker(params, energy_network)
+    assert tracker.initialize(FRAMES[0], first).uncertainty is None
+    found = tracker.track(FRAMES[1])
+    assert found.uncertainty is not None
+    plain = OSTrackTracker(replace(params, box_uncertainty=False), energy_network)
+    plain.initialize(FRAMES[0], first)
+    without = plain.track(FRAMES[1])
+    assert (without.box, without.uncertainty) == (found.box, None)
+
+    search = square_crop(FRAMES[1], first, 4.0, 256)
+    template = square_crop(FRAMES[0], first, 2.0, 128)
+    tensors = [energy_network.normalise(torch.from_numpy(c.patch).permute(2, 0, 1)[None]) for c in (template, search)]
+    head, features = energy_network.bb_regressor, energy_network(*tensors).features
+    modulation = head.get_modulation([features.template], torch.tensor([template.of_image(first)]).float())
+    modulated = head.modulate(modulation, head.get_iou_feat([features.search]))
+    box = torch.tensor([search.of_image(found.box)])
+    ascend = partial(gradient_ascent, lambda points: head.score(modulated, points))
+    by_hand = deviations(ascend, box, torch.tensor([1 / search.scale]))[0]
+    assert list(vars(found.uncertainty).values()) == pytest.approx(by_hand.tolist(), rel=1e-3)
+    assert 0 < found.uncertainty.w < found.box[2]
+
+    for wrong in ({"box_refinement_space": "absolute"}, {"use_iou_net": False}):
+        with pytest.raises(UserError, match="box_uncertainty needs boxes"):
+            replace(params, **wrong)
+    with pytest.raises(UserError, match="box_uncertainty: this network has no energy"):
+        OSTrackTracker(params, network("toy", "noce"))
 
 
 def test_runs_with_an_energy_repeat_and_stay_in_the_image(energy_network: EnergyOSTrack) -> None:
