@@ -1,24 +1,31 @@
-"""What computes a tracker's networks: torch, or ONNX Runtime on a CPU where it is installed."""
+"""What computes a tracker's networks: torch, eager or compiled, or on a CPU ONNX Runtime or OpenVINO."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shutil
+from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ltr.admin.paths import cache_folder
 from ltr.errors import MissingPackageError, UserError
 from ltr.models.bbreg.box_head import BoxHead
 from ltr.models.bbreg.closed_form import ClosedFormHead
-from ltr.models.export import ASCENT, EXTRACTION, AscentGraph, Graph, read_graphs
+from ltr.models.export import ASCENT, EXTRACTION, AscentGraph, Graph, read_graphs, write_graphs
 from ltr.models.tracking.extraction import Extraction, fold_batch_norm
 from ltr.models.tracking.tracking_net import TrackingNet
 
-BACKENDS = ("auto", "torch", "onnx")
+if TYPE_CHECKING:
+    from pytracking.tracker.shared.settings import TrackerParameters
+
+BACKENDS = ("auto", "torch", "onnx", "openvino", "compile")
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 GRAPHS_SUFFIX = ".graphs.zip"
 
 
@@ -42,51 +49,64 @@ class TorchBackend:
         network: in eval mode, on its device, for this alone: it is changed.
         size: side S of the samples.
         dtype: type of the backbone's arithmetic.
+        compiled: by torch.compile, in the first frames.
     """
 
-    def __init__(self, network: TrackingNet, size: int, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self, network: TrackingNet, size: int, dtype: torch.dtype = torch.float32, compiled: bool = False
+    ) -> None:
         fold_batch_norm(Extraction(network), torch.zeros(1, 3, size, size, device=network.get_buffer("_mean").device))
         network.feature_extractor.to(dtype)
-        self._extraction = Extraction(network, dtype)
+        extraction = Extraction(network, dtype)
+        self._names = extraction.names
+        # Weights that cannot change are laid out for the processor once.
+        self._extract = torch.compile(extraction, options={"freezing": True}) if compiled else extraction
         self.refiner = ClosedFormHead(network.bb_regressor)
 
     def extract(self, samples: Tensor) -> dict[str, Tensor]:
         """See `Backend`."""
-        return dict(zip(self._extraction.names, self._extraction(samples)))
+        return dict(zip(self._names, self._extract(samples)))
 
 
-class OnnxBackend:
-    """ONNX Runtime on the CPU, in float32, with as many threads as torch has when it is made.
+# What computes a graph's outputs of its inputs by name, others being left aside.
+Session = Callable[[dict[str, np.ndarray]], list[np.ndarray]]
+# Makes a session for a graph, a module with its weights, and sizes of dimensions that are fixed.
+Sessions = Callable[[Graph, nn.Module, dict[str, int]], Session]
+
+
+class GraphBackend:
+    """An engine for graphs on the CPU, with as many threads as torch has when it is made.
 
     Args:
         network: in eval mode, on the CPU, as the graphs were written.
         graphs: from `read_graphs`.
+        sessions: of the engine, `onnx_session` or `openvino_session`.
     """
 
-    def __init__(self, network: TrackingNet, graphs: dict[str, Graph]) -> None:
+    def __init__(self, network: TrackingNet, graphs: dict[str, Graph], sessions: Sessions) -> None:
         extraction = Extraction(network)
         self._names = extraction.names
-        self._session = session(graphs[EXTRACTION], extraction)
-        self.refiner = OnnxHead(network.bb_regressor, graphs[ASCENT])
+        self._session = sessions(graphs[EXTRACTION], extraction, {})
+        self.refiner = GraphHead(network.bb_regressor, graphs[ASCENT], sessions)
 
     def extract(self, samples: Tensor) -> dict[str, Tensor]:
         """See `Backend`."""
-        found = self._session.run(None, {"samples": samples.float().numpy()})
+        found = self._session({"samples": samples.float().numpy()})
         return {name: torch.from_numpy(values) for name, values in zip(self._names, found)}
 
 
-class OnnxHead(ClosedFormHead):
-    """`ClosedFormHead` whose ascent of a graph's space and steps runs in ONNX Runtime; another runs in torch."""
+class GraphHead(ClosedFormHead):
+    """`ClosedFormHead` whose ascent of a graph's space and steps runs in another engine; another runs in torch."""
 
     # A session is made for every number of cells, so there are few of them.
     cells_granule = 2
 
-    def __init__(self, head: BoxHead, graph: Graph) -> None:
+    def __init__(self, head: BoxHead, graph: Graph, sessions: Sessions) -> None:
         super().__init__(head)
-        self._graph = graph
+        self._graph, self._make_session = graph, sessions
         facts = graph.facts
         self._module = [AscentGraph(self, facts["space"], facts["steps"])]
-        self._sessions: dict[tuple[int, ...], Any] = {}
+        self._sessions: dict[tuple[int, ...], Session] = {}
 
     def climb(
         self,
@@ -113,12 +133,13 @@ class OnnxHead(ClosedFormHead):
         feed = {name: value.contiguous().numpy() for name, value in zip(self._module[0].inputs(), values)}
         sizes = (*starts.shape[:2], len(within))
         if sizes not in self._sessions:
-            self._sessions[sizes] = session(self._graph, self._module[0], dict(zip(("N", "M", "cells"), sizes)))
-        boxes, scores, visited = map(torch.from_numpy, self._sessions[sizes].run(None, feed))
+            named = dict(zip(("N", "M", "cells"), sizes))
+            self._sessions[sizes] = self._make_session(self._graph, self._module[0], named)
+        boxes, scores, visited = map(torch.from_numpy, self._sessions[sizes](feed))
         return boxes, scores, visited
 
 
-def session(graph: Graph, module: nn.Module, sizes: dict[str, int] | None = None) -> Any:
+def onnx_session(graph: Graph, module: nn.Module, sizes: dict[str, int]) -> Session:
     """A session of ONNX Runtime for a graph, with the weights of the module that it was made from.
 
     Args:
@@ -138,20 +159,82 @@ def session(graph: Graph, module: nn.Module, sizes: dict[str, int] | None = None
     options.log_severity_level = 3
     # Threads that wait in a loop for the next frame would take the cores from torch's.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    for name, value in (sizes or {}).items():
+    for name, value in sizes.items():
         options.add_free_dimension_override_by_name(name, value)
+    values = [onnxruntime.OrtValue.ortvalue_from_numpy(values) for values in _weights_of(graph, module)]
+    options.add_external_initializers(graph.weights, values)
+    engine = onnxruntime.InferenceSession(graph.model, options, providers=["CPUExecutionProvider"])
+    inputs = [entry.name for entry in engine.get_inputs()]
+    return lambda feed: engine.run(None, {name: feed[name] for name in inputs})
+
+
+def openvino_session(graph: Graph, module: nn.Module, sizes: dict[str, int], precision: str = "fp32") -> Session:
+    """The same in OpenVINO.
+
+    Args:
+        precision: of its arithmetic, 'fp32' or 'bf16'.
+
+    Raises:
+        UserError: as `onnx_session`.
+        MissingPackageError: the packages `openvino` and `onnx` are not both installed.
+    """
+    try:
+        import onnx
+        import openvino
+    except ImportError as error:
+        raise MissingPackageError("backend 'openvino' needs two packages: pip install openvino onnx") from error
+    model = onnx.load_from_string(graph.model)
+    stored = {tensor.name: tensor for tensor in model.graph.initializer}
+    for name, values in zip(graph.weights, _weights_of(graph, module)):
+        stored[name].CopyFrom(onnx.numpy_helper.from_array(values, name))
+    for entry in model.graph.input:
+        for side in entry.type.tensor_type.shape.dim:
+            if side.dim_param in sizes:
+                side.dim_value = sizes[side.dim_param]
+    settings = {
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        "INFERENCE_PRECISION_HINT": {"fp32": "f32"}.get(precision, precision),
+    }
+    core = openvino.Core()
+    request = core.compile_model(core.read_model(model.SerializeToString()), "CPU", settings).create_infer_request()
+    inputs = [entry.any_name for entry in request.model_inputs]
+
+    def run(feed: dict[str, np.ndarray]) -> list[np.ndarray]:
+        return list(request.infer({name: feed[name] for name in inputs}, share_inputs=True).values())
+
+    return run
+
+
+def _weights_of(graph: Graph, module: nn.Module) -> list[np.ndarray]:
+    """What the graph takes from the module. Raises `UserError` if the module has not all of it."""
     state = module.state_dict()
     missing = [name for name in graph.weights if name not in state]
     if missing:
         raise UserError(f"the graph was written for another network: this one has no {missing[0]}")
-    values = [np.ascontiguousarray(state[name].numpy()) for name in graph.weights]
-    options.add_external_initializers(graph.weights, [onnxruntime.OrtValue.ortvalue_from_numpy(v) for v in values])
-    return onnxruntime.InferenceSession(graph.model, options, providers=["CPUExecutionProvider"])
+    return [np.ascontiguousarray(state[name].numpy()) for name in graph.weights]
 
 
 def graphs_beside(checkpoint: Path) -> Path:
     """The file of graphs that belongs to a checkpoint, whether or not it is there."""
     return checkpoint.with_name(checkpoint.stem + GRAPHS_SUFFIX)
+
+
+def find_graphs(params: TrackerParameters, network: TrackingNet, checkpoint: Path, weights_sha256: str) -> Path | None:
+    """The graphs for a checkpoint and a tracker's parameters: beside it, or in the user's cache; None without any.
+
+    Where the parameters ask for an engine of graphs and there are none, they are written into the cache, if the package
+    `onnx` is installed. Files in the cache go by the weights' checksum and the parameters.
+    """
+    beside = graphs_beside(checkpoint)
+    if beside.is_file() and read_graphs(beside)[EXTRACTION].facts["size"] == params.image_sample_size:
+        return beside
+    facts = (params.image_sample_size, params.box_refinement_space, params.box_refinement_iter)
+    cached = cache_folder() / "graphs" / ("-".join(map(str, (weights_sha256[:16], *facts))) + GRAPHS_SUFFIX)
+    if not cached.is_file():
+        if params.backend not in ("onnx", "openvino") or find_spec("onnx") is None:
+            return beside if beside.is_file() else None
+        write_graphs(network, cached, size=facts[0], space=facts[1], steps=facts[2])
+    return cached
 
 
 def choose_backend(
@@ -160,7 +243,7 @@ def choose_backend(
     device: torch.device,
     *,
     size: int,
-    dtype: str = "float32",
+    precision: str = "fp32",
     graphs: Path | None = None,
 ) -> Backend:
     """The back end of a name in `BACKENDS`.
@@ -168,32 +251,60 @@ def choose_backend(
     Args:
         network: in eval mode, on the device, for the back end alone.
         size: side of the samples in pixels.
-        dtype: type of the backbone's arithmetic, a name of torch's.
+        precision: of the backbone's arithmetic, a name in `PRECISIONS`.
         graphs: file of the network's graphs, if there is one.
 
     Raises:
-        UserError: 'onnx' is asked for where it cannot be.
+        UserError: a back end where it cannot be, or a precision that the device would be slower with.
     """
-    if name != "torch":
-        hindrance = _hindrance(device, size, dtype, graphs)
+    _check_precision(precision, device)
+    if name in ("auto", "onnx", "openvino"):
+        hindrance = _hindrance("openvino" if name == "openvino" else "onnxruntime", device, size, precision, graphs)
         if hindrance is None and graphs is not None:
-            return OnnxBackend(network, read_graphs(graphs))
-        if name == "onnx":
-            raise UserError(f"parameter backend is 'onnx', but {hindrance}")
-    return TorchBackend(network, size, getattr(torch, dtype))
+            sessions = partial(openvino_session, precision=precision) if name == "openvino" else onnx_session
+            return GraphBackend(network, read_graphs(graphs), sessions)
+        if name != "auto":
+            raise UserError(f"parameter backend is '{name}', but {hindrance}")
+    if name == "compile" and device.type == "cpu" and not any(map(shutil.which, ("g++", "clang++", "cl"))):
+        raise UserError(
+            "parameter backend is 'compile', but torch.compile finds no C++ compiler: install g++ or clang++"
+        )
+    return TorchBackend(network, size, PRECISIONS[precision], compiled=name == "compile")
 
 
-def _hindrance(device: torch.device, size: int, dtype: str, graphs: Path | None) -> str | None:
-    """Why ONNX Runtime cannot compute a tracker's networks; None where it can."""
+def _check_precision(precision: str, device: torch.device) -> None:
+    """Raise `UserError` where the device has no arithmetic of its own for a precision, and would be slower."""
+    if precision == "bf16" and device.type == "cpu" and not has_bf16():
+        raise UserError(
+            "precision 'bf16' is no faster on this processor, which has neither AVX512-BF16 nor AMX: set 'fp32'"
+        )
+    if precision == "fp16" and device.type == "cpu":
+        raise UserError("precision 'fp16' is slower than 'fp32' on a CPU: set 'fp32', or 'bf16' if it is a recent one")
+    if precision == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
+        raise UserError(
+            "precision 'bf16' is slower than 'fp32' on this GPU, which only emulates it: set 'fp16' or 'fp32'"
+        )
+
+
+def has_bf16() -> bool:
+    """Whether the processor multiplies bfloat16 numbers itself."""
+    # `bool`, which answers no, stands for a question that an older torch does not know.
+    return any(getattr(torch.cpu, f"_is_{name}_supported", bool)() for name in ("avx512_bf16", "amx_tile"))
+
+
+def _hindrance(engine: str, device: torch.device, size: int, precision: str, graphs: Path | None) -> str | None:
+    """Why an engine of graphs, by its package, cannot compute a tracker's networks; None where it can."""
     if device.type != "cpu":
         return f"it runs on the CPU here, not on {device}; set backend='torch' or device='cpu'"
-    if dtype != "float32":
-        return f"it computes in float32, not in {dtype}; set backend='torch' or feature_dtype='float32'"
-    if find_spec("onnxruntime") is None:
-        return "ONNX Runtime is not installed: pip install onnxruntime"
+    if precision != "fp32" and (engine, precision) != ("openvino", "bf16"):
+        return f"it computes in fp32, not in {precision}; set backend='torch' or precision='fp32'"
+    if find_spec(engine) is None:
+        return f"{engine} is not installed: pip install {engine}"
     if graphs is None or not graphs.is_file():
-        return f"there are no graphs ({graphs}): write them by python -m pytracking export"
+        return (
+            "the network has no graphs: python -m pytracking export writes them, or pip install onnx, for it to be done"
+        )
     exported = read_graphs(graphs)[EXTRACTION].facts["size"]
     if exported != size:
-        return f"{graphs} is for samples of {exported} pixels, not {size}: export again"
+        return f"{graphs} is for samples of {exported} pixels, not {size}: export again, or pip install onnx"
     return None

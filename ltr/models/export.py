@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ltr.admin.files import whole_file
 from ltr.errors import MissingPackageError, UserError
 from ltr.models.bbreg.closed_form import ClosedFormHead
 from ltr.models.tracking.extraction import Extraction
@@ -103,7 +104,7 @@ def write_graphs(net: TrackingNet, path: Path, *, size: int, space: str, steps: 
     }
     index = {name: {"weights": graph.weights, "facts": graph.facts} for name, graph in graphs.items()}
     contents = {f"{name}.onnx": graph.model for name, graph in graphs.items()}
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+    with whole_file(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in {_INDEX: json.dumps(index).encode(), **contents}.items():
             # Without the time of day, so that the same graphs are the same file.
             archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED, 9)

@@ -1,9 +1,12 @@
-"""ONNX Runtime against torch: the same features and boxes, and plain words where it cannot be used."""
+"""Back ends against torch: the same features and boxes, and plain words where one cannot be used."""
 
 from __future__ import annotations
 
+import os
+import shutil
 import zipfile
 from copy import deepcopy
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +22,10 @@ from ltr.models.export import ASCENT, EXTRACTION, read_graphs, write_graphs
 from ltr.models.tracking import dimpnet
 from ltr.models.tracking.tracking_net import TrackingNet
 from pytracking import backends, get_dataset, load_tracker
-from pytracking.backends import OnnxBackend, TorchBackend, choose_backend
+from pytracking.backends import GraphBackend, TorchBackend, choose_backend, find_graphs, onnx_session, openvino_session
 from pytracking.networks import network_file
 from pytracking.registry import load_parameters
+from pytracking.tracker.dimp.settings import DiMPParameters
 
 SIZE = 128
 CPU = torch.device("cpu")
@@ -33,7 +37,8 @@ def network(name: str = "dimp") -> TrackingNet:
     torch.manual_seed(0)
     with pytest.MonkeyPatch.context() as patched:
         make_networks_narrow(patched)
-        net: TrackingNet = dimpnet.dimpnet18(out_feature_dim=8) if name == "dimp" else atom.atom_resnet18()
+        constructors = {"dimp": dimpnet.dimpnet18, "prdimp": dimpnet.klcedimpnet50, "atom": atom.atom_resnet18}
+        net: TrackingNet = constructors[name](**({} if name == "atom" else {"out_feature_dim": 8}))
     net.eval().requires_grad_(False)
     for module in net.modules():
         if isinstance(module, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
@@ -69,32 +74,117 @@ def test_folded_batch_norm_changes_nothing(name) -> None:
     assert [name.split(".")[0] for name in left] == ["layer4"]
 
 
-@pytest.mark.parametrize("images", [1, 3])
-def test_equal_features_and_boxes(graphs, images) -> None:
-    net = network()
-    torch_backend, onnx_backend = TorchBackend(deepcopy(net), SIZE), OnnxBackend(net, read_graphs(graphs))
-    expected, found = (backend.extract(samples(images)) for backend in (torch_backend, onnx_backend))
-    assert list(found) == list(expected)
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+needs_openvino = pytest.mark.skipif(find_spec("openvino") is None, reason="no openvino: pip install openvino")
 
-    layers = [expected["layer2"], expected["layer3"]]
-    starts = torch.tensor([40.0, 50, 36, 30]) + 3 * torch.randn(
-        images, 5, 4, generator=torch.Generator().manual_seed(7)
-    )
-    modulation = net.bb_regressor.get_modulation(layers, starts[:, 0])
-    boxes, scores = torch_backend.refiner.refine(modulation, layers, starts, **ASCENT_OPTIONS)
-    assert (boxes - starts).abs().max() > 0.05
-    moved = onnx_backend.refiner.refine(modulation, layers, starts, **ASCENT_OPTIONS)
-    torch.testing.assert_close(moved, (boxes, scores), atol=1e-3, rtol=1e-4)
+
+needs_patience = pytest.mark.skipif(
+    not (os.environ.get("EBM_TRACKING_TEST_COMPILE") and shutil.which("g++")),
+    reason="compiling takes half a minute: set EBM_TRACKING_TEST_COMPILE=1, with g++ installed",
+)
+
+
+def graph_backend(sessions):
+    """Of the graphs of a network, as `find_graphs` writes them into the cache."""
+
+    def create(net, space, folder):
+        params = DiMPParameters(
+            image_sample_size=SIZE, box_refinement_space=space, box_refinement_iter=4, backend="onnx"
+        )
+        graphs = find_graphs(params, net, folder / "net.safetensors", "0" * 64)
+        return GraphBackend(net, read_graphs(graphs), sessions)
+
+    return create
+
+
+@pytest.mark.parametrize(
+    "create",
+    [
+        pytest.param(graph_backend(onnx_session), id="onnx"),
+        pytest.param(graph_backend(openvino_session), id="openvino", marks=needs_openvino),
+        pytest.param(lambda net, *_: TorchBackend(net, SIZE, compiled=True), id="compile", marks=needs_patience),
+    ],
+)
+@pytest.mark.parametrize(("name", "space"), [("dimp", "relative"), ("prdimp", "absolute"), ("atom", "absolute")])
+def test_equal_features_and_boxes(create, name, space, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("EBM_TRACKING_CACHE", str(tmp_path))
+    net = network(name)
+    expected_backend, backend = TorchBackend(deepcopy(net), SIZE), create(net, space, tmp_path)
+    for images in (1, 3):
+        expected, found = (each.extract(samples(images)) for each in (expected_backend, backend))
+        assert list(found) == list(expected)
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+        layers = [expected["layer2"], expected["layer3"]]
+        starts = torch.tensor([40.0, 50, 36, 30]) + 3 * torch.randn(
+            images, 5, 4, generator=torch.Generator().manual_seed(7)
+        )
+        options = {**ASCENT_OPTIONS, "space": space}
+        modulation = network(name).bb_regressor.get_modulation(layers, starts[:, 0])
+        boxes, scores = expected_backend.refiner.refine(modulation, layers, starts, **options)
+        assert (boxes - starts).abs().max() > 0.02
+        moved = backend.refiner.refine(modulation, layers, starts, **options)
+        torch.testing.assert_close(moved, (boxes, scores), atol=1e-3, rtol=1e-4)
+
+
+def test_graphs_are_written_on_demand_and_found_again(graphs, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("EBM_TRACKING_CACHE", str(tmp_path / "cache"))
+
+    def found(checkpoint, backend, **changes) -> Path | None:
+        params = DiMPParameters(image_sample_size=SIZE, box_refinement_iter=4, backend=backend, **changes)
+        return find_graphs(params, network(), checkpoint, "ab" * 32)
+
+    alone, beside = tmp_path / "net.safetensors", graphs.with_name("tiny.safetensors")
+    assert found(alone, "auto") is None
+    written = found(alone, "onnx")
+    assert written.parent == tmp_path / "cache" / "graphs"
+    assert read_graphs(written)[EXTRACTION].facts == {"size": SIZE}
+    monkeypatch.setattr(backends, "write_graphs", lambda *_, **__: pytest.fail("written again"))
+    assert found(alone, "auto") == found(alone, "onnx") == written
+    assert found(beside, "onnx") == graphs
+    monkeypatch.setattr(backends, "find_spec", lambda name: None)
+    assert found(tmp_path / "other.safetensors", "onnx", box_refinement_space="absolute") is None
+
+
+def test_a_precision_that_does_not_pay_is_refused(monkeypatch) -> None:
+    monkeypatch.setattr(backends, "has_bf16", lambda: False)
+    with pytest.raises(UserError, match="neither AVX512-BF16 nor AMX"):
+        choose_backend("torch", network(), CPU, size=SIZE, precision="bf16")
+    monkeypatch.setattr(backends, "has_bf16", lambda: True)
+    assert type(choose_backend("torch", network(), CPU, size=SIZE, precision="bf16")) is TorchBackend
+    with pytest.raises(UserError, match="slower than 'fp32' on a CPU"):
+        choose_backend("torch", network(), CPU, size=SIZE, precision="fp16")
+
+
+def test_half_precision_in_a_real_clip_stays_near(monkeypatch) -> None:
+    monkeypatch.setattr(backends, "has_bf16", lambda: True)
+    sequence = next(s for s in get_dataset("demo") if s.name == "mug")
+    frames = [read_image(path) for path in sequence.frames[:8]]
+    tracks = []
+    for precision in ("fp32", "bf16"):
+        tracker = load_tracker("dimp_nceplus_lite", backend="torch", device="cpu", precision=precision)
+        tracker.initialize(frames[0], sequence.ground_truth_rect[0])
+        tracks.append(np.array([tracker.track(frame).box for frame in frames[1:]]))
+    assert 0 < np.abs(tracks[1] - tracks[0]).max() < 6
+
+
+def test_compile_compiles_the_extraction_alone(monkeypatch) -> None:
+    compiled = []
+    monkeypatch.setattr(torch, "compile", lambda module, **_: compiled.append(module) or module)
+    backend = choose_backend("compile", network(), CPU, size=SIZE)
+    assert compiled == [backend._extract]
+    torch.testing.assert_close(backend.extract(samples(1)), TorchBackend(network(), SIZE).extract(samples(1)))
+    monkeypatch.setattr(backends.shutil, "which", lambda name: None)
+    with pytest.raises(UserError, match=r"install g\+\+"):
+        choose_backend("compile", network(), CPU, size=SIZE)
 
 
 def test_an_ascent_that_no_graph_is_for_runs_in_torch(graphs, monkeypatch) -> None:
     net = network()
-    backend = OnnxBackend(net, read_graphs(graphs))
+    backend = GraphBackend(net, read_graphs(graphs), onnx_session)
     layers = [backend.extract(samples(1))[name] for name in ("layer2", "layer3")]
     starts = torch.tensor([[[40.0, 50, 36, 30], [42, 48, 30, 36]]])
     modulation = net.bb_regressor.get_modulation(layers, starts[:, 0])
-    monkeypatch.setattr(backends, "session", lambda *_: pytest.fail("a session was made"))
+    monkeypatch.setattr(backend.refiner, "_make_session", lambda *_: pytest.fail("a session was made"))
     for other in ({"steps": 3}, {"space": "absolute"}, {"decay": 0.5}, {"per_box_step_control": True}):
         options = {**ASCENT_OPTIONS, **other}
         expected = TorchBackend(deepcopy(net), SIZE).refiner.refine(modulation, layers, starts, **options)
@@ -128,11 +218,11 @@ def test_auto_takes_what_is_there(graphs, tmp_path, monkeypatch) -> None:
     def chosen(name="auto", path=graphs, **changes) -> type:
         return type(choose_backend(name, network(), CPU, **{"size": SIZE, "graphs": path, **changes}))
 
-    assert chosen() is OnnxBackend
+    assert chosen() is GraphBackend
     assert chosen(path=tmp_path / "none") is TorchBackend
     assert chosen(path=None) is TorchBackend
     assert chosen("torch") is TorchBackend
-    assert chosen(dtype="bfloat16") is TorchBackend
+    assert chosen(precision="bf16") is TorchBackend
     assert chosen(size=160) is TorchBackend
     monkeypatch.setattr(backends, "find_spec", lambda name: None)
     assert chosen() is TorchBackend
@@ -142,7 +232,7 @@ def test_auto_takes_what_is_there(graphs, tmp_path, monkeypatch) -> None:
     ("changes", "device", "said"),
     [
         ({"graphs": None}, "cpu", "python -m pytracking export"),
-        ({"dtype": "bfloat16"}, "cpu", "float32"),
+        ({"precision": "bf16"}, "cpu", "fp32"),
         ({"size": 160}, "cpu", "128 pixels, not 160"),
         ({}, "meta", "not on meta"),
     ],
@@ -154,7 +244,7 @@ def test_what_onnx_cannot_do_is_said(graphs, changes, device, said) -> None:
 
 def test_other_weights_and_other_files_are_refused(graphs, tmp_path) -> None:
     with pytest.raises(UserError, match="another network"):
-        OnnxBackend(network("atom"), read_graphs(graphs))
+        GraphBackend(network("atom"), read_graphs(graphs), onnx_session)
     broken = tmp_path / "broken.zip"
     broken.write_bytes(b"no zip")
     with pytest.raises(UserError, match="no file of graphs"):
@@ -168,7 +258,8 @@ def test_other_weights_and_other_files_are_refused(graphs, tmp_path) -> None:
 def test_missing_packages_are_named(graphs, tmp_path, monkeypatch) -> None:
     read = read_graphs(graphs)
     for package, call in (
-        ("onnxruntime", lambda: OnnxBackend(network(), read)),
+        ("onnxruntime", lambda: GraphBackend(network(), read, onnx_session)),
+        ("openvino", lambda: GraphBackend(network(), read, openvino_session)),
         ("onnx", lambda: export.write_graphs(network(), tmp_path / "x", size=SIZE, space="relative", steps=1)),
     ):
         monkeypatch.setitem(__import__("sys").modules, package, None)

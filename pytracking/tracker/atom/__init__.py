@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ltr.models.bbreg.atom import AtomNet
-from pytracking.backends import graphs_beside
+from pytracking.backends import find_graphs
 from pytracking.networks import checksum
 from pytracking.tracker.atom.atom import ATOM, ATOMTargets
 from pytracking.tracker.atom.settings import ATOMParameters
@@ -22,6 +22,7 @@ def create(params: ATOMParameters) -> Tracker:
 def create_targets(params: ATOMParameters) -> ATOMTargets:
     """The same for many targets at once."""
     path = checkpoint_of(params)
-    targets = ATOMTargets(params, load_tracking_network(path, AtomNet), graphs_beside(path))
-    targets.weights_sha256 = checksum(path)
+    network, weights = load_tracking_network(path, AtomNet), checksum(path)
+    targets = ATOMTargets(params, network, find_graphs(params, network, path, weights))
+    targets.weights_sha256 = weights
     return targets

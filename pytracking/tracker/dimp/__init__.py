@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ltr.models.tracking.dimpnet import DiMPNet
-from pytracking.backends import graphs_beside
+from pytracking.backends import find_graphs
 from pytracking.networks import checksum
 from pytracking.tracker.base import Tracker
 from pytracking.tracker.dimp.dimp import DiMP, DiMPTargets
@@ -22,6 +22,7 @@ def create(params: DiMPParameters) -> Tracker:
 def create_targets(params: DiMPParameters) -> DiMPTargets:
     """The same for many targets at once."""
     path = checkpoint_of(params)
-    targets = DiMPTargets(params, load_tracking_network(path, DiMPNet), graphs_beside(path))
-    targets.weights_sha256 = checksum(path)
+    network, weights = load_tracking_network(path, DiMPNet), checksum(path)
+    targets = DiMPTargets(params, network, find_graphs(params, network, path, weights))
+    targets.weights_sha256 = weights
     return targets

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ltr.admin.files import whole_file
 from ltr.errors import UserError
 from ltr.models.bbreg.closed_form import ClosedFormHead
 from ltr.models.export import as_onnx
@@ -65,8 +66,7 @@ def write_tracker(params: DiMPParameters, network: DiMPNet, folder: Path, name: 
     """
     if not params.use_iou_net or params.seed is None or params.box_uncertainty:
         raise UserError("graphs of a whole tracker want use_iou_net=True, box_uncertainty=False and a seed")
-    tracker = _Deployed(replace(params, backend="torch", device="cpu", feature_dtype="float32"), network)
-    folder.mkdir(parents=True, exist_ok=True)
+    tracker = _Deployed(replace(params, backend="torch", device="cpu", precision="fp32"), network)
     files = []
     for part, (function, example) in tracker.parts().items():
         model = as_onnx(
@@ -78,7 +78,8 @@ def write_tracker(params: DiMPParameters, network: DiMPNet, folder: Path, name: 
         )
         model.doc_string = f"{name}: {part}; see `python -m pytracking export --help`"
         files.append(folder / f"{name}_{part}.onnx")
-        files[-1].write_bytes(model.SerializeToString())
+        with whole_file(files[-1]) as temporary:
+            temporary.write_bytes(model.SerializeToString())
     return files
 
 

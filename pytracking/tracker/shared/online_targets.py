@@ -93,7 +93,7 @@ class OnlineTargets(ABC, Generic[Network, Parameters]):
             self.net,
             self.device,
             size=params.image_sample_size,
-            dtype=params.feature_dtype,
+            precision=params.precision,
             graphs=graphs,
         )
         self._filter_size = filter_size

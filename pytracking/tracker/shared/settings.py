@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar
 
 from ltr.errors import UserError, unknown_name
-from pytracking.backends import BACKENDS
+from pytracking.backends import BACKENDS, PRECISIONS
 from pytracking.features.augmentation import Augmentation
 from pytracking.tracker.shared.localisation import LocalisationThresholds
 from pytracking.tracker.shared.refinement import RefinementParameters
@@ -15,7 +15,7 @@ from pytracking.tracker.shared.refinement import RefinementParameters
 _CHOICES = {
     "border_mode": ("replicate", "inside", "inside_major"),
     "box_refinement_space": ("relative", "absolute"),
-    "feature_dtype": ("float32", "bfloat16", "float16"),
+    "precision": PRECISIONS,
     "backend": BACKENDS,
 }
 _AT_LEAST_ONE = (
@@ -43,9 +43,10 @@ class TrackerParameters(LocalisationThresholds, RefinementParameters):
         net_name: name of the network in the package's or the user's collection.
         net_path: a checkpoint file, instead of `net_name`.
         device: 'cpu', 'cuda', ... or 'auto' for CUDA where there is one.
-        feature_dtype: precision in which backbone features are computed ('float32', 'bfloat16', 'float16').
-        backend: what computes the networks: 'torch', 'onnx' (ONNX Runtime on the CPU), or 'auto' for ONNX Runtime
-            where it is installed, the device is a CPU and the network has graphs for it (docs/speed.md).
+        precision: what the backbone computes in: 'fp32', 'bf16' or 'fp16'; refused where the device is slower with it.
+        backend: what computes the networks: 'torch', 'compile' (torch.compile), 'onnx' (ONNX Runtime on the CPU),
+            'openvino', or 'auto' for ONNX Runtime where it is installed, the device is a CPU and the network has graphs
+            for it (docs/speed.md).
         seed: seed for the tracker's own generator, set at `initialize`; None draws from torch's default generator.
         image_sample_size: side S of a sample in pixels.
         search_area_scale: side of the search area over the square root of the target's area.
@@ -71,7 +72,7 @@ class TrackerParameters(LocalisationThresholds, RefinementParameters):
     net_name: str = "super_dimp"
     net_path: str | None = None
     device: str = "auto"
-    feature_dtype: str = "float32"
+    precision: str = "fp32"
     backend: str = "auto"
     seed: int | None = 0
 

@@ -244,7 +244,7 @@ def test_a_network_that_states_nonsense_is_refused_by_name(tmp_path, stated, mes
         ({"border_mode": "inside_mayor"}, "did you mean 'inside_major'"),
         ({"score_preprocess": "soft"}, "softmax"),
         ({"box_refinement_space": "log"}, "box_refinement_space"),
-        ({"feature_dtype": "bf16"}, "bfloat16"),
+        ({"precision": "bf17"}, "bf16"),
         ({"image_sample_size": 0}, "image_sample_size must be at least 1, not 0"),
         ({"train_skipping": 0}, "train_skipping"),
         ({"net_opt_iter": -1}, "net_opt_iter must be at least 0"),
