@@ -32,7 +32,6 @@ from experiments.common import command_line
 from ltr.data.augmentation import apply_colour_map, colour_map
 from ltr.data.image import IMAGE_SUFFIXES, read_image, read_shrunk
 from ltr.data.loader import make_loader
-from ltr.data.processing import CropProcessing
 from ltr.data.sampler import TrackingSampler
 from ltr.dataset.index import index_file
 from ltr.dataset.tracking_net import TrackingNet
@@ -40,6 +39,7 @@ from ltr.errors import MissingPackageError, UserError, exit_status
 from ltr.run_training import load_recipe
 from ltr.train_settings.recipe import with_changes
 from ltr.train_settings.sources import open_sources
+from ltr.trainers.run import sampler_of
 
 _SETS = 12
 _REPEATS = 3
@@ -125,26 +125,17 @@ def loader(options: argparse.Namespace) -> None:
     sources = open_sources(recipe.data.train, recipe.seed)
     print(f"{recipe.name}: {len(sources)} data sets opened in {time.perf_counter() - start:.1f} s")
     frames = recipe.data.train_frames + recipe.data.test_frames
-
-    def sampler(samples: int) -> TrackingSampler:
-        return TrackingSampler(
-            sources,
-            CropProcessing(recipe.crop),
-            samples_per_epoch=samples,
-            max_gap=recipe.data.max_gap,
-            num_train_frames=recipe.data.train_frames,
-            num_test_frames=recipe.data.test_frames,
-        )
-
     batches = max(options.samples // recipe.batch_size, 1)
     print(f"{batches} batches of {recipe.batch_size} samples of {frames} frames, crops of {recipe.crop.output_size} px")
     rates = {}
     for workers in options.workers:
         # Work on batches to come is under way at the first and at the last moment that count alike.
         whole = (batches + 1 + 2 * workers) * recipe.batch_size
-        rates[workers] = _measured_rate(make_loader(sampler(whole), recipe.batch_size, workers), batches)
+        rates[workers] = _measured_rate(
+            make_loader(sampler_of(recipe, sources, whole, 0), recipe.batch_size, workers), batches
+        )
         print(f"  {workers} workers: {rates[workers]:7.1f} samples/s, {rates[workers] * frames:7.1f} images/s")
-    parts = _parts(sampler(options.samples), min(options.samples, 200))
+    parts = _parts(sampler_of(recipe, sources, options.samples, 0), min(options.samples, 200))
     total = sum(parts.values())
     print("a sample in one process, without workers:")
     for name, seconds in sorted(parts.items(), key=lambda item: -item[1]):

@@ -27,13 +27,12 @@ from ltr.actors.tracking import Actor, make_actor
 from ltr.admin.checkpoint import load_network
 from ltr.admin.files import whole_file, write_json
 from ltr.data.loader import collate
-from ltr.data.processing import CropProcessing
 from ltr.data.sampler import TrackingSampler
 from ltr.errors import MissingFileError, UserError
 from ltr.models.tracking.tracking_net import BOX_LAYERS
 from ltr.train_settings.recipe import Recipe
-from ltr.train_settings.sources import open_sources
 from ltr.trainers.log import environment
+from ltr.trainers.run import make_sampler
 
 SHARD = 100
 _PARTS = ("train", "test")
@@ -202,16 +201,8 @@ def _first_samples(settings: StudySettings) -> str:
 
 def _sampler(recipe: Recipe, split: str, count: int) -> TrackingSampler:
     """Samples of the recipe's training data, or of its validation data for 'heldout'."""
-    data = recipe.data
-    return TrackingSampler(
-        open_sources(data.train if split == "train" else data.validation, recipe.seed),
-        CropProcessing(recipe.crop),
-        samples_per_epoch=count,
-        max_gap=data.max_gap,
-        num_train_frames=data.train_frames,
-        num_test_frames=data.test_frames,
-        seed=recipe.seed + (split != "train"),
-    )
+    sources = recipe.data.train if split == "train" else recipe.data.validation
+    return make_sampler(recipe, sources, count, recipe.seed + (split != "train"))
 
 
 def _build_shard(folder: Path, settings: StudySettings, split: str, shard: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 import sys
 from collections.abc import Callable
@@ -185,8 +186,4 @@ def _parse(
 
 
 def _longest_digits(line: str) -> int:
-    longest = run = 0
-    for character in line:
-        run = run + 1 if character.isdecimal() else 0
-        longest = max(longest, run)
-    return longest
+    return max(map(len, re.findall(r"\d+", line)), default=0)

@@ -23,11 +23,10 @@ def grid_log_density(scores: Tensor, cell_volume: float, dims: int = 1) -> Tenso
     return (flat - log_partition).reshape(scores.shape)
 
 
-def grid_kl_divergence(log_target: Tensor, log_model: Tensor, cell_volume: float, dims: int = 1) -> Tensor:
-    """KL(target || model) [...] of two log densities [..., *grid]; cells where the target is zero (-inf) count 0."""
+def grid_kl_divergence(log_target: Tensor, log_model: Tensor, cell_volume: float) -> Tensor:
+    """KL(target || model) [...] of two log densities [..., cells]; cells where the target is zero (-inf) count 0."""
     weight = log_target.exp() * cell_volume
-    terms = torch.where(weight > 0, weight * (log_target - log_model), torch.zeros_like(weight))
-    return terms.flatten(-dims).sum(-1)
+    return torch.where(weight > 0, weight * (log_target - log_model), torch.zeros_like(weight)).sum(-1)
 
 
 def grid_entropy(log_density: Tensor, cell_volume: float, dims: int = 1) -> Tensor:

@@ -59,20 +59,13 @@ class GaussianMixture:
         """The mixture on a device, in a floating type."""
         return GaussianMixture(self.sigmas.to(device=device, dtype=dtype))
 
-    def sample(
-        self,
-        shape: tuple[int, ...],
-        generator: torch.Generator | None = None,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-    ) -> Tensor:
-        """Independent offsets [*shape, D] around zero.
+    def sample(self, shape: tuple[int, ...], generator: torch.Generator | None = None) -> Tensor:
+        """Independent offsets [*shape, D] around zero, of the type and on the device of `sigmas`.
 
         Args:
-            generator: on the device of the draw; the device's default generator without it.
-            device, dtype: device and type of the offsets; those of `sigmas` without them.
+            generator: on that device; the device's default generator without it.
         """
-        sigmas = self.sigmas.to(device=device, dtype=dtype)
+        sigmas = self.sigmas
         component = torch.randint(len(sigmas), shape, generator=generator, device=sigmas.device)
         normal = torch.randn((*shape, self.dimensions), generator=generator, device=sigmas.device, dtype=sigmas.dtype)
         return normal * sigmas[component]

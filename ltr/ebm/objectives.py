@@ -114,20 +114,18 @@ def dsm(gradient: Tensor, offset: Tensor, sigma: float | Tensor) -> Tensor:
     return (_precise(gradient) + offset / sigma**2).square().sum(-1).mean(-1)
 
 
-def kl_grid(scores: Tensor, label_density: Tensor, cell_area: float = 1.0) -> Tensor:
-    """KL divergence from a label density to the model on a grid, its constant left out.
+def kl_grid(scores: Tensor, label_density: Tensor) -> Tensor:
+    """KL divergence from a label density to the model on a grid of unit cells, its constant left out.
 
     Args:
         scores: [..., H, W], f on the grid.
-        label_density: [..., H, W], summing to 1 / cell_area.
-        cell_area: area of a grid cell.
+        label_density: [..., H, W], summing to 1.
 
     Returns:
-        [...], log(cell_area sum exp f) - cell_area sum f p.
+        [...], log(sum exp f) - sum f p.
     """
     flat = _precise(scores).flatten(-2)
-    expected_score = (flat * label_density.flatten(-2)).sum(-1) * cell_area
-    return torch.logsumexp(flat, dim=-1) + math.log(cell_area) - expected_score
+    return torch.logsumexp(flat, dim=-1) - (flat * label_density.flatten(-2)).sum(-1)
 
 
 def lb_hinge(scores: Tensor, label: Tensor, threshold: float = 0.05) -> Tensor:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pandas as pd
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -166,20 +167,10 @@ def _draw_panel(axes: Axes, title: str, lines: tuple[tuple[str, str, str], ...],
         steps, values = zip(*points)
         if kind == "train":
             axes.plot(steps, values, color="0.75", linewidth=0.6)
-            axes.plot(steps, _smoothed(values), label=label)
+            axes.plot(steps, pd.Series(values).ewm(alpha=0.1).mean(), label=label)
         else:
             axes.plot(steps, values, marker="o", markersize=3, label=label)
     axes.set_title(title, fontsize=10)
     axes.set_xlabel("step")
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
-
-
-def _smoothed(values: tuple[float, ...], decay: float = 0.9) -> list[float]:
-    """Exponentially weighted means, unbiased at the start."""
-    smooth, total, weight = [], 0.0, 0.0
-    for value in values:
-        total = decay * total + (1 - decay) * value
-        weight = decay * weight + (1 - decay)
-        smooth.append(total / weight)
-    return smooth

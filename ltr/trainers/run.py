@@ -201,17 +201,18 @@ def make_samplers(recipe: Recipe) -> tuple[TrackingSampler, TrackingSampler]:
     data = recipe.data
     train, validation = open_groups((data.train, data.validation), recipe.seed)
     return (
-        _sampler(recipe, train, data.samples_per_epoch, recipe.seed),
-        _sampler(recipe, validation, data.validation_samples, recipe.seed + 1),
+        sampler_of(recipe, train, data.samples_per_epoch, recipe.seed),
+        sampler_of(recipe, validation, data.validation_samples, recipe.seed + 1),
     )
 
 
 def make_sampler(recipe: Recipe, sources: tuple[DataSource, ...], samples: int, seed: int) -> TrackingSampler:
     """A sampler as the recipe's, of other data sets, `samples` sequences an epoch."""
-    return _sampler(recipe, open_sources(sources, recipe.seed), samples, seed)
+    return sampler_of(recipe, open_sources(sources, recipe.seed), samples, seed)
 
 
-def _sampler(recipe: Recipe, datasets: list[Weighted], samples: int, seed: int) -> TrackingSampler:
+def sampler_of(recipe: Recipe, datasets: list[Weighted], samples: int, seed: int) -> TrackingSampler:
+    """A sampler as the recipe's, of data sets that are open, `samples` sequences an epoch."""
     return TrackingSampler(
         datasets,
         CropProcessing(recipe.crop),

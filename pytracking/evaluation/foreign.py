@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import re
 import struct
@@ -18,6 +17,7 @@ from ltr.admin.inputs import check_name, number_array, read_bytes, read_json, re
 from ltr.dataset.boxfile import read_boxes, read_times
 from ltr.dataset.layout import load_list
 from ltr.errors import UserError, printable, unknown_name
+from pytracking.networks import checksum
 
 LAYOUTS = {
     "pytracking": "<sequence>.txt, <sequence>_time.txt",
@@ -134,14 +134,10 @@ def _is_repetition(file: Path) -> bool:
     return match is not None and match[1] == file.parent.name
 
 
-def _checksum(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
-
-
 def _read_flat(file: Path) -> ForeignResult:
     times = [folder / f"{file.stem}_time.txt" for folder in (file.parent, file.parent / "times")]
     known = next((read_times(path)[:, 0] for path in times if path.is_file()), None)
-    return ForeignResult(file.stem, 0, read_boxes(file), known, file, _checksum(file))
+    return ForeignResult(file.stem, 0, read_boxes(file), known, file, checksum(file))
 
 
 def _read_nested(file: Path) -> ForeignResult:
@@ -151,7 +147,7 @@ def _read_nested(file: Path) -> ForeignResult:
             raise UserError(f"{file}: a supervised run of VOT; score it with python -m pytracking.analysis.vot")
     times_file = file.with_name(f"{file.parent.name}_time.txt")
     times = _time_column(times_file, repetition) if times_file.is_file() else None
-    return ForeignResult(file.parent.name, repetition, read_boxes(file), times, file, _checksum(file))
+    return ForeignResult(file.parent.name, repetition, read_boxes(file), times, file, checksum(file))
 
 
 def _time_column(file: Path, repetition: int) -> np.ndarray | None:
@@ -181,7 +177,7 @@ def _read_otb(file: Path) -> ForeignResult:
         name = check_name("sequence", entry.get("seqName") or file.stem)
     except UserError as error:
         raise UserError(f"{file}: {error}") from None
-    return ForeignResult(name, 0, boxes, times, file, _checksum(file))
+    return ForeignResult(name, 0, boxes, times, file, checksum(file))
 
 
 def _is_real_array(value: Any) -> bool:

@@ -6,7 +6,7 @@ import hashlib
 import random
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import fields, replace
 from typing import Any
 
@@ -50,21 +50,14 @@ def seeded(seed: int) -> Iterator[None]:
         seed: 0..2^32 - 1.
     """
     torch = sys.modules.get("torch")
-    python_state, numpy_state = random.getstate(), np.random.get_state()
-    torch_state = None if torch is None else torch.random.get_rng_state()
-    with_cuda = torch is not None and torch.cuda.is_initialized()
-    cuda_states = torch.cuda.get_rng_state_all() if torch is not None and with_cuda else []
-    random.seed(seed)
-    np.random.seed(seed)
-    cv2.setRNGSeed(seed & 0x7FFFFFFF)
-    if torch is not None:
-        torch.manual_seed(seed)
-    try:
-        yield
-    finally:
-        random.setstate(python_state)
-        np.random.set_state(numpy_state)
+    with ExitStack() as states:
+        states.callback(np.random.set_state, np.random.get_state())
+        states.callback(random.setstate, random.getstate())
         if torch is not None:
-            torch.random.set_rng_state(torch_state)
-            if cuda_states:
-                torch.cuda.set_rng_state_all(cuda_states)
+            gpus = range(torch.cuda.device_count() if torch.cuda.is_initialized() else 0)
+            states.enter_context(torch.random.fork_rng(gpus))
+            torch.manual_seed(seed)
+        random.seed(seed)
+        np.random.seed(seed)
+        cv2.setRNGSeed(seed & 0x7FFFFFFF)
+        yield

@@ -83,7 +83,7 @@ def test_types_follow_the_request() -> None:
     assert mixture.dimensions == 1
     assert mixture.to(dtype=torch.float64).sigmas.dtype == torch.float64
     assert mixture.to("cpu").sigmas.dtype == torch.float32
-    assert mixture.sample((2,), dtype=torch.float64, device="cpu").dtype == torch.float64
+    assert mixture.to(dtype=torch.float64).sample((2,)).dtype == torch.float64
     assert mixture.log_prob(torch.zeros(3, 1, dtype=torch.float64)).dtype == torch.float64
 
 
