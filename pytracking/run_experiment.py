@@ -18,7 +18,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from ltr.errors import UserError, exit_status, unknown_name
-from pytracking.evaluation.run_options import add_run_options, numbered_runs, track
+from pytracking.evaluation.run_options import add_run_options, dataset_options, numbered_runs, track
 
 if TYPE_CHECKING:
     from pytracking.evaluation.tracker import TrackerRun
@@ -93,9 +93,7 @@ def _run_product(args: argparse.Namespace) -> int:
     reading = read_dataset(
         *args.datasets, path=args.dataset_path, sequences=args.sequence, skip_missing=args.skip_missing
     )
-    options = ["--dataset_name", *args.datasets]
-    options += ["--dataset_path", str(args.dataset_path)] if args.dataset_path else []
-    options += ["--sequence", *args.sequence] if args.sequence and len(args.datasets) == 1 else []
+    options = dataset_options(args.datasets, args.dataset_path, args.sequence if len(args.datasets) == 1 else None)
     return track(args, reading.sequences, runs, options, reading)
 
 

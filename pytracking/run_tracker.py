@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from ltr.errors import exit_status
-from pytracking.evaluation.run_options import add_run_options, numbered_runs, track
+from pytracking.evaluation.run_options import add_run_options, dataset_options, numbered_runs, track
 
 _EXAMPLES = """examples:
   run_tracker.py dimp dimp_nceplus_lite                                      the demo clips, in this process
@@ -59,16 +59,8 @@ def main(argv: list[str] | None = None) -> int:
     reading = read_dataset(
         args.dataset_name, path=args.dataset_path, sequences=args.sequence, skip_missing=args.skip_missing
     )
-    return track(args, reading.sequences, runs, _dataset_options(args), reading)
-
-
-def _dataset_options(args: argparse.Namespace) -> list[str]:
-    words = ["--dataset_name", args.dataset_name]
-    if args.dataset_path:
-        words += ["--dataset_path", str(args.dataset_path)]
-    if args.sequence:
-        words += ["--sequence", *args.sequence]
-    return words
+    options = dataset_options([args.dataset_name], args.dataset_path, args.sequence)
+    return track(args, reading.sequences, runs, options, reading)
 
 
 if __name__ == "__main__":

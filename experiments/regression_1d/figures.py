@@ -7,11 +7,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -43,11 +38,6 @@ CAPTIONS = {
 def caption(path: Path) -> str:
     """What a figure that `draw_all` made shows."""
     return CAPTIONS[path.stem.removeprefix(f"{PREFIX}_")]
-
-
-def _save(figure: Figure, path: Path) -> Path:
-    plt.close(figure)
-    return save_figure(figure, path)
 
 
 def _largest(results: Sequence[Result], dataset: str) -> dict[str, Result]:
@@ -89,10 +79,8 @@ def draw_densities(results: Sequence[Result], folder: Path, dataset: str, path: 
     truth = true_log_density(dataset, _CELLS)
     peak = truth.exp().quantile(0.999)
     rows = -(-(len(chosen) + 2) // _COLUMNS)
-    figure, grid = plt.subplots(
-        rows, _COLUMNS, figsize=(3 * _COLUMNS, 2.3 * rows), sharex=True, sharey=True, layout="constrained"
-    )
-    cells: list[Axes] = list(grid.flat)
+    figure = Figure(figsize=(3 * _COLUMNS, 2.3 * rows), layout="constrained")
+    cells: list[Axes] = list(figure.subplots(rows, _COLUMNS, sharex=True, sharey=True).flat)
     settings = next(iter(chosen.values())).unit.settings
     x, y = training_pairs(dataset, settings.train_size, settings.data_seed)
     cells[0].scatter(x.numpy(), y.numpy(), s=1, color="black")
@@ -105,7 +93,7 @@ def draw_densities(results: Sequence[Result], folder: Path, dataset: str, path: 
         axes.axis("off")
     figure.supxlabel("x")
     figure.supylabel("y")
-    return _save(figure, path)
+    return save_figure(figure, path)
 
 
 def _line(axes: Axes, points: Sequence[tuple[float, Result]], label: str, **style: Any) -> None:
@@ -144,7 +132,8 @@ def _finish(axes: Axes, title: str, label: str) -> None:
 
 
 def _side_by_side(draw: Callable[[str, Axes], None], label: str, path: Path) -> Path:
-    figure, grid = plt.subplots(1, len(DATA_SETS), figsize=(5.2 * len(DATA_SETS), 3.8))
+    figure = Figure(figsize=(5.2 * len(DATA_SETS), 3.8))
+    grid = figure.subplots(1, len(DATA_SETS))
     for name, axes in zip(DATA_SETS, grid):
         draw(name, axes)
         _finish(axes, DATA_SETS[name].title, label)
@@ -153,7 +142,7 @@ def _side_by_side(draw: Callable[[str, Axes], None], label: str, path: Path) -> 
             if axes.get_legend() is not None:
                 axes.get_legend().remove()
         grid[-1].legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    return _save(figure, path)
+    return save_figure(figure, path)
 
 
 def _of(results: Sequence[Result], dataset: str, method: str, tag: str) -> list[Result]:

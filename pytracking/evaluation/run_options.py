@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -90,6 +91,13 @@ def numbered_runs(runid: int | None, runs: int | None) -> list[int | None]:
     if runs is not None and runs < 1:
         raise UserError(f"--runs must be at least 1, not {runs}")
     return [runid] if runs is None else list(range(runs))
+
+
+def dataset_options(names: Iterable[str], path: Path | None, sequences: Iterable[str] | None) -> list[str]:
+    """What names data sets and sequences on the command line of `report`."""
+    words = ["--dataset_name", *names]
+    words += ["--dataset_path", str(path)] if path else []
+    return words + (["--sequence", *sequences] if sequences else [])
 
 
 def track(
