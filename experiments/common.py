@@ -52,6 +52,44 @@ class NoiseSettings:
     mcmc_step: float = 1e-5
 
 
+@dataclass(frozen=True)
+class StudiedMethod:
+    """A method that the studies compare.
+
+    Attributes:
+        label: Name as the paper writes it.
+        objective: Key of `ltr.ebm.methods.METHODS`, or 'iou' for IoU regression.
+        chain: Number of Langevin steps of ML-MCMC, else 0.
+        paper: AP, AP50, AP75 on COCO test-dev in per cent, and training time over the plain detector's, as the paper's
+            detection study has them (docs/reference.md, section 9); None where it has none.
+    """
+
+    label: str
+    objective: str
+    chain: int = 0
+    paper: tuple[float, float, float, float] | None = None
+
+    @property
+    def draws(self) -> bool:
+        """Whether the number of samples matters to it."""
+        return self.objective != "sm"
+
+
+METHODS: dict[str, StudiedMethod] = {
+    "iou": StudiedMethod("IoU", "iou"),
+    "mlis": StudiedMethod("ML-IS", "mlis", paper=(39.4, 58.6, 42.1, 1.03)),
+    "mlmcmc1": StudiedMethod("ML-MCMC-1", "mlmcmc", 1, (36.4, 57.9, 38.8, 2.47)),
+    "mlmcmc4": StudiedMethod("ML-MCMC-4", "mlmcmc", 4, (36.4, 57.9, 39.0, 7.05)),
+    "mlmcmc8": StudiedMethod("ML-MCMC-8", "mlmcmc", 8, (36.4, 58.0, 39.0, 13.3)),
+    "mlmcmc16": StudiedMethod("ML-MCMC-16", "mlmcmc", 16),
+    "kldis": StudiedMethod("KLD-IS", "kldis", paper=(39.6, 58.6, 42.6, 1.02)),
+    "nce": StudiedMethod("NCE", "nce", paper=(39.5, 58.6, 42.4, 1.04)),
+    "sm": StudiedMethod("SM", "sm"),
+    "dsm": StudiedMethod("DSM", "dsm", paper=(36.3, 57.9, 38.9, 3.84)),
+    "nceplus": StudiedMethod("NCE+", "nceplus", paper=(39.7, 58.7, 42.7, 1.09)),
+}
+
+
 def create_objective(objective: str, noise: NoiseSettings, chain: int = 0, **shared: Any) -> Method:
     """A training method of `ltr.ebm` with a study's noise.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -69,25 +69,23 @@ def refine(
 
 
 def choose_step(
-    head: EnergyHead,
-    detector: FrozenDetector,
+    refined_by: Callable[[tuple[float, float]], dict[int, Detections]],
     instances: Instances,
     detections: Mapping[int, Detections],
     step: tuple[float, float],
-    settings: RefinementSettings,
-    *,
-    cache: Path | None = None,
-    workers: int = 0,
+    factors: Sequence[float],
 ) -> tuple[tuple[float, float], dict[float, float]]:
     """The multiple of a method's step that gives refined boxes the highest mean IoU on the tuning images.
+
+    Args:
+        refined_by: refines the detections with a step, as `refine` does.
 
     Returns:
         The step, and factor -> mean IoU.
     """
-    overlaps = {}
-    for factor in settings.factors:
-        tried = (factor * step[0], factor * step[1])
-        refined = refine(head, detector, instances, detections, tried, settings, cache=cache, workers=workers)
-        overlaps[factor] = mean_overlap(instances, detections, refined)
+    overlaps = {
+        factor: mean_overlap(instances, detections, refined_by((factor * step[0], factor * step[1])))
+        for factor in factors
+    }
     best = max(overlaps, key=lambda factor: overlaps[factor])
     return (best * step[0], best * step[1]), overlaps

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ def main_table(study: dict[str, Any]) -> str:
     for name, found in study["methods"].items():
         seconds = spread([row["seconds_per_iteration"] for row in found])[0]
         steps = " or ".join(sorted({"{:.3g}, {:.3g}".format(*row["step"]) for row in found}))
-        paper = METHODS[name].paper
+        paper = METHODS[name].paper or (math.nan,) * 4
         rows.append(
             [
                 METHODS[name].label,

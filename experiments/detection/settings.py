@@ -9,6 +9,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
+from experiments.common import METHODS as STUDIED
 from experiments.common import NoiseSettings, check_names, check_positive, create_objective
 from ltr.ebm.methods import Method
 from ltr.errors import UserError
@@ -69,7 +70,7 @@ class RefinementSettings:
     Attributes:
         steps: Number of steps of the ascent.
         step_factor: Factor on the step of a box whose score falls.
-        factors: Multiples of the method's own step (`StudiedMethod.step`) that are tried on the tuning images; the
+        factors: Multiples of the method's own step (`STEPS`) that are tried on the tuning images; the
             best is kept. With one factor nothing is tuned.
         below: Score below which detections keep their boxes.
     """
@@ -124,36 +125,10 @@ class DetectionSettings:
         return dataclasses.asdict(self)
 
 
-@dataclass(frozen=True)
-class StudiedMethod:
-    """A row of the table.
-
-    Attributes:
-        label: Name as the paper writes it.
-        objective: Key of `ltr.ebm.methods.METHODS`.
-        step: Step (centre, size) of the ascent in relative space.
-        chain: Number of Langevin steps; 0 for the other methods.
-        paper: AP, AP50, AP75 on COCO test-dev in per cent, and training time relative to the plain detector's.
-    """
-
-    label: str
-    objective: str
-    step: tuple[float, float]
-    paper: tuple[float, float, float, float]
-    chain: int = 0
-
-
-_WIDE, _NARROW = (4e-4, 1.6e-3), (2.5e-5, 1e-4)
-METHODS: dict[str, StudiedMethod] = {
-    "mlis": StudiedMethod("ML-IS", "mlis", _WIDE, (39.4, 58.6, 42.1, 1.03)),
-    "mlmcmc1": StudiedMethod("ML-MCMC-1", "mlmcmc", _NARROW, (36.4, 57.9, 38.8, 2.47), chain=1),
-    "mlmcmc4": StudiedMethod("ML-MCMC-4", "mlmcmc", _NARROW, (36.4, 57.9, 39.0, 7.05), chain=4),
-    "mlmcmc8": StudiedMethod("ML-MCMC-8", "mlmcmc", _NARROW, (36.4, 58.0, 39.0, 13.3), chain=8),
-    "kldis": StudiedMethod("KLD-IS", "kldis", _WIDE, (39.6, 58.6, 42.6, 1.02)),
-    "nce": StudiedMethod("NCE", "nce", _WIDE, (39.5, 58.6, 42.4, 1.04)),
-    "dsm": StudiedMethod("DSM", "dsm", _NARROW, (36.3, 57.9, 38.9, 3.84)),
-    "nceplus": StudiedMethod("NCE+", "nceplus", (8e-4, 3.2e-3), (39.7, 58.7, 42.7, 1.09)),
-}
+# Those that the paper's detection study has, and the step (centre, size) of the ascent in relative space of each.
+METHODS = {name: method for name, method in STUDIED.items() if method.paper}
+STEPS = {name: (2.5e-5, 1e-4) if method.chain or name == "dsm" else (4e-4, 1.6e-3) for name, method in METHODS.items()}
+STEPS["nceplus"] = (8e-4, 3.2e-3)
 
 
 def create(name: str, noise: NoiseSettings) -> Method:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from experiments.detection.coco_files import (
 from experiments.detection.detector import FasterRCNN, FrozenDetector, GivenBoxes, torchvision_model
 from experiments.detection.head import load_head
 from experiments.detection.refinement import choose_step, refine
-from experiments.detection.settings import METHODS, DetectionSettings, DetectorSettings
+from experiments.detection.settings import STEPS, DetectionSettings, DetectorSettings
 from experiments.detection.training import HEAD_FILE, TrainingPlace, train_head
 from ltr.admin.files import write_json
 from ltr.admin.inputs import read_json
@@ -185,14 +186,14 @@ def judge(
         head, card = load_head(folder / HEAD_FILE)
         head = head.to(place.device)
         cache = place.cache if settings.detector.cache else None
-        step, tried = METHODS[name].step, dict[float, float]()
+        options: dict[str, Any] = {"settings": settings.refinement, "cache": cache, "workers": place.workers}
+        step, tried = STEPS[name], dict[float, float]()
         if len(settings.refinement.factors) > 1:
             tuning = place.instances("tune")
             found = known(read_results(place.detections_file("tune")), tuning)
-            step, tried = choose_step(
-                head, detector, tuning, found, step, settings.refinement, cache=cache, workers=place.workers
-            )
-        refined = refine(head, detector, judged, starts, step, settings.refinement, cache=cache, workers=place.workers)
+            refined_by = partial(refine, head, detector, tuning, found, **options)
+            step, tried = choose_step(refined_by, tuning, found, step, settings.refinement.factors)
+        refined = refine(head, detector, judged, starts, step, **options)
         write_results(folder / "results_val.json", refined.items())
         return {
             **average_precision(judged.path, folder / "results_val.json"),

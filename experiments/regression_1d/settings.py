@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from experiments.common import NoiseSettings, check_names, check_positive, create_objective
+from experiments.common import METHODS as STUDIED
+from experiments.common import NoiseSettings, StudiedMethod, check_names, check_positive, create_objective
 from experiments.regression_1d.data import DATA_SETS
 from ltr.ebm.methods import Method
 from ltr.errors import UserError
@@ -69,35 +70,7 @@ class RegressionSettings:
 QUICK = RegressionSettings(epochs=10, models=3, samples=64, grid=256)
 
 
-@dataclass(frozen=True)
-class MethodChoice:
-    """A method of the study.
-
-    Attributes:
-        label: Name as the paper writes it.
-        objective: Key of `ltr.ebm.methods.METHODS`.
-        draws: Whether M matters to it.
-        chain: Number of Langevin steps of ML-MCMC, else 0.
-    """
-
-    label: str
-    objective: str
-    draws: bool = True
-    chain: int = 0
-
-
-METHODS: Mapping[str, MethodChoice] = {
-    "mlis": MethodChoice("ML-IS", "mlis"),
-    "mlmcmc1": MethodChoice("ML-MCMC-1", "mlmcmc", chain=1),
-    "mlmcmc4": MethodChoice("ML-MCMC-4", "mlmcmc", chain=4),
-    "mlmcmc8": MethodChoice("ML-MCMC-8", "mlmcmc", chain=8),
-    "mlmcmc16": MethodChoice("ML-MCMC-16", "mlmcmc", chain=16),
-    "kldis": MethodChoice("KLD-IS", "kldis"),
-    "nce": MethodChoice("NCE", "nce"),
-    "sm": MethodChoice("SM", "sm", draws=False),
-    "dsm": MethodChoice("DSM", "dsm"),
-    "nceplus": MethodChoice("NCE+", "nceplus"),
-}
+METHODS: Mapping[str, StudiedMethod] = {name: method for name, method in STUDIED.items() if name != "iou"}
 
 
 def make_method(name: str, dataset: str, settings: RegressionSettings) -> Method:

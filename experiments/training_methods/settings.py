@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from experiments.common import check_names, check_positive
+from experiments.common import METHODS as STUDIED
+from experiments.common import StudiedMethod, check_names, check_positive
 from ltr.admin.checkpoint import read_checkpoint
 from ltr.errors import UserError
 from ltr.run_training import load_recipe
@@ -21,44 +22,42 @@ SIZE_FACTORS = (1.0, 4.0)
 
 
 @dataclass(frozen=True)
-class StudiedMethod:
+class TunedMethod(StudiedMethod):
     """A column of the comparison.
 
     Attributes:
-        label: Name as the paper writes it.
-        objective, arguments: Objective of the box head (`ltr.train_settings.recipe.BoxSettings`).
-        paper_cost: Training time over the plain detector (docs/reference.md); None where the paper has none.
+        arguments: Settings of the objective (`ltr.train_settings.recipe.BoxSettings`).
         candidates: Settings of the objective that are tried on validation crops first, besides `arguments`.
         like: Method whose chosen settings and rate this one takes over; it has no trials of its own.
     """
 
-    label: str
-    objective: str
     arguments: dict[str, Any] = field(default_factory=dict)
-    paper_cost: float | None = None
     candidates: tuple[dict[str, Any], ...] = ()
     like: str | None = None
+
+    @property
+    def paper_cost(self) -> float | None:
+        """Training time over the plain detector; None where the paper has none."""
+        return self.paper[3] if self.paper else None
 
 
 # Step lengths of ML-MCMC: the paper's detection study has 1e-5, its 1-D study 0.0125 and 0.05; sigmas of DSM: 0.075
 # and 0.2. Noise and M of the others are the trackers' (docs/reference.md, section 1).
-METHODS: dict[str, StudiedMethod] = {
-    "iou": StudiedMethod("IoU", "iou"),
-    "mlis": StudiedMethod("ML-IS", "mlis", paper_cost=1.03),
-    "mlmcmc1": StudiedMethod("ML-MCMC-1", "mlmcmc", {"steps": 1}, 2.47, like="mlmcmc4"),
-    "mlmcmc4": StudiedMethod(
-        "ML-MCMC-4",
-        "mlmcmc",
-        {"steps": 4, "step_length": 1e-5},
-        7.05,
-        candidates=({"step_length": 0.0125}, {"step_length": 0.05}),
-    ),
-    "mlmcmc8": StudiedMethod("ML-MCMC-8", "mlmcmc", {"steps": 8}, 13.3, like="mlmcmc4"),
-    "kldis": StudiedMethod("KLD-IS", "kldis", paper_cost=1.02),
-    "nce": StudiedMethod("NCE", "nce", paper_cost=1.04),
-    "dsm": StudiedMethod("DSM", "dsm", {"sigma": 0.075}, 3.84, candidates=({"sigma": 0.2},)),
-    "nceplus": StudiedMethod("NCE+", "nceplus", {"beta": 0.1}, 1.09),
+_TUNING: dict[str, dict[str, Any]] = {
+    "iou": {},
+    "mlis": {},
+    "mlmcmc1": {"arguments": {"steps": 1}, "like": "mlmcmc4"},
+    "mlmcmc4": {
+        "arguments": {"steps": 4, "step_length": 1e-5},
+        "candidates": ({"step_length": 0.0125}, {"step_length": 0.05}),
+    },
+    "mlmcmc8": {"arguments": {"steps": 8}, "like": "mlmcmc4"},
+    "kldis": {},
+    "nce": {},
+    "dsm": {"arguments": {"sigma": 0.075}, "candidates": ({"sigma": 0.2},)},
+    "nceplus": {"arguments": {"beta": 0.1}},
 }
+METHODS = {name: TunedMethod(**vars(STUDIED[name]), **tuning) for name, tuning in _TUNING.items()}
 
 
 @dataclass(frozen=True)

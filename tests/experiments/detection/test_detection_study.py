@@ -18,7 +18,7 @@ from experiments.detection.coco_files import read_instances, read_results
 from experiments.detection.detector import FasterRCNN
 from experiments.detection.head import EnergyHead, box_energy
 from experiments.detection.refinement import choose_step, refine
-from experiments.detection.settings import METHODS, PRESETS, HeadSettings, RefinementSettings
+from experiments.detection.settings import PRESETS, STEPS, HeadSettings, RefinementSettings
 from experiments.detection.study import Workplace, detect, run_study
 from ltr.errors import UserError
 
@@ -82,9 +82,9 @@ def test_the_step_with_the_best_boxes_is_chosen(val, monkeypatch):
     instances, starts = val
     overlaps = iter([0.5, 0.8, 0.7])
     monkeypatch.setattr("experiments.detection.refinement.mean_overlap", lambda *_: next(overlaps))
-    settings = RefinementSettings(steps=1, factors=(1.0, 4.0, 16.0))
-    detector = tiny_detector()
-    step, tried = choose_step(steep_head(detector), detector, instances, starts, (1e-4, 2e-4), settings)
+    steps = []
+    step, tried = choose_step(lambda step: steps.append(step) or starts, instances, starts, (1e-4, 2e-4), (1, 4, 16))
+    assert steps == [(1e-4, 2e-4), (4e-4, 8e-4), (16e-4, 32e-4)]
     assert step == (4e-4, 8e-4) and tried == {1.0: 0.5, 4.0: 0.8, 16.0: 0.7}
 
 
@@ -132,7 +132,7 @@ def test_coco_as_it_is_laid_out_with_a_detector_that_finds_the_boxes(data, tmp_p
     assert path == tmp_path / "work/detections_val.json"
     assert {len(each) for each in read_results(path).values()} == {1}
     found = run_study(place, settings, detector)
-    assert found["data"]["official"] and found["methods"]["nceplus"][0]["step"] == list(METHODS["nceplus"].step)
+    assert found["data"]["official"] and found["methods"]["nceplus"][0]["step"] == list(STEPS["nceplus"])
 
 
 def test_detections_of_another_data_set_are_refused(data, tmp_path):

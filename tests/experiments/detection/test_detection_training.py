@@ -16,7 +16,7 @@ from experiments.detection import training
 from experiments.detection.coco_files import read_instances
 from experiments.detection.detector import FasterRCNN
 from experiments.detection.head import EnergyHead, FeaturePyramid, box_energy
-from experiments.detection.settings import METHODS, DetectionSettings, HeadSettings, create
+from experiments.detection.settings import METHODS, STEPS, DetectionSettings, HeadSettings, create
 from experiments.detection.training import TrainingPlace, batch_loss, rate_at, train_head
 from ltr.ebm.methods import DSM, KLDIS, MLIS, MLMCMC, NCE, NCEPlus
 from ltr.train_settings.recipe import with_changes
@@ -42,8 +42,8 @@ def test_every_method_has_the_papers_settings():
         DSM(0.075, 128),
         NCEPlus(WIDE, 128, beta=0.1),
     ]
-    assert METHODS["nceplus"].step == (8e-4, 3.2e-3) and METHODS["dsm"].step == (2.5e-5, 1e-4)
-    assert {METHODS[name].step for name in ("mlis", "kldis", "nce")} == {(4e-4, 1.6e-3)}
+    assert STEPS["nceplus"] == (8e-4, 3.2e-3) and STEPS["dsm"] == (2.5e-5, 1e-4)
+    assert {STEPS[name] for name in ("mlis", "kldis", "nce")} == {(4e-4, 1.6e-3)}
     schedule = DetectionSettings().training
     assert [rate_at(step, schedule) for step in (0, 39_999, 40_000, 50_000)] == pytest.approx([1e-3, 1e-3, 1e-4, 1e-5])
 
