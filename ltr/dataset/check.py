@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from ltr.data.image import IMAGE_SUFFIXES
@@ -120,7 +121,7 @@ def check_evaluation(name: str, root: Path, lister: Lister, options: CheckOption
         return walk
     kind = "missing" if walk.count < COUNTS[name] else "long"
     text = f"{walk.count} sequences are there, of {COUNTS[name]}"
-    return Walk(walk.count, _chain(walk.reports, SequenceReport("", [Finding(kind, text)])))
+    return Walk(walk.count, chain(walk.reports, [SequenceReport("", [Finding(kind, text)])]))
 
 
 def check_training(name: str, root: Path, splits: Sequence[str] = (), options: CheckOptions | None = None) -> Walk:
@@ -213,11 +214,6 @@ def _repair(files: SequenceFiles, surroundings: Surroundings) -> list[Rename]:
 def _as_evaluated(finding: Finding) -> Finding:
     """A box outside its image is scored as it stands."""
     return Finding("note", finding.text) if finding.kind == "out of image" else finding
-
-
-def _chain(reports: Iterable[SequenceReport], last: SequenceReport) -> Iterator[SequenceReport]:
-    yield from reports
-    yield last
 
 
 def _lite_reports(root: Path, options: CheckOptions) -> Iterator[SequenceReport]:

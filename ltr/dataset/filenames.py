@@ -6,6 +6,7 @@ import difflib
 import os
 import re
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -186,20 +187,16 @@ def apply_renames(renames: Iterable[Rename]) -> None:
         UserError: a target exists, or a source has gone.
         OSError: the system refuses, as where the permission is missing.
     """
-    undo: list[Rename] = []
-    try:
+    # Frames of which half are renumbered would look like a copy with a frame missing.
+    with ExitStack() as undo:
         for source, target in renames:
             if os.path.lexists(target) and not (source.exists() and source.samefile(target)):
                 raise UserError(f"{target}: exists, so that {source.name} is not renamed to it")
             if not os.path.lexists(source):
                 raise UserError(f"{source}: has gone; is another program at work in this folder?")
             source.rename(target)
-            undo.append((target, source))
-        undo.clear()
-    finally:
-        # Frames of which half are renumbered would look like a copy with a frame missing.
-        for target, source in reversed(undo):
-            target.rename(source)
+            undo.callback(target.rename, source)
+        undo.pop_all()
 
 
 def _explain(

@@ -202,15 +202,7 @@ def _checksum(index: Index) -> str:
 
 def _save(path: Path, index: Index, wanted: str) -> None:
     with whole_file(path) as temporary, open(temporary, "wb") as file:
-        np.savez(
-            file,
-            fingerprint=np.array(wanted),
-            checksum=np.array(_checksum(index)),
-            names=index.names,
-            starts=index.starts,
-            boxes=index.boxes,
-            visible=index.visible,
-        )
+        np.savez(file, fingerprint=np.array(wanted), checksum=np.array(_checksum(index)), **vars(index))
 
 
 def _load(path: Path, wanted: str) -> tuple[Index | None, str]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 from ltr.admin.inputs import read_json
@@ -35,7 +34,6 @@ def list_demo(root: Path) -> list[SequenceFiles]:
 
 
 LISTERS: dict[str, Lister] = {**EVALUATION, "demo": list_demo}
-Reader = Callable[[], Sequence]
 
 
 @dataclass(frozen=True)
@@ -77,19 +75,6 @@ def dataset_root(name: str, path: str | os.PathLike[str] | None = None) -> Path:
     return root
 
 
-def list_readers(name: str, path: Path | None = None) -> dict[str, Reader]:
-    """The names of a data set's sequences, in order, and for each a function that reads it.
-
-    Args:
-        name: name of the data set.
-        path: its folder, where environment and configuration are not to be asked.
-    """
-    return {files.name: partial(read_sequence, files) for files in LISTERS[name](dataset_root(name, path))}
-
-
-READERS: dict[str, Callable[[Path | None], dict[str, Reader]]] = {name: partial(list_readers, name) for name in LISTERS}
-
-
 def get_dataset(
     *names: str,
     path: str | os.PathLike[str] | None = None,
@@ -99,7 +84,7 @@ def get_dataset(
     """The sequences of one data set or of several, one after the other.
 
     Args:
-        names: data sets, keys of `READERS`: 'demo' comes with the package, 'folder' is any folder of sequences.
+        names: data sets, keys of `LISTERS`: 'demo' comes with the package, 'folder' is any folder of sequences.
         path: the data set's folder, where environment and configuration are not to be asked.
         sequences: names of the sequences to read, or their numbers in the data set (from 0); all when left out.
         skip_missing: leave out sequences that are not on disk.

@@ -16,7 +16,7 @@ from ltr.admin.files import whole_file
 from ltr.dataset.check import COUNTS
 from ltr.errors import UserError, disk_full, is_disk_full, unknown_name
 from pytracking.evaluation.data import Sequence
-from pytracking.evaluation.datasets import READERS
+from pytracking.evaluation.datasets import LISTERS, dataset_root, read_sequence
 from pytracking.evaluation.results import RawResult, load_result, read_manifest
 
 _NAMED = 5
@@ -29,7 +29,7 @@ class Server:
     """What an evaluation server expects.
 
     Attributes:
-        dataset: name of the data set, a key of `READERS`.
+        dataset: name of the data set, a key of `LISTERS`.
         decimals: number of decimals of a box's coordinates.
         repetitions: how many runs of a tracker a submission may have.
         times: whether seconds a frame belong to it, in a folder a sequence.
@@ -119,14 +119,14 @@ def _run_folders(server: str, rules: Server, runs: list[str], root: Path) -> lis
 
 def _read_dataset(dataset: str, path: Path | None) -> tuple[list[Sequence], list[str]]:
     """The sequences that can be read, and what keeps the data set from being whole."""
-    readers = READERS[dataset](path)
+    listed = LISTERS[dataset](dataset_root(dataset, path))
     sequences, problems = [], []
-    expected = COUNTS.get(dataset, len(readers))
-    if len(readers) != expected:
-        problems.append(f"{len(readers)} sequences of {dataset} on disk, {expected} expected")
-    for read in readers.values():
+    expected = COUNTS.get(dataset, len(listed))
+    if len(listed) != expected:
+        problems.append(f"{len(listed)} sequences of {dataset} on disk, {expected} expected")
+    for files in listed:
         try:
-            sequences.append(read())
+            sequences.append(read_sequence(files))
         except UserError as error:
             problems.append(str(error))
     return sequences, problems
@@ -188,8 +188,6 @@ def _check_times(file: Path, times: np.ndarray | None, frames: int) -> None:
         raise UserError(f"{file}: no times; run the tracker again with --force")
     if len(times) != frames:
         raise UserError(f"{file}: {len(times)} times for {frames} frames")
-    if not (np.isfinite(times) & (times >= 0)).all():
-        raise UserError(f"{file}: a time is negative or not finite")
 
 
 def _format_sequence(name: str, results: list[RawResult], rules: Server) -> dict[str, str]:

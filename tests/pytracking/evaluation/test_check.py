@@ -15,7 +15,7 @@ from ltr.dataset.filenames import apply_renames, number_text
 from ltr.errors import EXIT_FAILED_SEQUENCES, EXIT_USER_ERROR, UserError, exit_status
 from pytracking import run_check
 from pytracking.__main__ import main as package_main
-from pytracking.evaluation.datasets import LISTERS, READERS, get_dataset
+from pytracking.evaluation.datasets import LISTERS, get_dataset
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def contents(root: Path) -> list[tuple[int, bytes]]:
 def test_a_whole_copy_passes(dataset: str, root: Path) -> None:
     mini.WRITERS[dataset](root)
     assert findings(dataset, root, decode=True) == {}
-    assert len(reports(dataset, root, CheckOptions(decode=False))) == len(READERS[dataset](root))
+    assert len(reports(dataset, root, CheckOptions(decode=False))) == len(LISTERS[dataset](root))
 
 
 def test_the_demo_clips_pass(capsys: pytest.CaptureFixture) -> None:

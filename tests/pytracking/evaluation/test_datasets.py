@@ -144,7 +144,7 @@ def test_otb_layout_frame_ranges_and_omitted_frames(tmp_path: Path) -> None:
 
 
 def test_otb_has_a_hundred_sequences(tmp_path: Path) -> None:
-    sequences = datasets.list_readers("otb", tmp_path)
+    sequences = {files.name for files in datasets.LISTERS["otb"](tmp_path)}
     assert len(sequences) == 100
     assert {"Jogging_1", "Jogging_2", "Skating2_1", "Human4_2"} <= set(sequences)
 

@@ -15,7 +15,7 @@ from ltr.data.video import video_frames
 from ltr.dataset import davis, lasot, layout, listed
 from ltr.errors import UserError
 from pytracking.evaluation.data import Sequence
-from pytracking.evaluation.datasets import READERS, get_dataset
+from pytracking.evaluation.datasets import LISTERS, get_dataset
 from pytracking.evaluation.running import run_sequence
 from pytracking.tracker.static import StaticTracker
 from pytracking.video import video_writer
@@ -46,7 +46,7 @@ def test_every_layout_is_read_and_tracked(dataset: str, root: Path) -> None:
 
 
 def test_every_reader_has_a_miniature() -> None:
-    assert set(READERS) == {*mini.WRITERS, "demo", "folder"}
+    assert set(LISTERS) == {*mini.WRITERS, "demo", "folder"}
 
 
 def test_otb_starts_and_attributes(root: Path) -> None:
