@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import re
-import struct
-import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from ltr.admin.inputs import check_name, number_array, read_bytes, read_json, read_object
+from ltr.admin.inputs import check_name, number_array, read_json, read_object
 from ltr.dataset.boxfile import read_boxes, read_times
 from ltr.dataset.layout import load_list
 from ltr.errors import UserError, printable, unknown_name
+from pytracking.evaluation.matfiles import read_mat_entries
 from pytracking.networks import checksum
 
 LAYOUTS = {
@@ -25,24 +23,6 @@ LAYOUTS = {
     "got10k": "<sequence>/<sequence>_001.txt (and 002, ...), <sequence>/<sequence>_time.txt",
     "otb": "<sequence>.json, or <sequence>_<tracker>.mat (needs scipy)",
 }
-# A result on the longest sequence has a hundredth of it.
-_MAX_MAT_BYTES = 1 << 26
-# What scipy raises for a damaged file, which depends on where the damage is.
-_DAMAGED_MAT = (
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    MemoryError,
-    NotImplementedError,
-    OSError,
-    EOFError,
-    RecursionError,
-    TypeError,
-    ValueError,
-    UnboundLocalError,
-    struct.error,
-    zlib.error,
-)
 _REPETITION = re.compile(r"(.+)_(\d{3})")
 _SEQUENCE_LISTS = {"otb": "otb100.json", "nfs": "nfs30.json", "uav": "uav123.json", "lasot": "lasot_test.json"}
 _PREFIX = re.compile(r"^(nfs|uav|otb|lasot)[-]")
@@ -87,7 +67,7 @@ def read_foreign(folder: Path, layout: str = "auto") -> list[ForeignResult]:
     nested = sorted(file for file in folder.glob("*/*.txt") if _is_repetition(file))
     boxed = sorted(file for file in folder.iterdir() if file.suffix in (".mat", ".json"))
     if layout == "otb" or (layout == "auto" and boxed and not flat and not nested):
-        results = [_read_otb(file) for file in boxed]
+        results = _read_otb(boxed)
     elif layout == "got10k" or (layout in ("auto", "pysot") and nested and not flat):
         results = [_read_nested(file) for file in nested]
     else:
@@ -156,16 +136,20 @@ def _time_column(file: Path, repetition: int) -> np.ndarray | None:
     return read_times(file, columns)[:, repetition] if repetition < columns else None
 
 
-def _read_otb(file: Path) -> ForeignResult:
-    entry = _mat_entry(file) if file.suffix == ".mat" else _json_entry(file)
+def _read_otb(files: list[Path]) -> list[ForeignResult]:
+    mats = [file for file in files if file.suffix == ".mat"]
+    entries = dict(zip(mats, read_mat_entries(mats)))
+    return [_otb_result(file, entries[file] if file in entries else _json_entry(file)) for file in files]
+
+
+def _otb_result(file: Path, entry: dict[str, Any]) -> ForeignResult:
     kind = entry.get("resType", entry.get("type", "rect"))
     if type(kind) is not str or kind != "rect":
         shown = printable(kind[:40]) if type(kind) is str else type(kind).__name__
         raise UserError(f"{file}: results of type '{shown}'; only upright boxes ('rect') can be imported")
-    boxes: Any = entry.get("res")
     try:
-        # MATLAB's arrays have one type, and say by NaN where a tracker found nothing.
-        boxes = boxes.astype(np.float64) if _is_real_array(boxes) else number_array(boxes)
+        # In MATLAB's files NaN says that a tracker found nothing.
+        boxes = number_array(entry.get("res"), finite=file.suffix != ".mat")
     except ValueError:
         boxes = np.zeros(0)
     if np.isinf(boxes).any() or boxes.ndim != 2 or boxes.shape[1] != 4 or not len(boxes):
@@ -180,32 +164,9 @@ def _read_otb(file: Path) -> ForeignResult:
     return ForeignResult(name, 0, boxes, times, file, checksum(file))
 
 
-def _is_real_array(value: Any) -> bool:
-    return isinstance(value, np.ndarray) and value.dtype.kind in "iuf"
-
-
 def _json_entry(file: Path) -> dict[str, Any]:
     content = read_json(file)
     entry = content[0] if isinstance(content, list) and content else content
     if not isinstance(entry, dict):
         raise UserError(f"{file}: expected OTB's list of evaluations, the one-pass one first")
     return entry
-
-
-def _mat_entry(file: Path) -> dict[str, Any]:
-    """The first of OTB's `results`, a cell array of structs: the one-pass evaluation."""
-    try:
-        from scipy.io import loadmat
-    except ModuleNotFoundError:
-        raise UserError(f"{file}: reading MATLAB files needs scipy; install it with `pip install scipy`") from None
-    data = io.BytesIO(read_bytes(file, _MAX_MAT_BYTES))
-    try:
-        content = loadmat(data, simplify_cells=True)
-    except _DAMAGED_MAT as error:
-        raise UserError(f"{file}: not a MATLAB file that can be read ({printable(str(error)[:200])})") from None
-    entry = content.get("results")
-    if isinstance(entry, (list, np.ndarray)) and len(entry):
-        entry = entry[0]
-    if not isinstance(entry, dict):
-        raise UserError(f"{file}: no 'results' with boxes, as OTB's toolbox writes them")
-    return {key: value.item() if isinstance(value, np.generic) else value for key, value in entry.items()}

@@ -104,6 +104,35 @@ def test_otb_mat(tmp_path: Path, source: Path, cell: bool) -> None:
         read_foreign(source)
 
 
+def test_odd_mat_files(source: Path) -> None:
+    savemat = pytest.importorskip("scipy.io").savemat
+    file = source / "Deer_MDNet.mat"
+    struct = {"resType": "rect", "res": BOXES}
+    for results, message in [
+        ({**struct, "resType": 3.0}, "results of type 'float'"),
+        ({**struct, "seqName": 7.0}, "the name of a sequence is a float"),
+        ({**struct, "res": {"deep": {"deep": BOXES}}}, "its 'res' is not a list of boxes"),
+        (BOXES, "no 'results' with boxes"),
+    ]:
+        savemat(file, {"results": results})
+        with pytest.raises(UserError, match=message):
+            read_foreign(source)
+    savemat(file, {"results": {**struct, "seqName": ""}})
+    assert read_foreign(source)[0].sequence == "Deer_MDNet"
+    for content in (b"", b"MATLAB 5.0" + bytes(200)):
+        file.write_bytes(content)
+        with pytest.raises(UserError, match=r"Deer_MDNet\.mat: not a MATLAB file that can be read"):
+            read_foreign(source)
+
+
+def test_a_mat_file_on_which_the_library_crashes_is_named(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("scipy.io")
+    (source / "Deer_MDNet.mat").write_bytes(b"")
+    monkeypatch.setattr(sys, "executable", "false")
+    with pytest.raises(UserError, match=r"Deer_MDNet\.mat: not a MATLAB file that can be read \(its reader crashed\)"):
+        read_foreign(source)
+
+
 def test_mat_files_without_scipy(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (source / "Deer.mat").write_bytes(b"")
     monkeypatch.setitem(sys.modules, "scipy.io", None)
