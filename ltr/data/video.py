@@ -29,7 +29,8 @@ DEFAULT_RATE = Fraction(30)
 # Rates that no camera has are made up by the container, such as the 1000 ticks a second of a browser's recording.
 _RATES = (1, 240)
 _PACKETS_FOR_RATE = 1000
-_LONGEST_GAP = 86400.0
+# Seconds between two frames; MP4 counts them in 31 bits of `pytracking.video`'s clock.
+_LONGEST_GAP = 32768.0
 # What opens other files (playlists, patterns of names) is not among them.
 _FORMATS = (
     "mov,matroska,webm,avi,mpeg,mpegts,mpegvideo,h264,hevc,vvc,obu,av1,ivf,flv,ogg,asf,mjpeg,mxf,nut,yuv4mpegpipe,"
@@ -102,7 +103,7 @@ def read_timed(path: str | os.PathLike[str]) -> Iterator[VideoFrame]:
             yield held
         raise
     if held is not None:
-        yield replace(held, duration=max(held.duration, _announced_end(path) - held.time))
+        yield replace(held, duration=max(held.duration, min(_announced_end(path) - held.time, _LONGEST_GAP)))
 
 
 def _timed(path: str | os.PathLike[str], rate: Fraction) -> Iterator[VideoFrame]:

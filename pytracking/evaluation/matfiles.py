@@ -61,7 +61,6 @@ def read_mat_entries(files: Sequence[Path]) -> list[dict[str, Any]]:
             [sys.executable, "-m", __name__, *map(os.fspath, files)],
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             timeout=_SECONDS_PER_FILE * len(files),
         ).stdout
     except subprocess.TimeoutExpired as late:

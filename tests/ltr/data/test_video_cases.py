@@ -95,6 +95,16 @@ def patch(source: Path, target: Path, box: bytes, offset: int, *values: int) -> 
     return target
 
 
+def test_a_gap_that_no_recording_has_is_one_frame_long_and_the_longest_can_be_written(tmp_path: Path) -> None:
+    gap = encode(tmp_path / "gap.mkv", [grey_ramp()] * 4, times=[0, 40, 80_000_000, 80_000_040])
+    assert [frame.time for frame in read_timed(gap)] == pytest.approx([0, 0.04, 0.08, 0.12])
+    long = encode(tmp_path / "long.mkv", [grey_ramp()] * 3, times=[0, 32_767_000, 32_767_040])
+    with video_writer(tmp_path / "long.mp4", Fraction(25)) as add:
+        for frame in read_timed(long):
+            add(frame.image, frame.time, frame.duration)
+    assert [frame.time for frame in read_timed(tmp_path / "long.mp4")] == pytest.approx([0, 32767, 32767.04])
+
+
 def test_sample_tables_that_would_fill_the_memory_are_refused(tmp_path: Path) -> None:
     many = 0x7FFFFFFF
     bombs = [
