@@ -116,7 +116,7 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
 
 
 def tracking_settings(path: str | Path) -> dict[str, Any]:
-    """What a tracker must set as training did, from a network's header, else from its card; `{}` where neither says it.
+    """What a tracker must set as training did, from a network's header, and what its card alone says; `{}` for neither.
 
     Returns:
         Names of tracker parameters with numbers, strings, or tuples of numbers.
@@ -126,11 +126,13 @@ def tracking_settings(path: str | Path) -> dict[str, Any]:
     """
     if not Path(path).is_file() or is_torch_file(path):
         return {}
-    stated = read_header(path).get("tracking")
-    stated = read_card(path).get("tracking", {}) if stated is None else stated
-    if type(stated) is not dict:
-        raise CheckpointError(f"{path}: its 'tracking' is a {type(stated).__name__}, not a dict")
-    return {key: _tracking_value(path, key, value) for key, value in stated.items()}
+    found: dict[str, Any] = {}
+    for source in (read_card(path), read_header(path)):
+        stated = source.get("tracking", {})
+        if type(stated) is not dict:
+            raise CheckpointError(f"{path}: its 'tracking' is a {type(stated).__name__}, not a dict")
+        found |= {key: _tracking_value(path, key, value) for key, value in stated.items()}
+    return found
 
 
 def _tracking_value(path: str | Path, key: str, value: Any) -> Any:

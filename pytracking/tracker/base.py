@@ -13,7 +13,7 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class BoxUncertainty:
-    """How sure a box is by the energy's own density p(y | x) around it (docs/tracker.md, "How sure the box is").
+    """How sure a box is by the energy's own density p(y | x) around it (docs/uncertainty.md).
 
     Attributes:
         cx, cy, w, h: standard deviations of the centre and the size, in pixels of the image.
@@ -39,8 +39,7 @@ class TrackResult:
             negative.
         flag: 'init' for the first frame, then 'normal', 'hard_negative', 'uncertain' or 'not_found'.
         time: seconds that the tracker took for this frame, reading the image excluded.
-        uncertainty: deviations of the box; None unless the parameter `box_uncertainty` asks for them, and where no box
-            was refined.
+        uncertainty: deviations of the box; None where no box was refined, or by no energy (docs/uncertainty.md).
     """
 
     box: Box

@@ -28,9 +28,9 @@ from pytracking.tracker.base import Box, BoxUncertainty, TargetErrors, Tracker, 
 from pytracking.tracker.inputs import as_image, check_first_box
 from pytracking.tracker.shared.networks import checkpoint_of, device_of, load_tracking_network
 from pytracking.tracker.shared.online_tracker import SingleTarget
-from pytracking.tracker.shared.refinement import RefinementParameters, draw_jitter, propose, refine
+from pytracking.tracker.shared.refinement import RefinementParameters, best_mean, climb, draw_jitter, propose
 from pytracking.tracker.shared.settings import changed_between_frames, check_at_least, check_choices, check_positive
-from pytracking.tracker.shared.uncertainty import deviations, none_of, uncertainty_of
+from pytracking.tracker.shared.uncertainty import ascent_rows, uncertainty_of
 
 # Least side of a box, and how much of it stays in the image, in pixels.
 _MARGIN = 10
@@ -222,25 +222,24 @@ class OSTrackTargets:
     ) -> tuple[list[Box], list[BoxUncertainty | None]]:
         """The boxes that the energy prefers near boxes in the image; a box itself if no refined one is fair.
 
-        And how sure the refined ones are, None where nobody asks for it.
+        And how sure the refined ones are.
         """
         first = torch.tensor([crop.of_image(box) for crop, box in zip(crops, boxes)])
         jitter = torch.stack([draw_jitter(self.params, target.generator) for target in targets])
         places = torch.cat([target.template_box for target in targets])
         modulation = refiner.head.get_modulation([output.features.template], places)
         ascend = partial(refiner.refine, modulation, [output.features.search])
-        found, fair = refine(ascend, propose(first, jitter, self.params), self.params)
-        doubt = none_of(len(found), self.params.box_uncertainty, found)
-        if self.params.box_uncertainty:
-            rows = deviations(
-                ascend, found, found.new_tensor([1 / c.scale for c in crops]), self.params.uncertainty_temperature
-            )
-            doubt = torch.where(fair[:, None], rows, doubt)
+        starts = propose(first, jitter, self.params)
+        reached, energies = climb(ascend, starts, self.params)
+        found, fair = best_mean(reached, energies, self.params)
         refined = [
             crop.in_image(place) if is_fair else box
             for crop, place, is_fair, box in zip(crops, found.tolist(), fair.tolist(), boxes)
         ]
-        return refined, [uncertainty_of(row) for row in doubt]
+        if self.params.box_uncertainty is False or self.params.box_refinement_space == "absolute":
+            return refined, [None] * len(refined)
+        rows = ascent_rows(starts, reached, fair, found.new_tensor([1 / crop.scale for crop in crops]))
+        return refined, [uncertainty_of(row, box, self.params) for row, box in zip(rows, refined)]
 
     def _locate(self, template: Tensor, search: Tensor) -> OSTrackOutput:
         """The network's answer. The template attends to the search image, so its tokens are computed each time."""

@@ -41,7 +41,7 @@ from pytracking.tracker.shared.localisation import (
 )
 from pytracking.tracker.shared.memory import SampleMemory
 from pytracking.tracker.shared.networks import device_of
-from pytracking.tracker.shared.refinement import Ascend, draw_jitter, propose, refine
+from pytracking.tracker.shared.refinement import Ascend, best_mean, climb, draw_jitter, propose
 from pytracking.tracker.shared.rows import Rows, Slots
 from pytracking.tracker.shared.search import Search, Target, checked_images, crop_patch, image_sizes
 from pytracking.tracker.shared.settings import (
@@ -50,7 +50,7 @@ from pytracking.tracker.shared.settings import (
     TrackerParameters,
     changed_between_frames,
 )
-from pytracking.tracker.shared.uncertainty import deviations, none_of, uncertainty_of
+from pytracking.tracker.shared.uncertainty import ascent_rows, uncertainty_of
 
 _MINIMUM_SIDE = 10
 
@@ -344,17 +344,18 @@ class OnlineTargets(ABC, Generic[Network, Parameters]):
 
         And rows for `uncertainty_of`, without columns where nobody asks for them.
         """
-        doubt = none_of(len(found.flag), self.params.box_uncertainty, found.score)
+        unknown = found.score.new_zeros(len(found.score), 0)
         if not self.params.use_iou_net or (self.device.type == "cpu" and not found.found.any()):
-            return target, doubt
+            return target, unknown
         ascend = self._ascend(slots, layers)
         starts = propose(search.frame.box_of(target), search.jitter, self.params)
-        boxes, fair = refine(ascend, starts, self.params)
+        reached, energies = climb(ascend, starts, self.params)
+        boxes, fair = best_mean(reached, energies, self.params)
         refined = fair & found.found
-        if self.params.box_uncertainty:
-            rows = deviations(ascend, boxes, search.frame.scale, self.params.uncertainty_temperature)
-            doubt = torch.where(refined[:, None], rows, doubt)
-        return search.frame.state_of(boxes, search.base_size).where(refined, target), doubt
+        moved = search.frame.state_of(boxes, search.base_size).where(refined, target)
+        if self.params.box_uncertainty is False or not self.params.has_energy:
+            return moved, unknown
+        return moved, ascent_rows(starts, reached, refined, search.frame.scale)
 
     def _ascend(self, slots: Slots, layers: list[Tensor]) -> Ascend:
         """`gradient_ascent` on the energies of the targets in their samples."""
@@ -384,8 +385,8 @@ class OnlineTargets(ABC, Generic[Network, Parameters]):
                 continue
             if flag != NOT_FOUND:
                 target.state, target.jitter = TargetState.from_rows(row[None]), None
-            uncertainty = uncertainty_of(row[8:])
-            results[slot] = TrackResult(target.state.box(), score, FLAGS[int(flag)], 0.0, uncertainty)
+            box = target.state.box()
+            results[slot] = TrackResult(box, score, FLAGS[int(flag)], 0.0, uncertainty_of(row[8:], box, self.params))
         return results
 
     def _learn(self, slots: Slots, results: Mapping[int, TrackResult]) -> None:

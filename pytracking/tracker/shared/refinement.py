@@ -26,7 +26,8 @@ class RefinementParameters:
         box_jitter_sz: the same for width and height.
         iounet_k: number of the best boxes that are averaged.
         maximal_aspect_ratio: boxes longer or wider than this are dropped.
-        box_uncertainty: whether results say how sure the box is; for energies in relative space only.
+        box_uncertainty: whether results say how sure the box is; None for where they can, which is for energies in
+            relative space.
         uncertainty_temperature: what the energy is divided by for that; above 1 the box is less sure.
     """
 
@@ -40,7 +41,7 @@ class RefinementParameters:
     box_jitter_sz: float = 0.5
     iounet_k: int = 3
     maximal_aspect_ratio: float = 6.0
-    box_uncertainty: bool = False
+    box_uncertainty: bool | None = None
     uncertainty_temperature: float = 1.0
 
 

@@ -96,12 +96,17 @@ class TrackerParameters(LocalisationThresholds, RefinementParameters):
     augmentation_expansion_factor: float = 2.0
     random_shift_factor: float | None = 1 / 3
 
+    @property
+    def has_energy(self) -> bool:
+        """Whether the box head is an energy that is climbed in relative space, so that boxes have an uncertainty."""
+        return self.use_iou_net and self.box_refinement_space == "relative"
+
     def __post_init__(self) -> None:
         check_choices(self, _CHOICES)
         check_at_least(self, _AT_LEAST_ONE, 1)
         check_at_least(self, _NOT_NEGATIVE, 0)
         check_positive(self, _POSITIVE)
-        if self.box_uncertainty and (self.box_refinement_space == "absolute" or not self.use_iou_net):
+        if self.box_uncertainty and not self.has_energy:
             raise UserError(
                 "parameter box_uncertainty needs an energy: a box head that refines in relative space. One that was "
                 "trained to predict the IoU, which refines in absolute space, has no density"

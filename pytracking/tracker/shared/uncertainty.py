@@ -1,70 +1,80 @@
-"""How sure a refined box is: the spread of p(y | x) = exp(f(x, y)) / Z around it, by importance sampling."""
+"""How sure a refined box is: p(y | x) = exp(f(x, y)) / Z around it as a Gaussian, by how the ascent drew boxes in.
+
+On a quadratic energy of curvature A, steps of length s leave of a distance from the peak what (1 - s A)^steps says. So
+where the ascent started and where it ended tells A, and no box more has to be scored.
+"""
 
 from __future__ import annotations
 
 import math
-from functools import cache
 
+import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from ltr.ebm.density import moments
-from ltr.ebm.noise import GaussianMixture
-from ltr.ops.boxes import centres, from_relative, to_relative
-from pytracking.tracker.base import BoxUncertainty
-from pytracking.tracker.shared.refinement import Ascend
+from ltr.ops.boxes import to_relative
+from pytracking.tracker.base import Box, BoxUncertainty
+from pytracking.tracker.shared.refinement import RefinementParameters
 
-# Deviations of the centre and the size in relative space: about those of the energies on real clips, and twice that.
-_PROPOSAL = ((0.05, 0.1), (0.1, 0.2))
-_POINTS = 128
-_COLUMNS = 5
+# Fewer boxes than coordinates and one more cannot tell a curvature.
+_FEWEST_BOXES = 5
+# Starts of so small a variance, in relative space, say nothing: the energy then counts as flat.
+_RIDGE = 1e-6
+# A distance that shrinks to less than this part, or is overshot, has shrunk to it.
+_SMALLEST_REST = 1e-3
+# A box is at most so unsure: by a standard deviation of its own side.
+_FLATTEST = 1.0
 
 
-def deviations(ascend: Ascend, boxes: Tensor, scale: Tensor, temperature: float = 1.0) -> Tensor:
-    """Standard deviations of the boxes, and the log density at them.
-
-    The points are the same for every box and frame: of a Sobol sequence, half of them from each component of the
-    proposal. All targets' points are scored in one batch, and nothing waits for the device.
+def ascent_rows(starts: Tensor, reached: Tensor, refined: Tensor, scale: Tensor) -> Tensor:
+    """What `uncertainty_of` needs of an ascent, in one row a target: nothing waits for the device.
 
     Args:
-        ascend: `gradient_ascent` of boxes [N, M, 4] (x, y, w, h) in sample pixels on an energy.
-        boxes: [N, 4] the refined boxes.
+        starts, reached: [N, M, 4] (x, y, w, h) in sample pixels, before and after.
+        refined: [N] whether the target has a refined box.
         scale: [N] image pixels per sample pixel.
-        temperature: what the energy is divided by.
 
     Returns:
-        [N, 5], the columns of `BoxUncertainty`.
+        [N, 1 + 8 M], NaN where nothing was refined.
     """
-    offsets, log_proposal = _points(boxes.device)
-    unit = boxes[:, None, 2:]
-    # The first point is the box itself.
-    points = from_relative(to_relative(boxes[:, None], unit) + F.pad(offsets, (0, 0, 1, 0)), unit)
-    scores = ascend(points, space="relative", steps=0, step_length=0.0, normalise_size=unit)[1] / temperature
-    log_weights = scores[:, 1:] - log_proposal
-    log_partition = torch.logsumexp(log_weights, dim=1) - math.log(_POINTS)
-    sampled = points[:, 1:]
-    _, covariance = moments(torch.cat([centres(sampled), sampled[..., 2:]], dim=2), log_weights)
-    pixels = covariance.diagonal(dim1=1, dim2=2).clamp(min=0).sqrt() * scale[:, None]
-    return torch.cat([pixels, (scores[:, 0] - log_partition)[:, None]], dim=1)
+    rows = torch.cat([scale[:, None], starts.flatten(1), reached.flatten(1)], dim=1)
+    return rows.masked_fill(~refined[:, None], math.nan)
 
 
-def none_of(count: int, wanted: bool, like: Tensor) -> Tensor:
-    """Rows of nothing known, [count, 5] NaN, or [count, 0] where uncertainty is not wanted."""
-    return like.new_full((count, _COLUMNS if wanted else 0), math.nan)
+def uncertainty_of(row: Tensor, box: Box, parameters: RefinementParameters) -> BoxUncertainty | None:
+    """How sure a box is.
 
+    Args:
+        row: [1 + 8 M] of `ascent_rows`, on the CPU; an empty one where nobody asks.
+        box: (x, y, w, h) the refined box in image pixels.
+        parameters: of the ascent, in relative space.
 
-def uncertainty_of(row: Tensor) -> BoxUncertainty | None:
-    """A row of `deviations`; None for one of `none_of`, or where the energy is not finite."""
-    return BoxUncertainty(*row.tolist()) if len(row) and row.isfinite().all() else None
-
-
-@cache
-def _points(device: torch.device) -> tuple[Tensor, Tensor]:
-    """Offsets [M, 4] in relative space from the proposal, and the log of its density [M] at them."""
-    proposal = GaussianMixture.from_centre_size(_PROPOSAL)
-    uniform = torch.quasirandom.SobolEngine(4, scramble=True, seed=0).draw(_POINTS)
-    # Far enough from 0 and 1 for the normal deviates to stay finite.
-    normal = torch.special.ndtri(uniform.clamp(1e-4, 1 - 1e-4))
-    offsets = normal * proposal.sigmas.repeat(_POINTS // len(_PROPOSAL), 1)
-    return offsets.to(device), proposal.log_prob(offsets).to(device)
+    Returns:
+        None where no box was refined, the energy is not finite, or the ascent is too short or has too few boxes.
+    """
+    steps, decay = parameters.box_refinement_iter, parameters.box_refinement_step_decay
+    length = parameters.box_refinement_step_length
+    centre, size = length if isinstance(length, tuple) else (length, length)
+    if len(row) < 1 + 8 * _FEWEST_BOXES or steps == 0 or min(centre, size) <= 0 or not row.isfinite().all():
+        return None
+    boxes = row[1:].double().view(2, -1, 4)
+    boxes[..., 2:] = boxes[..., 2:].clamp(min=1)
+    unit = boxes[0, :1, 2:]
+    points = to_relative(boxes, unit).numpy()
+    # In units of the step's square root the ascent shrinks distances by a symmetric matrix.
+    root = np.sqrt([centre, centre, size, size])
+    before, after = (points - points.mean(axis=1, keepdims=True)) / root
+    ridge = len(before) * np.diag(_RIDGE / root**2)
+    rest = np.linalg.solve(before.T @ before + ridge, before.T @ after + ridge)
+    shares, axes = np.linalg.eigh((rest + rest.T) / 2)
+    curvature = 1 - np.clip(shares, _SMALLEST_REST, 1) ** (1 / sum(decay**k for k in range(steps)))
+    curvatures, axes = np.linalg.eigh((axes * curvature) @ axes.T / np.outer(root, root))
+    covariance = (axes / np.maximum(curvatures, _FLATTEST)) @ axes.T * parameters.uncertainty_temperature
+    # The centre's unit is the side of the first start, in sample pixels; the size's is the box itself.
+    sides = np.array(box[2:])
+    pixels = np.concatenate([unit[0].numpy() * float(row[0]), sides])
+    deviations = np.sqrt(np.diag(covariance)) * pixels
+    own = np.concatenate([pixels[:2] / sides, [1, 1]])
+    log_determinant = float(np.linalg.slogdet(covariance)[1] + 2 * np.log(own).sum())
+    cx, cy, w, h = deviations.tolist()
+    return BoxUncertainty(cx, cy, w, h, -2 * math.log(2 * math.pi) - log_determinant / 2)

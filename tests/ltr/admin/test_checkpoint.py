@@ -18,6 +18,7 @@ from ltr.admin.checkpoint import (
     load_training_state,
     save_network,
     save_training_state,
+    tracking_settings,
 )
 from ltr.admin.model_constructor import NetworkConstructor
 
@@ -46,6 +47,15 @@ def test_round_trip_in_half_precision(saved):
     images = torch.randint(256, (2, 3, 8, 8), dtype=torch.uint8)
     mean, std = (torch.tensor(card["input"][key]).view(3, 1, 1) for key in ("mean", "std"))
     assert torch.allclose((images / card["input"]["scale"] - mean) / std, loaded.normalise(images), atol=1e-6)
+
+
+def test_a_card_adds_to_what_the_header_says_of_tracking_and_changes_none_of_it(tmp_path):
+    path = tmp_path / "net.safetensors"
+    save_network(path, LITE.build(), LITE, {"seed": 0}, tracking={"iounet_k": 3})
+    card = json.loads(card_path(path).read_text())
+    card["tracking"] |= {"iounet_k": 9, "uncertainty_temperature": 0.8}
+    card_path(path).write_text(json.dumps(card))
+    assert tracking_settings(path) == {"iounet_k": 3, "uncertainty_temperature": 0.8}
 
 
 def test_another_normalisation_than_the_network_does_is_refused(saved):

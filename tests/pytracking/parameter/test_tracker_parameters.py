@@ -172,7 +172,8 @@ def test_the_energy_trackers_differ_from_their_base_by_their_network_and_its_asc
     for name in energy:
         changed = {field for field in fields if getattr(load(name), field) != getattr(load(base), field)}
         assert "net_name" in changed
-        assert all(field == "net_name" or field.startswith("box_refinement_") for field in changed)
+        ascent = ("box_refinement_", "uncertainty_")
+        assert all(field == "net_name" or field.startswith(ascent) for field in changed)
 
 
 @pytest.mark.parametrize("name", recipes())

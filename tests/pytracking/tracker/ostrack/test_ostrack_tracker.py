@@ -29,8 +29,8 @@ from pytracking.tracker.ostrack import (
     hann_window,
     kept_inside,
 )
-from pytracking.tracker.shared.refinement import draw_jitter, propose, refine
-from pytracking.tracker.shared.uncertainty import deviations
+from pytracking.tracker.shared.refinement import climb, draw_jitter, propose, refine
+from pytracking.tracker.shared.uncertainty import ascent_rows, uncertainty_of
 
 TOY: dict[str, Any] = {"width": 48, "depth": 3, "heads": 3, "head_channels": 128, "elimination_blocks": (0, 2)}
 FRAMES = load_golden("online_tracking")["frames"]
@@ -132,9 +132,9 @@ def test_the_energy_can_be_left_out_and_must_be_there_to_be_used(energy_network:
 
 
 def test_the_energy_says_how_sure_the_box_is(energy_network: EnergyOSTrack) -> None:
-    """As by autograd in the search crop around the refined box, in the image's pixels; it changes no box."""
+    """As by autograd in the search crop, in the image's pixels; it changes no box."""
     first = load_golden("ostrack_toy")["online_first_box"].astype(np.float64)
-    params = OSTrackParameters(device="cpu", box_refinement_step_length=1e-2, box_uncertainty=True)
+    params = OSTrackParameters(device="cpu", box_refinement_step_length=1e-2)
     tracker = OSTrackTracker(params, energy_network)
     assert tracker.initialize(FRAMES[0], first).uncertainty is None
     found = tracker.track(FRAMES[1])
@@ -142,6 +142,9 @@ def test_the_energy_says_how_sure_the_box_is(energy_network: EnergyOSTrack) -> N
     plain = OSTrackTracker(replace(params, box_uncertainty=False), energy_network)
     plain.initialize(FRAMES[0], first)
     without = plain.track(FRAMES[1])
+    head_alone = OSTrackTracker(replace(params, use_iou_net=False), energy_network)
+    head_alone.initialize(FRAMES[0], first)
+    start = head_alone.track(FRAMES[1])
     assert (without.box, without.uncertainty) == (found.box, None)
 
     search = square_crop(FRAMES[1], first, 4.0, 256)
@@ -150,17 +153,20 @@ def test_the_energy_says_how_sure_the_box_is(energy_network: EnergyOSTrack) -> N
     head, features = energy_network.bb_regressor, energy_network(*tensors).features
     modulation = head.get_modulation([features.template], torch.tensor([template.of_image(first)]).float())
     modulated = head.modulate(modulation, head.get_iou_feat([features.search]))
-    box = torch.tensor([search.of_image(found.box)])
-    ascend = partial(gradient_ascent, lambda points: head.score(modulated, points))
-    by_hand = deviations(ascend, box, torch.tensor([1 / search.scale]))[0]
-    assert list(vars(found.uncertainty).values()) == pytest.approx(by_hand.tolist(), rel=1e-3)
+    starts = propose(
+        torch.tensor([search.of_image(start.box)]), draw_jitter(params, torch.Generator().manual_seed(0))[None], params
+    )
+    reached, _ = climb(partial(gradient_ascent, lambda points: head.score(modulated, points)), starts, params)
+    (row,) = ascent_rows(starts, reached, torch.tensor([True]), torch.tensor([1 / search.scale]))
+    by_hand = uncertainty_of(row, found.box, params)
+    assert vars(found.uncertainty) == pytest.approx(vars(by_hand), rel=1e-3)
     assert 0 < found.uncertainty.w < found.box[2]
 
     for wrong in ({"box_refinement_space": "absolute"}, {"use_iou_net": False}):
         with pytest.raises(UserError, match="box_uncertainty needs boxes"):
-            replace(params, **wrong)
+            replace(params, box_uncertainty=True, **wrong)
     with pytest.raises(UserError, match="box_uncertainty: this network has no energy"):
-        OSTrackTracker(params, network("toy", "noce"))
+        OSTrackTracker(replace(params, box_uncertainty=True), network("toy", "noce"))
 
 
 def test_runs_with_an_energy_repeat_and_stay_in_the_image(energy_network: EnergyOSTrack) -> None:

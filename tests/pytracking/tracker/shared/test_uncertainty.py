@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import astuple
+from dataclasses import astuple, replace
+from functools import partial
 
 import pytest
 import torch
@@ -14,45 +15,69 @@ from ltr.ops.boxes import to_relative
 from pytracking import load_tracker
 from pytracking.evaluation import get_dataset
 from pytracking.many import MultiTracker
-from pytracking.tracker.shared.uncertainty import deviations, none_of, uncertainty_of
+from pytracking.tracker.shared.refinement import RefinementParameters, climb, draw_jitter, propose
+from pytracking.tracker.shared.uncertainty import ascent_rows, uncertainty_of
 
-BOXES = torch.tensor([[100.0, 80.0, 40.0, 60.0], [30.0, 50.0, 90.0, 30.0]])
+BOX = torch.tensor([100.0, 80.0, 40.0, 60.0])
 SIGMA = torch.tensor([0.06, 0.08, 0.1, 0.15])
+PARAMETERS = RefinementParameters(box_refinement_step_length=(5e-4, 2e-3))
 
 
-def quadratic(points, **options):
-    """The ascent on -1/2 sum ((y - y0) / sigma)^2 in the relative space of `BOXES`."""
-    unit = BOXES[:, None, 2:]
+def ascent(sigma=SIGMA, **changes):
+    """Starts and ends [1, M, 4] of the ascent on -1/2 sum ((y - y0) / sigma)^2 in the relative space of `BOX`."""
+    parameters = replace(PARAMETERS, **changes)
+    jitter = draw_jitter(parameters, torch.Generator().manual_seed(0))
+    unit = BOX[None, None, 2:]
 
     def energy(boxes):
-        return -0.5 * ((to_relative(boxes, unit) - to_relative(BOXES[:, None], unit)) / SIGMA).square().sum(-1)
+        return -0.5 * ((to_relative(boxes, unit) - to_relative(BOX[None, None], unit)) / sigma).square().sum(-1)
 
-    return gradient_ascent(energy, points, **options)
+    starts = propose(BOX[None], jitter[None], parameters)
+    return starts, climb(partial(gradient_ascent, energy), starts, parameters)[0], parameters
+
+
+def uncertainty(starts, reached, parameters, scale=1.0, refined=True):
+    row = ascent_rows(starts, reached, torch.tensor([refined]), torch.tensor([scale]))[0]
+    return uncertainty_of(row, tuple((BOX * scale).tolist()), parameters)
 
 
 @pytest.mark.parametrize("temperature", [1.0, 1.7])
-def test_the_deviations_of_a_quadratic_energy_are_its_own(temperature):
-    scale = torch.tensor([2.0, 0.5])
-    found = deviations(quadratic, BOXES, scale, temperature)
-
+@pytest.mark.parametrize("decay", [1.0, 0.9])
+def test_the_deviations_of_a_quadratic_energy_are_its_own(temperature, decay):
+    found = uncertainty(*ascent(uncertainty_temperature=temperature, box_refinement_step_decay=decay), scale=2.0)
     sigma = SIGMA * math.sqrt(temperature)
-    width = BOXES[:, 2:] * scale[:, None]
-    # Sides are log-normal.
-    of_size = width * torch.sqrt(torch.exp(sigma[2:] ** 2) * torch.expm1(sigma[2:] ** 2))
-    expected = torch.cat([width * sigma[:2], of_size], dim=1)
-    torch.testing.assert_close(found[:, :4], expected, rtol=0.12, atol=0)
-    log_density = -sigma.log().sum() - 2 * math.log(2 * math.pi)
-    assert (found[:, 4] - log_density).abs().max() < 0.15
+    expected = (2 * BOX[[2, 3, 2, 3]] * sigma).tolist()
+    assert astuple(found)[:4] == pytest.approx(expected, rel=0.08)
+    assert found.log_density == pytest.approx(float(-sigma.log().sum() - 2 * math.log(2 * math.pi)), abs=0.2)
 
 
-def test_a_constant_and_a_broken_energy():
-    plain = deviations(quadratic, BOXES, torch.ones(2))
-    raised = deviations(lambda *a, **k: (BOXES, quadratic(*a, **k)[1] + 300), BOXES, torch.ones(2))
-    torch.testing.assert_close(raised, plain, rtol=1e-3, atol=1e-3)
-    broken = deviations(lambda *a, **k: (BOXES, quadratic(*a, **k)[1] * math.nan), BOXES, torch.ones(2))
-    assert uncertainty_of(broken[0]) is None
-    assert uncertainty_of(none_of(2, True, BOXES)[0]) is None
-    assert uncertainty_of(none_of(2, False, BOXES)[0]) is None
+def test_coordinates_that_lean_on_each_other_do_not_hide_their_spread():
+    """A valley along the diagonal of x and width: each alone is as unsure as the valley is long."""
+    long, short = 0.2, 0.02
+    axes = torch.tensor([[1, 0, 1, 0], [0, 1, 0, 0], [1, 0, -1, 0], [0, 0, 0, 1.0]])
+    axes = axes / axes.norm(dim=1, keepdim=True)
+    precision = axes.t() @ torch.diag(torch.tensor([long, 0.1, short, 0.1]) ** -2) @ axes
+    unit = BOX[None, None, 2:]
+
+    def energy(boxes):
+        away = to_relative(boxes, unit) - to_relative(BOX[None, None], unit)
+        return -0.5 * ((away @ precision) * away).sum(-1)
+
+    starts, _, parameters = ascent(box_refinement_step_length=(2e-4, 2e-4), box_refinement_iter=20)
+    found = uncertainty(starts, climb(partial(gradient_ascent, energy), starts, parameters)[0], parameters)
+    assert found.cx / 40 == pytest.approx(long / math.sqrt(2), rel=0.25)
+    assert found.cy / 60 == pytest.approx(0.1, rel=0.1)
+
+
+def test_a_flat_energy_is_as_unsure_as_the_box_is_wide_and_nothing_is_said_of_too_little():
+    starts, reached, parameters = ascent()
+    flat = uncertainty(starts, starts, parameters)
+    assert astuple(flat)[:4] == pytest.approx([40.0, 60.0, 40.0, 60.0], rel=1e-3)
+    assert uncertainty(starts, reached * math.nan, parameters) is None
+    assert uncertainty(starts, reached, parameters, refined=False) is None
+    assert uncertainty(starts[:, :4], reached[:, :4], parameters) is None
+    assert uncertainty(starts, reached, replace(parameters, box_refinement_iter=0)) is None
+    assert uncertainty_of(torch.zeros(0), (0.0, 0.0, 1.0, 1.0), parameters) is None
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +93,8 @@ def follow(clip, **parameters):
 
 def test_a_clip_is_tracked_alike_and_every_found_box_has_deviations(clip):
     plain, sure, hot = (
+        follow(clip, box_uncertainty=False),
         follow(clip),
-        follow(clip, box_uncertainty=True),
         follow(clip, box_uncertainty=True, uncertainty_temperature=2.0),
     )
     assert [(r.box, r.score, r.flag) for r in plain] == [(r.box, r.score, r.flag) for r in sure]
@@ -84,11 +109,11 @@ def test_a_clip_is_tracked_alike_and_every_found_box_has_deviations(clip):
 
 def test_each_target_of_a_batch_has_its_own(clip):
     box = clip.init_info()["init_bbox"]
-    tracker = MultiTracker("dimp_nceplus_lite", device="cpu", box_uncertainty=True)
+    tracker = MultiTracker("dimp_nceplus_lite", device="cpu")
     same = tracker.add(clip.image(0), box)
     tracker.add(clip.image(0), (box[0] + 8, box[1], box[2], box[3]))
     both = tracker.track(clip.image(1))
-    alone = follow(clip, box_uncertainty=True)[1].uncertainty
+    alone = follow(clip)[1].uncertainty
     assert astuple(both[same].uncertainty) == pytest.approx(astuple(alone), rel=0.02)
     assert len({result.uncertainty for result in both.values()}) == 2
 
@@ -102,7 +127,7 @@ def test_a_head_trained_on_the_iou_has_none(parameter):
 def test_the_temperature_is_positive_and_it_can_be_asked_for_between_frames(clip):
     with pytest.raises(UserError, match="uncertainty_temperature must be positive"):
         load_tracker("dimp_nceplus_lite", uncertainty_temperature=0.0)
-    tracker = load_tracker("dimp_nceplus_lite", device="cpu")
+    tracker = load_tracker("dimp_nceplus_lite", device="cpu", box_uncertainty=False)
     tracker.initialize(clip.image(0), clip.init_info()["init_bbox"])
     tracker.change(box_uncertainty=True)
     assert tracker.track(clip.image(1)).uncertainty is not None
