@@ -22,6 +22,8 @@ else:
 # COCO's largest file of annotations has half of it.
 MAX_BYTES = 1 << 30
 _LONGEST_NAME = 200
+# The time that TOML's reader takes grows with the square of the parts of a key.
+_MOST_DOTS = 500
 
 
 def check_name(kind: str, name: str) -> str:
@@ -159,6 +161,9 @@ def number_array(value: Any, finite: bool = True) -> np.ndarray:
 
 def parse_toml(path: str | os.PathLike[str], text: str) -> dict[str, Any]:
     """The content of a TOML file whose text is known. Raises UserError as `read_json`."""
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.count(".") > _MOST_DOTS:
+            raise UserError(f"{path}, line {number}: this TOML file is nested too deeply")
     content: dict[str, Any] = _parse(path, text, "TOML", tomllib.loads, UserError)
     return content
 

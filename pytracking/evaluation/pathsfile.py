@@ -99,11 +99,11 @@ def read_local_py(path: Path) -> LocalPaths:
 
 
 def read_paths(file: Path) -> dict[str, str]:
-    """The table `[paths]` of the file; empty where there is no file. Raises `UserError` where it is not TOML."""
+    """The texts in `[paths]` of the file; empty where there is no file. Raises `UserError` where it is not TOML."""
     paths = parse_toml(file, _text(file)).get("paths", {})
     if not isinstance(paths, dict):
         raise UserError(f"{file}: 'paths' is not a table")
-    return {key: str(value) for key, value in paths.items()}
+    return {key: value for key, value in paths.items() if type(value) is str}
 
 
 def write_paths(file: Path, folders: dict[str, Path]) -> None:
@@ -115,7 +115,8 @@ def write_paths(file: Path, folders: dict[str, Path]) -> None:
     """
     before = _text(file)
     wanted = parse_toml(file, before)
-    wanted["paths"] = {**read_paths(file), **{key: str(folder) for key, folder in folders.items()}}
+    read_paths(file)
+    wanted["paths"] = {**wanted.get("paths", {}), **{key: str(folder) for key, folder in folders.items()}}
     try:
         document = tomlkit.parse(before)
         paths = document.setdefault("paths", tomlkit.table())

@@ -101,6 +101,7 @@ def test_what_is_wrong_with_json(content: str, message: str, tmp_path: Path) -> 
         ("[paths\n", "not valid TOML"),
         ("a = " + "[" * 100_000, "nested too deeply"),
         ("a = " + "{b = " * 100_000, "nested too deeply"),
+        ("a = 1\n[" + "b." * 50_000 + "b]", "line 2: this TOML file is nested too deeply"),
         ("a = 1\nb = " + "9" * 5000, "line 2: a number in this TOML file has too many digits"),
     ],
 )

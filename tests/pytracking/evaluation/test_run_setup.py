@@ -52,6 +52,7 @@ def test_the_rest_of_the_file_is_kept(file: Path, tmp_path: Path) -> None:
         ("paths = 3\n", "'paths' is not a table"),
         ("a = " + "[" * 100_000 + "\n", "nested too deeply"),
         ("a = " + "9" * 5000 + "\n", "too many digits"),
+        ("a." * 100_000 + "a = 1\n", "line 1: this TOML file is nested too deeply"),
     ],
 )
 def test_a_file_that_cannot_be_changed_is_left(content: str, message: str, file: Path, tmp_path: Path) -> None:
@@ -61,6 +62,15 @@ def test_a_file_that_cannot_be_changed_is_left(content: str, message: str, file:
         run_setup.main(["--set", f"otb={tmp_path}/data/otb"])
     assert file.read_text() == content
     assert [path.name for path in file.parent.iterdir()] == ["paths.toml"]
+
+
+def test_what_is_no_text_is_no_folder_and_is_left(file: Path, tmp_path: Path) -> None:
+    file.parent.mkdir()
+    file.write_text(f"[paths]\nnfs = 0x{'f' * 9999}\nuav = ['a']\n")
+    assert read_paths(file) == {}
+    run_setup.main(["--set", f"otb={tmp_path}/data/otb"])
+    assert read_paths(file) == {"otb": f"{tmp_path}/data/otb"}
+    assert "uav = ['a']" in file.read_text()
 
 
 @pytest.mark.parametrize(
