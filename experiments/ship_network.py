@@ -21,10 +21,10 @@ import numpy as np
 import torch
 
 from experiments.common import command_line
-from ltr.admin.checkpoint import CheckpointError, card_path, load_network, save_network, tracking_settings
+from ltr.admin.checkpoint import card_path, load_network, save_network, tracking_settings
 from ltr.admin.files import write_json
 from ltr.admin.model_constructor import NetworkConstructor
-from ltr.errors import UserError
+from ltr.errors import UserError, exit_status
 from pytracking.analysis.bootstrap import paired_difference
 from pytracking.analysis.extract import extract_scores
 from pytracking.evaluation.datasets import get_dataset
@@ -65,7 +65,7 @@ def _last_validation(log: Path) -> dict[str, float]:
     found = [record for record in records if record["kind"] == "validation" and "loss" in record]
     total = sum(record["seconds"] for record in records if record["kind"] == "validation")
     if not found:
-        raise ValueError(f"{log} has no validation record")
+        raise UserError(f"{log} has no validation record")
     kept = {key: value for key, value in found[-1].items() if key not in ("kind", "seconds")}
     return {**kept, "training_seconds": total}
 
@@ -117,20 +117,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--dataset_path", type=Path, help="where that data set lies")
     parser.add_argument("--results", type=Path, default=Path("results/tracking_results"), help="%(default)s")
     options = parser.parse_args(arguments)
-    try:
-        if options.figures:
-            others = [run for text in options.against for run in parse_runs(text)]
-            print(add_figures(options.name, options.figures, options.dataset_path, options.results, others))
-        elif options.source is None or options.data is None:
-            parser.error("name a network and --data, or --figures")
-        else:
-            target = ship(options.source, options.name, options.data, options.refinement)
-            print(f"{target}: {target.stat().st_size / 1e6:.1f} MB, card {card_path(target)}")
-    except (CheckpointError, UserError, ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    if options.figures:
+        others = [run for text in options.against for run in parse_runs(text)]
+        print(add_figures(options.name, options.figures, options.dataset_path, options.results, others))
+    elif options.source is None or options.data is None:
+        parser.error("name a network and --data, or --figures")
+    else:
+        target = ship(options.source, options.name, options.data, options.refinement)
+        print(f"{target}: {target.stat().st_size / 1e6:.1f} MB, card {card_path(target)}")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_status(main))

@@ -45,13 +45,15 @@ def find_tracker(parameter: str, tracker: str | None = None) -> tuple[str, str]:
     """The (tracker, parameter) pair that a name stands for.
 
     Args:
-        parameter: a parameter name, such as 'dimp_nceplus_lite'.
+        parameter: a parameter name, such as 'dimp_nceplus_lite', or both names, such as 'dimp/dimp_nceplus_lite'.
         tracker: the tracker's name; found by searching the parameter folders when left out.
 
     Raises:
         UserError: no such tracker or parameter (the nearest is named), or several trackers have this parameter.
     """
     trackers = list_trackers()
+    if tracker is None and "/" in parameter:
+        tracker, _, parameter = parameter.rpartition("/")
     if tracker is not None:
         if tracker not in trackers:
             raise unknown_name("tracker", tracker, trackers)

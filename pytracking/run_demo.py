@@ -54,8 +54,7 @@ def parse_trackers(names: list[str]) -> list[TrackerRun]:
 
     runs = []
     for name in names:
-        tracker, _, parameter = name.rpartition("/")
-        tracker, parameter = find_tracker(parameter, tracker or None)
+        tracker, parameter = find_tracker(name)
         run = TrackerRun(tracker, parameter, display_name=_DISPLAY_NAMES.get(f"{tracker}/{parameter}"))
         if run in runs:
             raise UserError(f"--trackers names {tracker}/{parameter} twice")

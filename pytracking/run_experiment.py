@@ -101,8 +101,7 @@ def _runs(name: str, run_ids: list[int | None]) -> list[TrackerRun]:
     from pytracking.evaluation.tracker import TrackerRun
     from pytracking.registry import find_tracker
 
-    tracker, _, parameter = name.rpartition("/")
-    tracker, parameter = find_tracker(parameter, tracker or None)
+    tracker, parameter = find_tracker(name)
     return [TrackerRun(tracker, parameter, run_id) for run_id in run_ids]
 
 

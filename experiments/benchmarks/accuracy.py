@@ -87,10 +87,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command line. Returns 0, or 1 where a tracker failed on a sequence, which is then left out."""
     args = build_parser().parse_args(argv)
     peers = [] if args.peers is None else args.peers or list(PEERS)
-    runs = []
-    for name in dict.fromkeys([*args.trackers, *peers]):
-        tracker, _, parameter = name.rpartition("/")
-        runs.append(TrackerRun(*find_tracker(parameter, tracker or None)))
+    runs = [TrackerRun(*find_tracker(name)) for name in dict.fromkeys([*args.trackers, *peers])]
     sequences = get_dataset("folder", path=args.folder, sequences=args.sequence)
     failures = run_dataset(sequences, runs, args.results)
     report_failures(failures)

@@ -11,6 +11,7 @@ from tiny_training import tiny_recipe
 
 from experiments import ship_network
 from ltr.admin.checkpoint import load_network, tracking_settings
+from ltr.errors import exit_status
 from ltr.trainers.loop import RunSettings, train
 from pytracking.evaluation.datasets import get_dataset
 from pytracking.evaluation.running import run_dataset
@@ -57,7 +58,7 @@ def test_figures_come_from_results_on_disk(trained, tmp_path, monkeypatch):
     monkeypatch.setattr(ship_network, "get_dataset", lambda name, path=None: clip)
     results = tmp_path / "results"
     command = ["--name", "dimp_nceplus_lite", "--figures", "demo", "--results", str(results)]
-    assert ship_network.main(command) == 2, "nothing has been tracked yet"
+    assert exit_status(lambda: ship_network.main(command)) == 2, "nothing has been tracked yet"
     overrides = {"device": "cpu", "box_refinement_iter": 1, "use_augmentation": False}
     assert not run_dataset(clip, [TrackerRun("dimp", "dimp_nceplus_lite")], results, overrides=overrides)
     assert ship_network.main(command) == 0

@@ -22,7 +22,7 @@ def test_lists_trackers_with_their_parameters() -> None:
 
 
 def test_finds_the_tracker_of_a_parameter() -> None:
-    assert registry.find_tracker("kcf") == ("opencv", "kcf")
+    assert registry.find_tracker("kcf") == registry.find_tracker("opencv/kcf") == ("opencv", "kcf")
     assert isinstance(pytracking.load_tracker("default", "static"), StaticTracker)
 
 
