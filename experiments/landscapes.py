@@ -244,7 +244,7 @@ def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = command_line("landscapes", __doc__)
     parser.add_argument("--heads", type=Path, metavar="DIR", help="folder of trained heads (the shipped head)")
-    parser.add_argument("--seed", type=int, default=0, help="which of a method's heads (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the heads (%(default)s)")
     parser.add_argument("--sequence", default="dog", help="name of the sequence (%(default)s)")
     parser.add_argument("--frame", type=int, default=20, help="number of the frame, from 0 (%(default)s)")
     parser.add_argument("--dataset", default="demo", help="data set that has the sequence (%(default)s)")

@@ -23,7 +23,7 @@ def run(
     """Run one of the commands.
 
     Args:
-        program: what the user types before the command.
+        program: words that the user types before the command.
         examples: lines at the end of the usage.
         arguments: command and options; those of the process when left out.
 

@@ -60,7 +60,7 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UserError:
     """The error for a name that is not registered: it gives the nearest known one, else lists what there is.
 
     Args:
-        kind: what the name stands for, such as 'data set'.
+        kind: kind of thing that the name stands for, such as 'data set'.
         name: the unknown name.
         known: the names there are, compared without regard to case.
     """
@@ -79,7 +79,7 @@ def list_some(names: Iterable[object], see_all: str = "", first: int = 3) -> str
     """Names for a message, 'a, b, c and 117 more', so that a long list does not bury what it is about.
 
     Args:
-        names: what is listed, in order.
+        names: names to list, in order.
         see_all: how to see the rest, put in brackets where there is one.
         first: the number of names that are written.
     """

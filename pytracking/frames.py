@@ -23,7 +23,7 @@ def read_ahead(
     """Read frames in a thread of their own while the block works on those before; the thread ends with the block.
 
     Args:
-        frames: where they come from; an error there is raised in the block, after the frames before it.
+        frames: source of the frames; an error there is raised in the block, after the frames before it.
         live: keep only the newest frame, so that a slow block skips frames rather than lags behind; the last frame is
             never skipped. Otherwise up to three frames wait, and none is skipped.
         recorded_from: hold each frame of a recording back until a camera would have delivered it, if this time of the

@@ -20,7 +20,7 @@ class CV2Tracker:
 
     Attributes:
         tracker: the tracker below it.
-        result: what it said of the last frame, with score and flag.
+        result: its answer on the last frame, with score and flag.
     """
 
     def __init__(self, tracker: Tracker) -> None:

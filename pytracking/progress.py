@@ -42,7 +42,7 @@ def progress_bar(total: int | None, label: str) -> tqdm:
 
     Args:
         total: number of frames, None where it is not known.
-        label: what stands before the bar.
+        label: text before the bar.
     """
     # Closed by `2>&-`.
     if sys.stderr is None:

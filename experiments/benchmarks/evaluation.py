@@ -160,7 +160,7 @@ def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = command_line("benchmarks.evaluation", __doc__)
     parser.add_argument("--workers", nargs="+", type=positive, default=[1, 2], help="worker processes (default: 1 2)")
-    parser.add_argument("--copies", type=positive, default=3, help="of the demo clips (default: %(default)s)")
+    parser.add_argument("--copies", type=positive, default=3, help="copies of the demo clips (default: %(default)s)")
     parser.add_argument("--repeats", type=positive, default=3, help="the best counts (default: %(default)s)")
     parser.add_argument("--results", type=Path, help="folder of stored results to score instead of made-up ones")
     parser.add_argument(

@@ -215,9 +215,11 @@ def build_parser() -> argparse.ArgumentParser:
         "--peer", action="append", default=[], metavar="FOLDER=NAME[:FIELD=VALUE]", help="the same of another checkout"
     )
     parser.add_argument("--threads", nargs="+", type=positive, default=[1], help="each in turn (default: 1)")
-    parser.add_argument("--clips", nargs="+", help="of the data set (default: all)")
+    parser.add_argument("--clips", nargs="+", help="clips of the data set (default: all)")
     parser.add_argument("--dataset", default="demo", help="data set of the clips (default: %(default)s)")
-    parser.add_argument("--frames", type=positive, default=60, help="of each clip that count (default: %(default)s)")
+    parser.add_argument(
+        "--frames", type=positive, default=60, help="frames of each clip that count (default: %(default)s)"
+    )
     parser.add_argument("--warmup", type=positive, default=5, help="frames before them (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all times and boxes there")
     parser.add_argument("--page", type=Path, metavar="FILE", help="put the figures into this page")

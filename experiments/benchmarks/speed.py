@@ -260,11 +260,15 @@ def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = command_line("benchmarks.speed", __doc__)
     parser.add_argument("--parameters", nargs="+", required=True, metavar="NAME", help="such as dimp_nceplus_lite, kcf")
-    parser.add_argument("--threads", type=positive, default=2, help="of torch and OpenCV (default: %(default)s)")
-    parser.add_argument("--frames", type=positive, default=60, help="that are timed (default: %(default)s)")
+    parser.add_argument(
+        "--threads", type=positive, default=2, help="threads of torch and OpenCV (default: %(default)s)"
+    )
+    parser.add_argument("--frames", type=positive, default=60, help="timed frames (default: %(default)s)")
     parser.add_argument("--warmup", type=positive, default=5, help="frames before them (default: %(default)s)")
     parser.add_argument("--clip", default="juggler", help=f"a demo clip, or '{SYNTHETIC}' (default: %(default)s)")
-    parser.add_argument("--device", default="auto", help="of the networks: cpu, cuda or auto (default: %(default)s)")
+    parser.add_argument(
+        "--device", default="auto", help="device of the networks: cpu, cuda or auto (default: %(default)s)"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write machine, settings and results there too")
     return parser
 

@@ -199,7 +199,9 @@ def table(costs: list[Cost], device: str) -> str:
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = command_line("benchmarks.training", __doc__)
-    parser.add_argument("--recipe", default="dimp_nceplus_lite", help="whose network and shapes (default: %(default)s)")
+    parser.add_argument(
+        "--recipe", default="dimp_nceplus_lite", help="recipe of network and shapes (default: %(default)s)"
+    )
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting of the recipe"
     )
@@ -207,7 +209,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--objectives", nargs="+", default=list(OBJECTIVES), metavar="NAME", help=", ".join(OBJECTIVES))
     parser.add_argument("--rounds", type=positive, default=10, help="steps of each that count (default: %(default)s)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default: %(default)s)")
-    parser.add_argument("--threads", type=positive, default=2, help="of torch (default: %(default)s)")
+    parser.add_argument("--threads", type=positive, default=2, help="threads of torch (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write machine, settings and results there too")
     return parser
 

@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--nodes", type=int, default=1, help="machines (default: %(default)s)")
     parser.add_argument("--gpus", type=int, default=1, help="GPUs a machine, a process each (default: %(default)s)")
     parser.add_argument("--hours", type=float, default=24.0, help="time limit (default: %(default)s)")
-    parser.add_argument("--partition", help="of the cluster")
+    parser.add_argument("--partition", help="partition of the cluster")
     parser.add_argument("--logs", type=Path, default=Path("slurm_logs"), help="folder of logs (default: %(default)s)")
     options, rest = parser.parse_known_args(arguments)
     try:

@@ -38,7 +38,7 @@ class OSTrackActor(BaseActor):
             batch: `train_images` [1, S, 3, Z, Z] and `test_images` [n, S, 3, S, S] uint8 RGB; `train_boxes`,
                 `test_boxes` [., S, 4] (x, y, w, h) in crop pixels; `test_labels` [n, S, 4] likewise by the rule of the
                 centre head; all on the network's device.
-            generator: of the box samples, on the same device.
+            generator: generator of the box samples, on the same device.
         """
         output = self.locate(batch)
         size = batch["test_images"].shape[-1]

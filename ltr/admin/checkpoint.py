@@ -48,8 +48,8 @@ def save_network(
         path: ends in `.safetensors`.
         net: its state dict is stored; floating-point tensors as `dtype`.
         constructor: how to build the network again.
-        card: what a reader should know (recipe, data, licences, seed, figures); written as `<stem>.json`.
-        tracking: what a tracker must set as training did (`Recipe.tracking_settings`); read by `tracking_settings`.
+        card: facts for a reader (recipe, data, licences, seed, figures); written as `<stem>.json`.
+        tracking: parameters of a tracker, set as in training (`Recipe.tracking_settings`), for `tracking_settings`.
 
     Raises:
         OSError: nothing is left half-written.
@@ -80,7 +80,7 @@ def read_header(path: str | Path, format_name: str = FORMAT) -> dict[str, Any]:
     """The header of a safetensors file of ours, each entry parsed from its JSON.
 
     Args:
-        format_name: what the header must state as its format.
+        format_name: format that the header must state.
 
     Raises:
         CheckpointError: no such file, cut off, another format, or a header that is too large or too deep.

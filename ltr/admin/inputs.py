@@ -30,7 +30,7 @@ def check_name(kind: str, name: str) -> str:
     """The name of a sequence, tracker or parameter file, which is safe to be a part of a file's name.
 
     Args:
-        kind: what the name stands for, such as 'sequence'.
+        kind: kind of thing that the name stands for, such as 'sequence'.
         name: the name as it came from a file, a folder or the command line.
 
     Returns:
@@ -67,7 +67,7 @@ def check_regular(
     Args:
         path: the file.
         status: its status.
-        kind: what it should be, such as 'image'.
+        kind: kind of file that it should be, such as 'image'.
         limit: the largest size in bytes.
         error: the class of the error.
 
@@ -141,7 +141,7 @@ def number_array(value: Any, finite: bool = True) -> np.ndarray:
     """Numbers that a JSON file has in lists of lists, as float64 of that shape.
 
     Args:
-        value: what the file has.
+        value: value in the file.
         finite: whether NaN and infinity are refused as well.
 
     Raises:

@@ -39,7 +39,7 @@ class PublicCheckpoint:
     """What a public checkpoint says.
 
     Attributes:
-        constructor: which network, ours.
+        constructor: constructor of our network.
         state_dict: its weights on the CPU, in the dtype they were saved in.
         net_type, actor_type: class names in the public framework.
         epoch: epochs trained.

@@ -61,7 +61,7 @@ class SequenceReport:
     Attributes:
         name: name of the sequence; empty for what concerns the data set as a whole.
         findings: nothing for one that is as it should be.
-        renamed: what was renamed to repair it.
+        renamed: renames that repaired it.
     """
 
     name: str
@@ -108,8 +108,8 @@ def check_evaluation(name: str, root: Path, lister: Lister, options: CheckOption
     Args:
         name: name of the data set.
         root: its folder.
-        lister: where its files are, such as one of `EVALUATION`.
-        options: what is checked, and whether names are repaired.
+        lister: function that says where its files are, such as one of `EVALUATION`.
+        options: options of the check and of the repair of names.
 
     Raises:
         UserError: an unknown sequence, or a folder that is not this data set's.
@@ -131,7 +131,7 @@ def check_training(name: str, root: Path, splits: Sequence[str] = (), options: C
         name: name of the data set, a key of `SPLITS`.
         root: its folder.
         splits: as the data set's reader takes them; those of `SPLITS` by default.
-        options: what is checked, and whether names are repaired.
+        options: options of the check and of the repair of names.
 
     Raises:
         UserError: an unknown data set, split or sequence, or a data set whose names cannot be repaired.

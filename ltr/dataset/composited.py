@@ -74,7 +74,7 @@ class CompositedVideo:
         cutouts: the objects.
         backgrounds: image files; where there are none, plain and textured ones are made.
         sequences: number of videos.
-        settings: what happens in them.
+        settings: probabilities and amplitudes of what happens in them.
         seed: seed for everything that is random.
 
     Raises:

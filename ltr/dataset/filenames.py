@@ -29,7 +29,7 @@ class Finding:
         kind: 'missing', 'misnamed', 'short', 'long', 'off by one', 'unreadable', 'wrong box', 'wrong count',
             'wrong flag', 'out of image', 'wrong size', 'size change' or 'note'.
         text: what, and where.
-        renames: what would repair it, in the order in which to do it.
+        renames: renames that would repair it, in their order.
     """
 
     kind: str
@@ -84,7 +84,7 @@ def find_misnamed(path: Path, official: Collection[Path]) -> Rename | None:
     Two names are the same but for writing when they agree in letters (of either case) and digits.
 
     Args:
-        path: what is missing.
+        path: missing file or folder.
         official: places that the data set's other files have a right to; never renamed.
 
     Returns:
@@ -134,13 +134,13 @@ def find_frames(
     """Which official frames are in a folder, and why others are not.
 
     Args:
-        files: where the sequence's files should be; its frames are numbered.
+        files: places of the sequence's files; its frames are numbered.
         folder: the folder of frames that is there.
         rows: number of annotated frames; None where it is not known.
         spans: as `Surroundings.spans`.
 
     Returns:
-        findings: what is wrong.
+        findings: faults that were found.
         frames: number of the frame, counted from 0 at `files.first`, and its file; those that are there.
     """
     images = {

@@ -194,7 +194,7 @@ class ImageBoxes:
     Args:
         root: the folder.
         smallest: boxes with a shorter side, in pixels, are left out.
-        keep: which images to use, by file name; all by default.
+        keep: file names of the images to use; all by default.
 
     Raises:
         AnnotationError: no table, a missing column, a row without four finite numbers (file and line are named), or

@@ -53,8 +53,8 @@ def inspect_sequence(files: SequenceFiles, surroundings: Surroundings, mapper: M
     """Everything that can be said about a sequence, in the order annotation, flags, frames.
 
     Args:
-        files: where its files should be.
-        surroundings: what is known of the data set that it belongs to.
+        files: places of its files.
+        surroundings: facts about the data set that it belongs to.
         mapper: opens frames, such as the `map` of a pool of threads; None opens none.
     """
     try:

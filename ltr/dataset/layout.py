@@ -57,7 +57,7 @@ class SequenceFiles:
         name: name of the sequence, unique within its data set.
         dataset: name of the data set.
         root: folder of the data set.
-        folders: where the frames may lie; the first place is the official one, copies may have another. A video file
+        folders: places of the frames; the first one is the official one, copies may have another. A video file
             stands for the folder of its frames.
         annotation: file of boxes, one a frame from `first` on; for `masks` the folder of the masks.
         numbered: whether frames have official names; else every image of the folder is a frame, in order of the
@@ -71,11 +71,11 @@ class SequenceFiles:
         marks_absence: whether NaN or empty boxes after the first are the way to say that the target is absent.
         polygons: whether the annotation may have polygons.
         flags: files that tell where the target is hidden.
-        object_class: what the target is, if known.
+        object_class: class of the target, if known.
         attributes: short names of the challenges in the sequence, if known.
         masks: reads the boxes [T, 4] and the mask files from a folder of masks, where that is the annotation.
-        problem: what is wrong with the sequence before any file of it is read; '' where nothing is.
-        hint: what is odd about the sequence, for whoever finds a fault in it.
+        problem: fault of the sequence that is known before any file of it is read; '' where there is none.
+        hint: oddity of the sequence, for whoever finds a fault in it.
     """
 
     name: str

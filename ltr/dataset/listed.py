@@ -17,7 +17,7 @@ class ListedLayout:
     Attributes:
         names: file of its list in `ltr/dataset/sequence_lists`.
         attributes: file of its attributes there; '' where the list itself has them.
-        prefix: what the names have that the file of attributes lacks.
+        prefix: prefix of the names that the file of attributes lacks.
         also_in: another name that the folder of the frames may have; '' for none.
         marks_absence: as `SequenceFiles`.
         oddities: file of what is odd about sequences; '' for none.

@@ -53,7 +53,7 @@ class RunLog:
 
     Args:
         folder: folder of the run.
-        step: where the run goes on; records of later steps, which will be made again, are dropped.
+        step: step at which the run goes on; records of later steps, which will be made again, are dropped.
 
     Raises:
         ValueError: a line of an earlier log is not JSON.

@@ -41,7 +41,7 @@ def write_video(path: Path, sequences: Listing[Sequence], runs: Listing[TrackerR
 
     Args:
         path: the video.
-        sequences: with their annotations.
+        sequences: sequences with their annotations.
         runs: the first one is drawn thick; the colours are those of the plots.
         results: folder of raw results, complete for these sequences and runs.
 
@@ -90,7 +90,7 @@ def draw_frame(sequence: Sequence, number: int, boxes: np.ndarray) -> np.ndarray
     """A frame with its annotation (thin, white) and the trackers' boxes, the first one thick and on top.
 
     Args:
-        sequence: whose frame.
+        sequence: sequence of the frame.
         number: number of the frame, from 0.
         boxes: [K, T, 4] of the trackers.
 

@@ -25,7 +25,7 @@ class SequenceCurves:
         norm_precision: [51] over its normalised thresholds.
         mean_overlap: mean overlap of the valid frames, the first included; NaN where there is none.
         valid_frames: number of valid frames.
-        note: what is unusual about the result, such as missing frames; '' where nothing is.
+        note: remark on an unusual result, such as missing frames; '' where there is none.
     """
 
     success: np.ndarray
@@ -77,9 +77,9 @@ class Protocol:
     """A named way from boxes to curves.
 
     Attributes:
-        name: what stands beside every number.
+        name: name beside every number.
         rule: the protocol in one line, for tables.
-        source: where the rule is written down.
+        source: publication or toolkit that states the rule.
         success_rule: how the success metric is made, for plots.
         score: from boxes to curves.
         headline: the metric that ranks trackers, 'auc' (of the success curve) or 'ao' (average overlap).

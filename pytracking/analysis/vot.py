@@ -23,11 +23,11 @@ class VotProtocol:
     """Numbers of one year's challenge.
 
     Attributes:
-        name: what stands beside every figure.
+        name: name beside every figure.
         low, high: sequence lengths, both included, over which the expected overlap is averaged to the EAO.
         burn_in: frames from an initialisation on that do not count for accuracy.
         skip: frames between a failure and the next initialisation.
-        source: where the numbers are written down.
+        source: publication that states the numbers.
     """
 
     name: str
@@ -77,7 +77,7 @@ def evaluate(
     Args:
         trajectories: sequence -> its repetitions, from `read_trajectories`.
         annotations: sequence -> regions and tags, from `read_vot_annotations`.
-        protocol: whose burn-in, skip and interval of lengths count.
+        protocol: burn-in, skip and interval of lengths.
     """
     runs: list[tuple[np.ndarray, list[int]]] = []
     parts: list[_Part] = []
@@ -144,7 +144,7 @@ def expected_average_overlap(runs: list[tuple[np.ndarray, list[int]]], protocol:
 
     Args:
         runs: (overlap [T], NaN where the tracker gave no region; frames of failure) of every sequence and repetition.
-        protocol: whose skip and interval of lengths count. A fragment that is shorter than N counts only where it
+        protocol: skip and interval of lengths. A fragment that is shorter than N counts only where it
             failed, with zeros for what is missing.
     """
     lengths = np.arange(protocol.low + 1, protocol.high + 2)

@@ -25,7 +25,7 @@ class Sequence:
             OTB); T is the number of frames, or 1 where only the first box is public.
         annotation_path: the file that the boxes came from.
         target_visible: [T] bool, False where the target is absent or fully occluded; None where nothing is known.
-        object_class: what the target is, if known.
+        object_class: class of the target, if known.
         attributes: short names of the sequence's challenges ('OCC', 'FM', ...); None where nothing is known.
         polygons: [T, 4, 2] float64 (x, y), the corners where the annotation has rotated boxes; None otherwise.
     """

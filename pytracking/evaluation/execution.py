@@ -50,7 +50,7 @@ class Unit:
     Attributes:
         number: tells the units of one call of `run_dataset` apart.
         spec: the tracker.
-        sequence: what to track.
+        sequence: sequence to track.
         seed: seed for every default generator, see `pytracking.evaluation.seeds`.
         pictures: folder for pictures of what happens inside each frame; None for none.
     """
@@ -148,7 +148,7 @@ def run_sequence(tracker: Tracker, sequence: Sequence, on_frame: OnFrame | None 
 
     Args:
         tracker: any tracker; it is initialised here.
-        sequence: what to track.
+        sequence: sequence to track.
         on_frame: called after each frame with its number (from 0), the RGB image and the tracker's answer.
 
     Raises:

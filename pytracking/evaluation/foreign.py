@@ -53,7 +53,7 @@ def read_foreign(folder: Path, layout: str = "auto") -> list[ForeignResult]:
     """All results in the folder of one tracker, in order of their names.
 
     Args:
-        folder: what holds the files of one tracker on one data set.
+        folder: folder of one tracker's files on one data set.
         layout: a key of `LAYOUTS`, or 'auto' to tell by the files.
 
     Raises:

@@ -35,7 +35,7 @@ def import_results(
 
     Args:
         source: folder of one tracker's results.
-        tracker, parameter: what it is called from now on.
+        tracker, parameter: names that it has from now on.
         results: folder of raw results.
         layout: a key of `LAYOUTS`, or 'auto'.
         dataset: name of the data set, to match the names of sequences; they stay as they are when left out.

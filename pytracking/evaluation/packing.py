@@ -31,7 +31,7 @@ class Server:
     Attributes:
         dataset: name of the data set, a key of `LISTERS`.
         decimals: number of decimals of a box's coordinates.
-        repetitions: how many runs of a tracker a submission may have.
+        repetitions: number of runs of a tracker that a submission may have.
         times: whether seconds a frame belong to it, in a folder a sequence.
     """
 
@@ -56,7 +56,7 @@ def pack_results(server: str, runs: list[str], root: Path, output: Path, path: P
 
     Args:
         server: 'trackingnet' or 'got10k'.
-        runs: whose results, each '<tracker>/<parameters>[_<run id>]'; several are repetitions of one tracker.
+        runs: runs to pack, each '<tracker>/<parameters>[_<run id>]'; several are repetitions of one tracker.
         root: folder of raw results.
         output: the zip.
         path: the data set's folder, where environment and configuration are not to be asked.

@@ -21,7 +21,7 @@ def plan(works: list[Work], workers: int) -> str:
     """A table of what is left to track and how long it will take, in Markdown, and the sum in one line.
 
     Args:
-        works: what is left to track; the first sequences of each tracker are tracked for some frames,
+        works: sequences left to track; the first sequences of each tracker are tracked for some frames,
             in this process, and nothing is written.
         workers: number of workers that share the work.
 

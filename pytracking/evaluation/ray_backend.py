@@ -76,9 +76,9 @@ class _Actor:
 
     Attributes:
         handle: Ray's handle of it.
-        pending: what it will answer: that it is up, or what comes of its unit; None for an idle one.
+        pending: answer to come: that it is up, or the outcome of its unit; None for an idle one.
         counting: its answer to how many frames are tracked, asked for but not there yet.
-        units: what it tracks, by number.
+        units: units that it tracks, by number.
         frames: number of frames of each that were reported.
     """
 

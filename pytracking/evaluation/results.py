@@ -93,7 +93,7 @@ def save_result(folder: Path, result: RawResult, description: dict[str, Any]) ->
     Args:
         folder: folder of the tracker's run.
         result: boxes and times.
-        description: what `describe_run` returns; more entries are kept.
+        description: result of `describe_run`; more entries are kept.
 
     A run that is killed in between leaves no manifest that fits the boxes, so that its result never counts; one that
     fails at the boxes leaves an earlier result as it was.

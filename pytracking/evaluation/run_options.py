@@ -110,11 +110,11 @@ def track(
     """Track, report failures, and say where the results are and how to compare them.
 
     Args:
-        args: with the options of `add_run_options`.
-        sequences: what to track.
-        runs: by which trackers.
-        dataset_options: what names data set and sequences on the command line of `report`; [] where nothing does.
-        reading: what else was found in the data set, to be reported at the end: sequences that cannot be read fail.
+        args: options, those of `add_run_options` among them.
+        sequences: sequences to track.
+        runs: runs of the trackers.
+        dataset_options: words that name data set and sequences for `report`; [] where none do.
+        reading: other findings in the data set, for the end: sequences that cannot be read fail.
 
     Returns:
         The exit status.

@@ -103,7 +103,7 @@ def run_dataset(
         debug: print a line a frame; in this process, stop at the first failure with its traceback. 2 draws what
             happens inside each frame, too, into `<result folder>_inside/<sequence>` (dimp and atom).
         overrides: fields of the parameters to replace, for all runs.
-        workers: where to track; this process when left out.
+        workers: number and kind of workers; this process when left out.
         wait: wait for sequences that another run on the same results is tracking, instead of leaving them out.
         plan_only: print how long it will take, by a short trial of each tracker, and track nothing.
 

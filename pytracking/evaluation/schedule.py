@@ -26,7 +26,7 @@ class Failure:
     """A sequence that could not be tracked.
 
     Attributes:
-        run: which tracker.
+        run: run of the tracker.
         sequence: name of the sequence.
         message: one line.
         details: the traceback, None where the message says all.
@@ -43,8 +43,8 @@ class Work:
     """A unit of work and where its result goes.
 
     Attributes:
-        unit: what is tracked.
-        run: by which run of a tracker.
+        unit: sequence and tracker.
+        run: run of the tracker.
         folder: folder of the results.
         description: the manifest without what only the result tells.
         frames: tracked so far, by the worker that is at it.
@@ -60,12 +60,12 @@ class Work:
 
     @property
     def name(self) -> str:
-        """Of the sequence."""
+        """Name of the sequence."""
         return self.unit.sequence.name
 
     @property
     def length(self) -> int:
-        """Frames of the sequence."""
+        """Number of frames of the sequence."""
         return len(self.unit.sequence.frames)
 
     @property
@@ -82,7 +82,7 @@ class Schedule:
 
     Attributes:
         works: in the order in which they are started.
-        backend: where they are tracked; closed at the end.
+        backend: place where they are tracked; closed at the end.
         bar: counts frames.
         force: track again what has a result.
         wait_for_others: wait for sequences that another run is tracking, instead of leaving them out.

@@ -22,7 +22,7 @@ class TrackerRun:
         name: the tracker, such as 'dimp'.
         parameter_name: its parameters, such as 'dimp_nceplus_lite'.
         run_id: number of the run where a tracker is run several times, else None.
-        display_name: what plots and tables call it; `label` falls back on the other three.
+        display_name: name in plots and tables; `label` falls back on the other three.
     """
 
     name: str
@@ -69,7 +69,7 @@ def trackerlist(
         name: the tracker, such as 'dimp'.
         parameter_name: its parameters, such as 'dimp_nceplus'.
         run_ids: numbers of the runs; None for a single run without a number.
-        display_name: what plots and tables call it.
+        display_name: name in plots and tables.
 
     >>> [str(run.result_folder(Path("r"))) for run in trackerlist("dimp", "dimp50", range(2))]
     ['r/dimp/dimp50_000', 'r/dimp/dimp50_001']

@@ -19,7 +19,7 @@ def integration_section(tracker: str, parameter: str, identifier: str | None = N
     Args:
         tracker, parameter: names of a tracker, such as 'dimp' and 'dimp_nceplus_lite'.
         identifier: the section's name; `<tracker>_<parameter>` when left out.
-        label: what the toolkit's tables call it; `<tracker>/<parameter>` when left out.
+        label: name in the toolkit's tables; `<tracker>/<parameter>` when left out.
 
     Raises:
         UserError: the identifier has other than letters, digits, '_' and '-', the label has line ends, vot-trax is

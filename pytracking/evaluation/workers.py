@@ -33,7 +33,7 @@ class _Process:
         connection: our end of its socket.
         slot: its number, which a process that takes its place inherits, and with it the GPU.
         ready: whether it has said that it is up.
-        units: what it tracks, by number.
+        units: units that it tracks, by number.
         spec: the tracker that it has built.
     """
 

@@ -61,7 +61,7 @@ def augment_first_frame(
         augmentation: the transforms; their order is identity, shifts, flip, blurs, rotations.
         random_shift_factor: flip, blur and rotation samples are each moved by up to half this fraction of S on either
             axis; None moves none.
-        generator: what the shifts are drawn from, on the CPU; None for torch's default generator.
+        generator: generator of the shifts, on the CPU; None for torch's default generator.
 
     Returns:
         samples [n, 3, S, S], and the shift [n, 2] (rows, columns) by which the content of each was moved.
@@ -79,7 +79,7 @@ def drop_feature_channels(
 
     Args:
         features: [1, C, F, F], the features of the untransformed sample.
-        generator: what the channels are drawn from, on the CPU; None for torch's default generator.
+        generator: generator of the channels, on the CPU; None for torch's default generator.
 
     Returns:
         [number of copies, C, F, F].

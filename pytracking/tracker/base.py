@@ -87,8 +87,8 @@ class TargetErrors(ValueError):
     """Some targets of a batch could not be tracked; the others were.
 
     Attributes:
-        errors: what was wrong, by target.
-        results: what there is to say of the other targets.
+        errors: errors by target.
+        results: results of the other targets.
     """
 
     def __init__(self, errors: Mapping[int, ValueError], results: Mapping[int, TrackResult]) -> None:

@@ -28,7 +28,7 @@ class ClassifierParameters:
         compressed_dim: channels D after the first layer.
         kernel_size: side K of the filter in cells.
         output_sigma_factor: standard deviation of the Gaussian label over the square root of the target's area.
-        response_activation: what the scores pass before they are compared with the label: 'mlu' or 'none'.
+        response_activation: function of the scores before they are compared with the label: 'mlu' or 'none'.
         mlu_min_value: the activation's lower bound is minus this.
         filter_reg, projection_reg: weights of the squared norms of the filter and of the first layer.
         init_CG_iter, init_GN_iter: iterations of conjugate gradients on the first frame, and the Gauss-Newton rounds
