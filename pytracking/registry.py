@@ -13,6 +13,7 @@ import ast
 import importlib
 import importlib.util
 import pkgutil
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -112,7 +113,7 @@ def load_parameters(parameter: str, tracker: str | None = None, **overrides: Any
     params = file_parameters(parameter, tracker)
     try:
         given = replace_fields(params, overrides)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise UserError(f"{tracker}/{parameter}: {error}") from None
     named = set(overrides)
     path = _network(given)
@@ -126,6 +127,27 @@ def load_parameters(parameter: str, tracker: str | None = None, **overrides: Any
         return replace_fields(given, {name: value for name, value in learned.items() if name not in named})
     except (ValueError, TypeError) as error:
         raise UserError(f"{path}, for {tracker}/{parameter}: {error}") from None
+
+
+def parse_overrides(assignments: Iterable[str]) -> dict[str, Any]:
+    """Overrides of `load_parameters` from a command line's `--set FIELD=VALUE`; values are Python literals, else text.
+
+    Raises:
+        UserError: a text without '='.
+
+    >>> parse_overrides(["iounet_k=5", "net_path=~/nano", "box_refinement_step_length=(5e-4, 2e-3)"])
+    {'iounet_k': 5, 'net_path': '~/nano', 'box_refinement_step_length': (0.0005, 0.002)}
+    """
+    overrides: dict[str, Any] = {}
+    for assignment in assignments:
+        field, equals, text = assignment.partition("=")
+        if not equals or not field:
+            raise UserError(f"--set {assignment}: give FIELD=VALUE, such as target_not_found_threshold=0.2")
+        try:
+            overrides[field] = ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            overrides[field] = text
+    return overrides
 
 
 def _learned(path: Path | None) -> dict[str, Any]:

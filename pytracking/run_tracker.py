@@ -17,6 +17,7 @@ _EXAMPLES = """examples:
   run_tracker.py dimp dimp_nceplus_lite                                      the demo clips, in this process
   run_tracker.py dimp dimp_nceplus --dataset_name otb --runs 5 --threads 4   five runs, four worker processes
   run_tracker.py opencv kcf --dataset_name folder --dataset_path ~/videos --sequence dog
+  run_tracker.py opencv nano --set net_path=~/nanotrack                      a network's file or folder
   RAY_ADDRESS=auto run_tracker.py dimp dimp_nceplus --dataset_name lasot --backend ray --gpus_per_worker 0.5
 
 A command that was stopped goes on where it was when given again. `python -m pytracking trackers` and
@@ -41,6 +42,13 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--runid", type=int, help="number of this run, which decides its seeds (default: no number)")
     parser.add_argument("--runs", type=int, metavar="N", help="the runs 0 to N - 1, each with its own seeds")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="FIELD=VALUE",
+        help="change a parameter, such as net_path=FILE or target_not_found_threshold=0.2; any number of times",
+    )
     add_run_options(parser)
     return parser
 
@@ -51,7 +59,7 @@ def main(argv: list[str] | None = None) -> int:
     # Imported after parsing, so that --help and a mistyped option answer at once.
     from pytracking.evaluation.datasets import read_dataset
     from pytracking.evaluation.tracker import trackerlist
-    from pytracking.registry import find_tracker
+    from pytracking.registry import find_tracker, parse_overrides
 
     run_ids = numbered_runs(args.runid, args.runs)
     tracker, parameter = find_tracker(args.tracker_param, args.tracker_name)
@@ -60,7 +68,7 @@ def main(argv: list[str] | None = None) -> int:
         args.dataset_name, path=args.dataset_path, sequences=args.sequence, skip_missing=args.skip_missing
     )
     options = dataset_options([args.dataset_name], args.dataset_path, args.sequence)
-    return track(args, reading.sequences, runs, options, reading)
+    return track(args, reading.sequences, runs, options, reading, parse_overrides(args.set))
 
 
 if __name__ == "__main__":

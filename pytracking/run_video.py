@@ -13,7 +13,6 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 from ltr.errors import UserError, exit_status
 
@@ -62,6 +61,13 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--score_map", action="store_true", help="draw the score map in a corner (one target, dimp or atom)"
     )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="FIELD=VALUE",
+        help="change a parameter, such as net_path=FILE or target_not_found_threshold=0.2; any number of times",
+    )
     parser.add_argument("--output", type=Path, default=Path("results/video"), help="folder (default: results/video)")
     return parser
 
@@ -73,7 +79,7 @@ def main(argv: list[str] | None = None) -> int:
     from ltr.data.video import probe_video, read_timed, video_levels
     from pytracking.frames import read_ahead
     from pytracking.many import MultiTracker
-    from pytracking.registry import find_tracker, load_tracker
+    from pytracking.registry import find_tracker, load_tracker, parse_overrides
     from pytracking.select_box import choose_boxes, parse_box
     from pytracking.stream import choose_stem, finish, track_stream
     from pytracking.tracker.shared.online_tracker import OnlineTracker
@@ -85,9 +91,9 @@ def main(argv: list[str] | None = None) -> int:
     first = next(frames)
     boxes = choose_boxes(first.image, given, args.targets)
     several = len(boxes) > 1
-    options: dict[str, Any] = {"box_uncertainty": True} if args.uncertainty else {}
+    overrides = {**parse_overrides(args.set), **({"box_uncertainty": True} if args.uncertainty else {})}
     load = MultiTracker if several else load_tracker
-    tracker = load(parameter, tracker_name, **options)
+    tracker = load(parameter, tracker_name, **overrides)
     source = os.fspath(args.videofile.resolve())
     described = {
         "source": source,

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -54,6 +53,13 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--score_map", action="store_true", help="draw the score map in a corner (one target, dimp or atom)"
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="FIELD=VALUE",
+        help="change a parameter, such as net_path=FILE or target_not_found_threshold=0.2; any number of times",
     )
     parser.add_argument("--output", type=Path, default=Path("results/video"), help="folder (default: results/video)")
     return parser
@@ -108,7 +114,7 @@ def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     from pytracking.frames import read_ahead
     from pytracking.many import MultiTracker
-    from pytracking.registry import find_tracker, load_tracker
+    from pytracking.registry import find_tracker, load_tracker, parse_overrides
     from pytracking.select_box import choose_boxes, opencv_has_windows, parse_box
     from pytracking.stream import choose_stem, finish, track_stream
     from pytracking.tracker.shared.online_tracker import OnlineTracker
@@ -116,9 +122,9 @@ def main(argv: list[str] | None = None) -> int:
     tracker_name, parameter = find_tracker(args.tracker_param, args.tracker_name)
     given = [parse_box(text) for text in args.box or []]
     several = (len(given) or args.targets) > 1
-    options: dict[str, Any] = {"box_uncertainty": True} if args.uncertainty else {}
+    overrides = {**parse_overrides(args.set), **({"box_uncertainty": True} if args.uncertainty else {})}
     load = MultiTracker if several else load_tracker
-    tracker = load(parameter, tracker_name, **options)
+    tracker = load(parameter, tracker_name, **overrides)
     inner = tracker if isinstance(tracker, OnlineTracker) else None
     if inner is None and args.score_map:
         raise UserError("--score_map draws one target of the trackers dimp and atom: leave it out")

@@ -7,7 +7,7 @@ import shlex
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ltr.errors import EXIT_FAILED_SEQUENCES, UserError, list_some, printable
 
@@ -106,6 +106,7 @@ def track(
     runs: list[TrackerRun],
     dataset_options: list[str],
     reading: Reading | None = None,
+    overrides: dict[str, Any] | None = None,
 ) -> int:
     """Track, report failures, and say where the results are and how to compare them.
 
@@ -115,6 +116,7 @@ def track(
         runs: runs of the trackers.
         dataset_options: words that name data set and sequences for `report`; [] where none do.
         reading: other findings in the data set, for the end: sequences that cannot be read fail.
+        overrides: fields of the parameters to replace, for all runs.
 
     Returns:
         The exit status.
@@ -133,6 +135,7 @@ def track(
         root,
         force=args.force,
         debug=args.debug,
+        overrides=overrides,
         workers=workers,
         wait=args.wait,
         plan_only=args.plan,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import os
 import subprocess
 import sys
@@ -78,6 +79,15 @@ def test_unknown_names_are_one_line(
     assert message in err
     assert err.startswith("error: ")
     assert err.count("\n") == 1
+
+
+def test_set_changes_a_parameter(sequence_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert tracker_main(sequence_root, "opencv", "kcf", "--sequence", "near", "--set", "algorithm=csrt") == 0
+    manifest = json.loads((sequence_root.parent / "out" / "opencv" / "kcf" / "near.json").read_text())
+    assert manifest["parameters"]["algorithm"] == "csrt"
+    for given, message in (("algorithm", "give FIELD=VALUE"), ("algoritm=kcf", "did you mean 'algorithm'")):
+        assert tracker_main(sequence_root, "opencv", "kcf", "--set", given) == 2
+        assert message in capsys.readouterr().err
 
 
 def test_a_failed_sequence_is_status_1(sequence_root: Path, capsys: pytest.CaptureFixture) -> None:

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from ltr.errors import UserError, unknown_name
+from pytracking.networks import checksum
 from pytracking.tracker.base import Box, Tracker, TrackResult
 from pytracking.tracker.inputs import as_image, check_first_box
 
@@ -70,14 +71,14 @@ class OpenCVTracker:
     last box, with the flag 'not_found'.
     """
 
-    weights_sha256: str | None = None
-
     def __init__(self, params: OpenCVParameters) -> None:
         self._params = params
         self._tracker: Any = None
         self._box: Box = (0.0, 0.0, 0.0, 0.0)
         # The networks of Nano, Vit and DaSiamRPN are read here, so that a missing file is named before the first frame.
         self._ready: Any = _create(params)
+        weights = None if params.net_path is None else Path(params.net_path).expanduser()
+        self.weights_sha256 = None if weights is None else checksum(weights)
 
     def initialize(self, image: np.ndarray, box: Sequence[float]) -> TrackResult:
         """Start on the first frame. Raises `ValueError` for a bad first box, or one that OpenCV cannot start on."""
@@ -150,7 +151,7 @@ def _weight_files(algorithm: str, net_path: str | None, patterns: dict[str, str]
     """The files of a tracker's network, by field."""
     if net_path is None:
         raise UserError(
-            f"opencv/{algorithm} needs the weights of its network: set net_path to "
+            f"opencv/{algorithm} needs the weights of its network: set net_path (--set net_path=PATH) to "
             + ("their file" if len(patterns) == 1 else f"the folder with {', '.join(patterns.values())}")
         )
     given = Path(net_path).expanduser().absolute()

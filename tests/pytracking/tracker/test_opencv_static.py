@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from ltr.errors import UserError
+from pytracking.evaluation.running import weights_checksum
 from pytracking.networks import checksum
-from pytracking.registry import load_tracker
-from pytracking.tracker.opencv import ALGORITHMS, OpenCVParameters, create
+from pytracking.registry import load_parameters, load_tracker
+from pytracking.tracker import opencv as opencv_module
+from pytracking.tracker.opencv import ALGORITHMS, OpenCVParameters, OpenCVTracker, create
 
 
 def moving_square(step: int) -> np.ndarray:
@@ -97,6 +99,15 @@ def test_unknown_algorithm_and_opencv_without_contrib(monkeypatch: pytest.Monkey
     monkeypatch.delattr(cv2.legacy, "TrackerKCF_create")
     with pytest.raises(UserError, match="opencv-contrib-python-headless"):
         load_tracker("kcf")
+
+
+def test_the_checksum_is_that_of_the_network_s_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the runner asks of every tracker with weights."""
+    (tmp_path / "backbone.onnx").write_bytes(b"weights")
+    monkeypatch.setattr(opencv_module, "_create", lambda params: cv2.TrackerKCF_create())
+    params = load_parameters("nano", net_path=str(tmp_path))
+    assert OpenCVTracker(params).weights_sha256 == weights_checksum(params) is not None
+    assert OpenCVTracker(load_parameters("kcf")).weights_sha256 is None
 
 
 @pytest.mark.parametrize("name", ["nano", "vit", "dasiamrpn"])
