@@ -30,6 +30,7 @@ from ltr.admin.checkpoint import save_network
 from ltr.admin.files import write_json
 from ltr.admin.model_constructor import NetworkConstructor
 from ltr.errors import UserError, exit_status
+from ltr.run_training import load_recipe, recipes
 from pytracking.evaluation.datasets import get_dataset
 from pytracking.networks import network_file
 from pytracking.registry import find_tracker, load_parameters, load_tracker
@@ -45,25 +46,6 @@ STAGES = {
     "box": ("_refined", True),
     "memory": ("_remember", False),
     "learning": ("_learn", True),
-}
-
-ARCHITECTURES = {
-    "dimp18": "dimpnet18",
-    "dimp50": "dimpnet50",
-    "super_dimp": "dimpnet50",
-    "dimp_kldis": "dimpnet50",
-    "dimp_nce": "dimpnet50",
-    "dimp_nceplus": "dimpnet50",
-    "prdimp18": "klcedimpnet18",
-    "prdimp50": "klcedimpnet50",
-    "dimp_iou_lite": "dimpnet_lite0",
-    "dimp_kldis_lite": "dimpnet_lite0",
-    "dimp_nce_lite": "dimpnet_lite0",
-    "dimp_nceplus_lite": "dimpnet_lite0",
-    "atom_default": "atom_resnet18",
-    "atom_mlis": "atom_resnet18",
-    "atom_kldis": "atom_resnet18",
-    "atom_nceplus": "atom_resnet18",
 }
 
 # With random weights a peak means nothing: every frame counts as a target found without a distractor.
@@ -133,6 +115,11 @@ def read_clip(name: str, count: int) -> tuple[list[np.ndarray], Box]:
     return [there_and_back[number % len(there_and_back)] for number in range(count)], (x, y, w, h)
 
 
+def recipe_of(net_name: str) -> str:
+    """The name of the recipe that trains a network; it says which constructor the network has."""
+    return {"atom_default": "atom"}.get(net_name, net_name)
+
+
 def create(parameter: str, device: str) -> tuple[Tracker, str]:
     """The tracker, and whether its weights are its 'own', 'random' or 'none'.
 
@@ -146,11 +133,11 @@ def create(parameter: str, device: str) -> tuple[Tracker, str]:
     try:
         network_file(net_name)
     except UserError:
-        if net_name not in ARCHITECTURES:
+        if (recipe := recipe_of(net_name)) not in recipes():
             raise
     else:
         return load_tracker(parameter, name, device=device), "own"
-    constructor = NetworkConstructor(ARCHITECTURES[net_name])
+    constructor = NetworkConstructor(load_recipe([recipe]).network.name)
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "random.safetensors"

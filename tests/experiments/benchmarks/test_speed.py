@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from experiments.benchmarks import speed
-from ltr.admin.model_constructor import CONSTRUCTORS
 from ltr.errors import UserError
+from ltr.run_training import recipes
 from pytracking.registry import list_trackers, load_parameters
 
 
@@ -64,7 +64,6 @@ def test_bad_numbers_are_refused(words: list[str], capsys: pytest.CaptureFixture
     assert words[0] in capsys.readouterr().err
 
 
-def test_every_dimp_parameter_can_be_measured_without_its_weights() -> None:
-    names = {load_parameters(parameter, "dimp").net_name for parameter in list_trackers()["dimp"]}
-    assert names <= speed.ARCHITECTURES.keys()
-    assert set(speed.ARCHITECTURES.values()) <= CONSTRUCTORS.keys()
+def test_every_dimp_and_atom_parameter_can_be_measured_without_its_weights() -> None:
+    names = [load_parameters(name, kind).net_name for kind in ("dimp", "atom") for name in list_trackers()[kind]]
+    assert {speed.recipe_of(name) for name in names} <= recipes().keys()
