@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from experiments.benchmarks.speed import describe_machine, seconds, write_measurements
-from experiments.common import command_line, positive
+from experiments.common import METHODS, command_line, positive
 from ltr.actors.tracking import Actor, Batch, DiMPActor, make_actor
 from ltr.data.loader import collate, to_device
 from ltr.data.processing import CropProcessing
@@ -35,31 +35,18 @@ from ltr.trainers.optimisation import clip_gradients, make_optimiser
 from ltr.trainers.processes import keep_freed_memory
 
 IOU = "iou"
-# Name -> objective and its arguments; with the same number of boxes an image, where it has such a number.
-OBJECTIVES: dict[str, tuple[str, dict[str, Any]]] = {
-    IOU: ("iou", {"num_proposals": 128}),
-    "mlis": ("mlis", {"num_samples": 128}),
-    "kldis": ("kldis", {"num_samples": 128}),
-    "nce": ("nce", {"num_samples": 128}),
-    "nceplus": ("nceplus", {"num_samples": 128}),
-    "mlmcmc-1": ("mlmcmc", {"num_samples": 128, "steps": 1}),
-    "mlmcmc-4": ("mlmcmc", {"num_samples": 128, "steps": 4}),
-    "mlmcmc-8": ("mlmcmc", {"num_samples": 128, "steps": 8}),
-    "sm": ("sm", {}),
-    "dsm": ("dsm", {"num_samples": 128}),
+_NUMBERS: dict[str, dict[str, Any]] = {"iou": {"num_proposals": 128}, "sm": {}}
+# The studies' methods, 'mlmcmc-1' for one step: objective and arguments, with the same number of boxes an image.
+_STUDIED = {name.replace("mlmcmc", "mlmcmc-"): method for name, method in METHODS.items() if name != "mlmcmc16"}
+OBJECTIVES = {
+    name: (
+        method.objective,
+        _NUMBERS.get(method.objective, {"num_samples": 128}) | ({"steps": method.chain} if method.chain else {}),
+    )
+    for name, method in _STUDIED.items()
 }
 # The training cost in the paper's table of detection (reference, section 7), relative to the detector's own training.
-PAPER = {
-    IOU: 1.0,
-    "mlis": 1.03,
-    "kldis": 1.02,
-    "nce": 1.04,
-    "nceplus": 1.09,
-    "mlmcmc-1": 2.47,
-    "mlmcmc-4": 7.05,
-    "mlmcmc-8": 13.3,
-    "dsm": 3.84,
-}
+PAPER = {IOU: 1.0, **{name: method.paper[3] for name, method in _STUDIED.items() if method.paper}}
 PARTS = ("forward", "objective", "backward", "optimiser")
 
 
