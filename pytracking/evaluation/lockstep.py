@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ltr.errors import UserError
-from pytracking.evaluation.execution import Event, Failed, Frames, OnFrame, Tracked, Unit, Worker, first_box, where
+from pytracking.evaluation.execution import Event, Failed, Frames, Tracked, Unit, Worker, first_box, where
 from pytracking.evaluation.results import RawResult
 from pytracking.many import OneByOne, Targets
 from pytracking.tracker.base import TargetErrors, TrackResult
@@ -82,15 +82,13 @@ class Lockstep:
         """Track a unit as soon as there is room."""
         self._waiting.append(unit)
 
-    def step(self, on_frame: OnFrame | None = None) -> list[Event]:
-        """Track one frame of every unit, or one unit that has to be alone; returns what has happened.
-
-        Args:
-            on_frame: told of each frame of a unit that is tracked alone.
-        """
+    def step(self) -> list[Event]:
+        """Track one frame of every unit, or one unit that has to be alone; returns what has happened."""
         if self._alone and not self._running:
             unit = self._alone.popleft()
-            return [self._worker.track(unit, on_frame or (lambda number, image, result: None))]
+            tracked: list[Event] = []
+            end = self._worker.track(unit, lambda number, image, result: tracked.append(Frames(unit.number, 1)))
+            return [*tracked, end]
         events: list[Event] = []
         try:
             self._start(events)

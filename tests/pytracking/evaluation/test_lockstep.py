@@ -99,11 +99,13 @@ def test_an_error_of_the_whole_batch_is_laid_to_the_sequence_that_causes_it(
 
 
 def test_trackers_without_a_batch_run_one_at_a_time(
-    clips: list[Sequence], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    clips: list[Sequence], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     faulty_trackers.use(monkeypatch, FaultyParameters("random"))
+    frames = sum(len(clip.frames) for clip in clips)
     runs = trackerlist("static", "default", 1)
     for name, workers in (("one", Workers()), ("batch", Workers(batch=2)), ("process", Workers(1, batch=2))):
         assert run_dataset(clips, runs, tmp_path / name, workers=workers) == []
+        assert f"{frames} of {frames} frames" in capsys.readouterr().err, "their frames are counted"
     one, batch, process = (boxes(tmp_path / name, clips, runs[0]) for name in ("one", "batch", "process"))
     assert all(np.array_equal(one[name], batch[name]) and np.array_equal(one[name], process[name]) for name in one)
