@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from ltr.errors import UserError
+from ltr.dataset.boxfile import parse_numbers
+from ltr.errors import AnnotationError, UserError
 from pytracking.tracker.base import Box
 from pytracking.tracker.inputs import check_first_box
 from pytracking.visualise import COLOURS, draw_box
@@ -19,10 +20,9 @@ _PASS_A_BOX = "pass the first box with --box x,y,w,h (pixels; left, top, width, 
 
 def parse_box(text: str) -> Box:
     """'x,y,w,h' as four numbers; also separated by spaces. Raises `UserError` for anything else."""
-    parts = text.replace(",", " ").split()
     try:
-        x, y, w, h = (float(part) for part in parts)
-    except ValueError:
+        x, y, w, h = parse_numbers("--box", 1, text, (4,))
+    except AnnotationError:
         raise UserError(f"--box must be four numbers x,y,w,h, got '{text}'") from None
     return x, y, w, h
 

@@ -59,6 +59,9 @@ def test_video_and_boxes_are_written(clip: Path, tmp_path: Path, capsys: pytest.
     ("box", "message"),
     [
         ("1,2,3", "four numbers"),
+        ("1_0,2,3,4", "four numbers"),
+        ("\u0661,2,3,4", "four numbers"),
+        ("1,2,3,1e400", "four numbers"),
         ("20,24,0,24", "is empty"),
         ("nan,24,28,24", "not finite"),
         ("100,24,28,24", "lies outside the image of 96 x 72"),
