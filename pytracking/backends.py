@@ -220,18 +220,20 @@ def graphs_beside(checkpoint: Path) -> Path:
 
 
 def find_graphs(params: TrackerParameters, network: TrackingNet, checkpoint: Path, weights_sha256: str) -> Path | None:
-    """The graphs for a checkpoint and a tracker's parameters: beside it, or in the user's cache; None without any.
+    """The graphs for a checkpoint and a tracker's parameters: beside it, or in the user's cache; None without.
 
     Where the parameters ask for an engine of graphs and there are none, they are written into the cache, if the package
     `onnx` is installed. Files in the cache go by the weights' checksum and the parameters.
     """
+    if params.backend in ("torch", "compile"):
+        return None
     beside = graphs_beside(checkpoint)
     if beside.is_file() and read_graphs(beside)[EXTRACTION].facts["size"] == params.image_sample_size:
         return beside
     facts = (params.image_sample_size, params.box_refinement_space, params.box_refinement_iter)
     cached = cache_folder() / "graphs" / ("-".join(map(str, (weights_sha256[:16], *facts))) + GRAPHS_SUFFIX)
     if not cached.is_file():
-        if params.backend not in ("onnx", "openvino") or find_spec("onnx") is None:
+        if params.backend == "auto" or find_spec("onnx") is None:
             return beside if beside.is_file() else None
         write_graphs(network, cached, size=facts[0], space=facts[1], steps=facts[2])
     return cached

@@ -1,6 +1,9 @@
 """Frames per second of trackers on this machine, all in one run, and where a DiMP tracker's time goes.
 
     python -m experiments.benchmarks.speed --parameters dimp_nceplus_lite dimp18 super_dimp kcf --json speed.json
+    python -m experiments.benchmarks.speed --parameters dimp_nceplus_lite dimp18 --batch 8
+
+With --batch it compares so many targets in one batch with the same targets one after the other.
 
 Frames are read before the clock starts. A DiMP network whose weights are not here gets random ones: the work of a frame
 is the same then, since such a tracker is made to treat every frame as a normal one.
@@ -202,6 +205,40 @@ def measure(parameter: str, images: list[np.ndarray], box: Box, warmup: int, dev
     )
 
 
+def measure_batch(
+    parameter: str, images: list[np.ndarray], box: Box, count: int, warmup: int, device: str = "auto"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Seconds a target and frame, [frames], of `count` targets in a batch, and one after the other.
+
+    The targets are the clip's own, at `count` times one frame apart. Both ways see each frame before the next one, and
+    take turns in being the first.
+
+    Raises:
+        UserError: a tracker that does not track in batches.
+    """
+    ways: list[Any] = [getattr(create(parameter, device)[0], "targets", None) for _ in range(2)]
+    if None in ways:
+        raise UserError(f"{parameter} does not track in batches")
+    for targets in ways:
+        for _ in range(count):
+            targets.add(images[0], box)
+
+    def together(numbers: dict[int, np.ndarray]) -> None:
+        ways[0].track(numbers)
+
+    def in_turn(numbers: dict[int, np.ndarray]) -> None:
+        for slot, image in numbers.items():
+            ways[1].track({slot: image})
+
+    times: list[list[float]] = [[], []]
+    for frame in range(1, len(images)):
+        numbers = {slot: images[max(0, frame - slot)] for slot in range(count)}
+        for way in (frame % 2, 1 - frame % 2):
+            times[way].append(seconds((together, in_turn)[way], numbers)[0] / count)
+    batch, alone = np.array(times)[:, warmup:]
+    return batch, alone
+
+
 def describe_machine() -> dict[str, str | int]:
     """Processor, cores, GPU and versions."""
     information = Path("/proc/cpuinfo")
@@ -256,6 +293,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--device", default="auto", help="device of the networks: cpu, cuda or auto (default: %(default)s)"
     )
+    parser.add_argument("--batch", type=positive, metavar="N", help="compare N targets in a batch with one by one")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write machine, settings and results there too")
     return parser
 
@@ -271,6 +309,14 @@ def main(argv: list[str] | None = None) -> int:
     height, width = images[0].shape[:2]
     print(", ".join(f"{key}: {value}" for key, value in describe_machine().items()))
     print(f"clip: {args.clip}, {width} x {height}; {args.frames} frames after {args.warmup}; threads: {args.threads}")
+    if args.batch:
+        for parameter in args.parameters:
+            batch, alone = measure_batch(parameter, images, box, args.batch, args.warmup, args.device)
+            print(
+                f"{parameter}: {args.batch} targets in a batch {np.median(batch) * 1e3:.1f} ms a target and frame, one "
+                f"after the other {np.median(alone) * 1e3:.1f} ms; {np.median(alone / batch):.2f} times as fast"
+            )
+        return 0
     results = [measure(parameter, images, box, args.warmup, args.device) for parameter in args.parameters]
     print(table(results))
     print("fps: frames over the sum of their times; median, p10-p90 and init in ms; stages in per cent of a frame")

@@ -43,6 +43,14 @@ def test_an_unknown_parameter_is_refused_before_anything_is_measured(capsys: pyt
     assert capsys.readouterr().out == ""
 
 
+def test_a_batch_is_compared_with_its_targets_one_by_one(capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--parameters", "dimp_nceplus_lite", "--batch", "2", "--frames", "2", "--warmup", "1", "--threads", "1"]
+    assert speed.main(options) == 0
+    assert "dimp_nceplus_lite: 2 targets in a batch" in capsys.readouterr().out
+    with pytest.raises(UserError, match="kcf does not track in batches"):
+        speed.main(["--parameters", "kcf", "--batch", "2"])
+
+
 def test_a_short_clip_is_played_back_and_forth() -> None:
     images, box = speed.read_clip("juggler", 170)
     assert len(images) == 170 and len(box) == 4
