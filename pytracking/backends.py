@@ -65,7 +65,14 @@ class TorchBackend:
 
     def extract(self, samples: Tensor) -> dict[str, Tensor]:
         """See `Backend`."""
-        return dict(zip(self._names, self._extract(samples)))
+        # The first stages' features of one sample stay in a CPU's cache, those of many do not.
+        parts = samples.split(1) if samples.device.type == "cpu" else [samples]
+        return dict(zip(self._names, map(_joined, zip(*(self._extract(part) for part in parts)))))
+
+
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    """Parts [1, ...] as one tensor; a single one as it is."""
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts))
 
 
 # What computes a graph's outputs of its inputs by name, others being left aside.
@@ -91,8 +98,9 @@ class GraphBackend:
 
     def extract(self, samples: Tensor) -> dict[str, Tensor]:
         """See `Backend`."""
-        found = self._session({"samples": samples.float().numpy()})
-        return {name: torch.from_numpy(values) for name, values in zip(self._names, found)}
+        # One by one, for the CPU's cache.
+        parts = [self._session({"samples": part}) for part in samples.float()[:, None].numpy()]
+        return {name: _joined(list(map(torch.from_numpy, values))) for name, values in zip(self._names, zip(*parts))}
 
 
 class GraphHead(ClosedFormHead):
