@@ -124,6 +124,7 @@ def main(argv: list[str] | None = None) -> int:
             total=info.frames,
             described=described,
             announce=args.realtime,
+            uncertainty=args.uncertainty,
             score_map=inner.score_map if inner is not None and args.score_map else None,
         )
     finish(tracked, started)

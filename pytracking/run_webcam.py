@@ -152,6 +152,7 @@ def main(argv: list[str] | None = None) -> int:
                 show=_window() if opencv_has_windows() else None,
                 described={**described, "first_boxes": dict(enumerate(boxes, 1)), "size": first.image.shape[1::-1]},
                 announce=True,
+                uncertainty=args.uncertainty,
                 score_map=inner.score_map if inner is not None and args.score_map else None,
             )
     finally:

@@ -122,6 +122,7 @@ def track_stream(
     show: Callable[[np.ndarray], bool] | None = None,
     described: Mapping[str, Any] | None = None,
     announce: bool = False,
+    uncertainty: bool = False,
     score_map: Callable[[], np.ndarray | None] | None = None,
 ) -> Tracked:
     """Track until the frames end, an error or Ctrl-C, and write `<stem>.mp4`, `.txt`, `.csv` and, last, `.json`.
@@ -141,6 +142,7 @@ def track_stream(
         show: called with every annotated frame; answers whether to go on.
         described: what was run, for `.json`; no such file where it is left out.
         announce: say on stderr when the target is lost and found again.
+        uncertainty: draw how sure each box is.
         score_map: answers the score map [H, W] of the last frame, to be drawn in a corner.
 
     Returns:
@@ -163,7 +165,7 @@ def track_stream(
                     results = _follow(tracker, frame.image) if steps else _start(tracker, frame.image, box)
                     steps.append(_Step(frame.number, frame.time, results))
                     scores = None if score_map is None else score_map()
-                    drawn = annotate(frame.image, results, label, frame.number, scores)
+                    drawn = annotate(frame.image, results, label, frame.number, uncertainty, scores)
                     add(drawn, frame.time, frame.duration)
                     if announce:
                         _announce(before, steps[-1])
@@ -213,18 +215,19 @@ def annotate(
     results: TrackResult | Mapping[int, TrackResult],
     label: str,
     number: int,
+    uncertainty: bool = False,
     scores: np.ndarray | None = None,
 ) -> np.ndarray:
     """A copy of the frame with the boxes of its targets, their scores, and the frame's number (from 1).
 
-    A target keeps its colour; that of one that is lost is grey. Where a result says how sure the box is, an ellipse
-    shows two standard deviations of its centre.
+    A target keeps its colour; that of one that is lost is grey.
 
     Args:
         image: [H, W, 3] uint8 RGB.
         results: the answer for one target, or for each.
         label: the tracker's name.
         number: number of the frame.
+        uncertainty: draw an ellipse of two standard deviations of the centre, where a result has them.
         scores: [H, W] a score map for the lower right corner.
     """
     drawn = image.copy()
@@ -235,7 +238,7 @@ def annotate(
             draw_box(drawn, result.box, _LOST_COLOUR, 1, f"{name}: lost")
         else:
             draw_box(drawn, result.box, COLOURS[(target - 1) % len(COLOURS)], 3, f"{name} {result.score:.2f}")
-        if result.uncertainty is not None:
+        if uncertainty and result.uncertainty is not None:
             sure = result.uncertainty
             draw_spread(drawn, result.box, (sure.cx, sure.cy), COLOURS[(target - 1) % len(COLOURS)])
     if scores is not None:

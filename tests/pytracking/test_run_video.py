@@ -208,13 +208,14 @@ def test_a_lost_target_is_drawn_apart(square_frames: list[np.ndarray]) -> None:
 def test_uncertainty_is_an_ellipse_and_the_score_map_a_corner(square_frames: list[np.ndarray]) -> None:
     plain = annotate(square_frames[0], TrackResult(BOX, 0.5, "normal", 0.0), "kcf", 1)
     sure = TrackResult(BOX, 0.5, "normal", 0.0, BoxUncertainty(2.0, 4.0, 1.0, 1.0, 0.0))
-    rows, columns = np.nonzero((annotate(square_frames[0], sure, "kcf", 1) != plain).any(axis=2))
+    rows, columns = np.nonzero((annotate(square_frames[0], sure, "kcf", 1, True) != plain).any(axis=2))
+    assert np.array_equal(annotate(square_frames[0], sure, "kcf", 1), plain)
     # Two deviations around (34, 36), and a pixel for the smooth line.
     assert abs(columns.min() - 29.5) <= 1.5 and abs(columns.max() - 37.5) <= 1.5
     assert abs(rows.min() - 27.5) <= 1.5 and abs(rows.max() - 43.5) <= 1.5
     scores = np.zeros((9, 9), np.float32)
     scores[0, 0] = 1
-    corner = annotate(square_frames[0], TrackResult(BOX, 0.5, "normal", 0.0), "kcf", 1, scores)
+    corner = annotate(square_frames[0], TrackResult(BOX, 0.5, "normal", 0.0), "kcf", 1, scores=scores)
     assert np.array_equal(corner[:-18], plain[:-18]) and np.array_equal(corner[:, :-18], plain[:, :-18])
     assert corner[-18, -18].tolist() == [253, 231, 37] and corner[-1, -1].tolist() == [68, 1, 84]
 
