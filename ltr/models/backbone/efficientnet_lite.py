@@ -40,7 +40,7 @@ class SameConv2d(nn.Conv2d):
         kernel, stride = self.kernel_size[0], self.stride[0]
         if kernel == 1 and stride == 1:
             return super().forward(input)
-        # Whole numbers, not tensors, while a graph is traced: engines then make padding and convolution one step.
+        # Whole numbers, not tensors, while a graph is traced: it then holds no arithmetic on shapes.
         rows, cols = (max((-(-n // stride) - 1) * stride + kernel - n, 0) for n in map(int, input.shape[-2:]))
         if rows % 2 == 0 and cols % 2 == 0:
             return F.conv2d(input, self.weight, self.bias, self.stride, (rows // 2, cols // 2), 1, self.groups)
