@@ -1,4 +1,4 @@
-"""What holds for every test: nothing is read from or left in the user's cache."""
+"""What holds for every test: nothing is read from or left in the user's cache. And the device of tests on a GPU."""
 
 from __future__ import annotations
 
@@ -18,3 +18,19 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         del os.environ["EBM_TRACKING_CACHE"]
     else:
         os.environ["EBM_TRACKING_CACHE"] = before
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option of the tests that are marked 'cuda'."""
+    parser.addoption("--gpu", default="cuda", help="device of the tests marked 'cuda'; 'cpu' tries their code")
+
+
+@pytest.fixture
+def gpu(request: pytest.FixtureRequest) -> str:
+    """The device of a test that is marked 'cuda', which is skipped where there is no GPU."""
+    import torch
+
+    device = str(request.config.getoption("--gpu"))
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        pytest.skip("no NVIDIA GPU here; --gpu cpu tries the code of this test without one")
+    return device

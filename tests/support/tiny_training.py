@@ -120,6 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--workspace", type=Path, required=True)
     parser.add_argument("--set", action="append", default=[])
     parser.add_argument("--workers", type=int, default=0)
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--checkpoint-interval", type=int, default=0)
     parser.add_argument("--broken", type=int, nargs="*", default=[], help="sequences that cannot be read")
     parser.add_argument("--kill-at", type=int, help="step whose log line is answered by SIGKILL")
@@ -139,7 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         poison(options.nan_at)
     run = RunSettings(
         workspace=options.workspace,
-        device="cpu",
+        device=options.device,
         num_workers=options.workers,
         log_interval=1,
         checkpoint_interval=options.checkpoint_interval,

@@ -61,6 +61,17 @@ def test_in_lockstep_results_are_those_of_one_at_a_time(
     assert (folder / "dog.txt").stat().st_mtime_ns == before
 
 
+@pytest.mark.cuda
+@pytest.mark.parametrize("workers", [Workers(batch=3), Workers(1, torch_threads=1, batch=3)])
+def test_a_gpu_gives_the_boxes_of_the_cpu_in_a_batch(
+    workers: Workers, clips: list[Sequence], tmp_path: Path, gpu: str
+) -> None:
+    assert run_dataset(clips, LITE[:1], tmp_path / "cpu", overrides={"device": "cpu"}) == []
+    assert run_dataset(clips, LITE[:1], tmp_path / "gpu", overrides={"device": gpu}, workers=workers) == []
+    one, batch = boxes(tmp_path / "cpu", clips), boxes(tmp_path / "gpu", clips)
+    assert all(np.abs(one[sequence.name] - batch[sequence.name]).max() < 1 for sequence in clips)
+
+
 def test_an_unreadable_frame_fails_its_sequence_only(clips: list[Sequence], tmp_path: Path) -> None:
     clips[1].frames[2].write_bytes(b"no picture")
     (failure,) = run_dataset(clips, LITE, tmp_path / "batch", workers=Workers(batch=3))

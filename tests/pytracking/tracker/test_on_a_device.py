@@ -91,6 +91,15 @@ def test_a_whole_run_on_the_device_gives_the_same(kind):
     np.testing.assert_allclose([result.box for result in results], [result.box for result in expected], atol=0.01)
 
 
+@pytest.mark.cuda
+@pytest.mark.parametrize("count", [1, 16])
+@pytest.mark.parametrize("kind", ["dimp", "atom"])
+def test_a_gpu_gives_the_boxes_of_the_cpu(kind, count, gpu):
+    expected, results = run(make(kind, "cpu"), count, 5), run(make(kind, gpu), count, 5)
+    assert [result.flag for result in results] == [result.flag for result in expected]
+    np.testing.assert_allclose([result.box for result in results], [result.box for result in expected], atol=0.5)
+
+
 @pytest.mark.parametrize("kind", ["dimp", "atom"])
 def test_a_frame_waits_once_copies_once_and_launches_as_much_for_many_targets(kind):
     alone, waits, copies = cost_of_a_frame(kind, 1)
