@@ -46,7 +46,7 @@ STAGES = {
     "crop": ("_crop", False),
     "features": ("_extract", True),
     "scores": ("_score_maps", True),
-    "box": ("_refined", True),
+    "box": ("_answers", True),
     "memory": ("_remember", False),
     "learning": ("_learn", True),
 }

@@ -41,18 +41,43 @@ def sample_patch(
         ValueError: an unknown border mode, a shape other than [1, C, H, W], a centre or size that is not finite, or
             a size that is not positive.
     """
-    if border_mode not in BORDER_MODES:
-        raise ValueError(f"border_mode must be one of {', '.join(BORDER_MODES)}, not '{border_mode}'")
     if image.dim() != 4 or image.shape[0] != 1:
         raise ValueError(f"image must have shape [1, C, H, W], not {list(image.shape)}")
+    *lines, shown = patch_lines(image.shape[2:], position, size, output_size, border_mode, max_scale_change)
+    patch = image
+    for axis, indices in enumerate(lines, start=2):
+        patch = patch.index_select(axis, torch.from_numpy(indices).to(image.device))
+    if not patch.is_floating_point():
+        patch = patch.float()
+    if output_size is not None and tuple(output_size) != tuple(patch.shape[2:]):
+        patch = functional.interpolate(
+            patch, size=[int(side) for side in output_size], mode="bilinear", align_corners=False
+        )
+    return patch, torch.from_numpy(shown)
+
+
+def patch_lines(
+    image_size: Sequence[int],
+    position: Sequence[float] | np.ndarray | Tensor,
+    size: Sequence[float] | np.ndarray | Tensor,
+    output_size: Sequence[int] | None = None,
+    border_mode: str = "replicate",
+    max_scale_change: float | None = None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The rows and the columns of an image (height, width) that `sample_patch` resizes, and what it says it shows.
+
+    Arguments and errors as there.
+    """
+    if border_mode not in BORDER_MODES:
+        raise ValueError(f"border_mode must be one of {', '.join(BORDER_MODES)}, not '{border_mode}'")
     extent = np.array([float(side) for side in size], dtype=np.float32)
     centre = np.array([float(place) for place in position])
     if not (np.isfinite(centre).all() and np.isfinite(extent).all() and (extent > 0).all()):
         raise ValueError(f"a crop needs a finite centre and a positive size, not {centre.tolist()}, {extent.tolist()}")
-    image_size = np.array(image.shape[2:])
+    sides = np.array(image_size)
     inside = border_mode != "replicate"
     if inside:
-        ratio = extent / image_size.astype(np.float32)
+        ratio = extent / sides.astype(np.float32)
         shrink = ratio.max() if border_mode == "inside" else ratio.min()
         shrink = np.float32(np.clip(shrink, 1, np.inf if max_scale_change is None else max_scale_change))
         extent = np.trunc(extent / shrink)
@@ -60,25 +85,17 @@ def sample_patch(
     factor = 1 if output_size is None else _downsampling(extent, output_size)
     whole = np.trunc(centre).astype(np.int64)
     phase = whole % factor
-    cells = -(-(image_size - phase) // factor)
+    cells = -(-(sides - phase) // factor)
     count = np.maximum(np.round(extent / np.float32(factor)), 2).astype(np.float64)
     low = (whole - phase) // factor - (count - 1) / 2
     high = (whole - phase) // factor + count / 2 + 1
     if inside:
         low, high = _shift_inside(low, high, cells)
 
-    patch = image
-    for axis in (0, 1):
-        indices = np.arange(int(low[axis]), int(high[axis])).clip(0, cells[axis] - 1) * factor + phase[axis]
-        patch = patch.index_select(axis + 2, torch.from_numpy(indices).to(image.device))
-    if not patch.is_floating_point():
-        patch = patch.float()
-    if output_size is not None and tuple(output_size) != tuple(patch.shape[2:]):
-        patch = functional.interpolate(
-            patch, size=[int(side) for side in output_size], mode="bilinear", align_corners=False
-        )
-    shown = np.concatenate([low, high])[None] * factor
-    return patch, torch.from_numpy(shown.astype(np.float32))
+    rows, columns = (
+        np.arange(int(low[axis]), int(high[axis])).clip(0, cells[axis] - 1) * factor + phase[axis] for axis in (0, 1)
+    )
+    return rows, columns, (np.concatenate([low, high])[None] * factor).astype(np.float32)
 
 
 def _downsampling(extent: np.ndarray, output_size: Sequence[int]) -> int:

@@ -209,6 +209,8 @@ def _dispatch(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     if to_host or wanted == "cpu" or func in ANSWERING:
         return result
     if _writes(func) and not _is_view(func):
+        if "out" in kwargs:
+            return kwargs["out"]
         if not func._schema.returns:
             return None
         if len(func._schema.returns) == 1 and not str(func).partition(".")[2].startswith("_foreach"):

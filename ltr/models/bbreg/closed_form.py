@@ -21,7 +21,7 @@ from ltr.models.bbreg.box_head import BoxHead, LinearBlock
 # room. Real clips stay within 0.15 in nine frames of ten, and within 0.27 in all.
 _ROOM = (0.15, 0.4)
 # Cells along an axis of a bin's window; beyond, pooling each box again is quicker.
-_MOST_CELLS = 16
+MOST_CELLS = 16
 # Parts of a layer are a multiple of so many cells wide: a convolution is prepared again for every new size.
 _GRANULE = 4
 
@@ -248,7 +248,7 @@ class ClosedFormHead(nn.Module):
         low, high = start.amin((0, 2)) - slack, end.amax((0, 2)) + slack
         span = float((high.ceil() - low.floor()).max()) + 1
         # A NaN is no span, and not below anything.
-        most = min(_MOST_CELLS, *cells)
+        most = min(MOST_CELLS, *cells)
         if not span <= most:
             return None
         count = min(-(-int(span) // self.cells_granule) * self.cells_granule, most)

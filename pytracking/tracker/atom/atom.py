@@ -54,7 +54,7 @@ class ATOMTargets(OnlineTargets[AtomNet, ATOMParameters]):
     def _update_model(self, slots: Slots, hard_negative: bool) -> None:
         iterations = self.params.hard_negative_CG_iter if hard_negative else self.params.CG_iter
         for slot in slots.numbers:
-            samples, boxes, weights = self.memory.of(slot).stored
+            samples, boxes, weights = (stored[0] for stored in self.memory.stored(Slots([slot], self.device)))
             filters = self.filters.of(slot)[None]
             self.filters.put(
                 slot, fit_filter(filters, samples, self._labels(boxes), weights, self.params, iterations)[0]

@@ -24,8 +24,8 @@ from ltr.models.tracking.dimpnet import DiMPNet
 from pytracking.features.augmentation import augment_first_frame, drop_feature_channels, expanded_size
 from pytracking.tracker.dimp.dimp import DiMPTargets
 from pytracking.tracker.dimp.settings import DiMPParameters
+from pytracking.tracker.shared.answers import learning_rates, moved_to
 from pytracking.tracker.shared.geometry import SampleFrame, TargetState
-from pytracking.tracker.shared.localisation import HARD_NEGATIVE
 from pytracking.tracker.shared.memory import weights_after
 from pytracking.tracker.shared.refinement import propose, refine
 from pytracking.tracker.shared.rows import Slots
@@ -162,25 +162,23 @@ class _Deployed(DiMPTargets):
             image, centre[0], state.scale[0] * size, size, params.border_mode, params.patch_max_scale_change
         )
         image_size = torch._shape_as_tensor(image)[None, :2].float()
-        search = Search(
-            state, SampleFrame.from_coordinates(shown, size), base_size, base_size, image_size, jitter[None]
-        )
+        frame = SampleFrame.from_coordinates(shown, size)
+        sides = self._score_side, self._feature_size
+        search = Search(state, frame, base_size, base_size, image_size, jitter[None], *sides)
         layers, features = self._extract(crop)
         self.filters.data = filters
         scores = self._score_maps(self._slots_of_one, features)
         found = self._localise(scores, search)
-        moved = self._moved(found, int(scores.shape[-1]), search)
-        starts = propose(search.frame.box_of(moved), search.jitter, params)
+        moved = moved_to(found.cell, search, params).where(found.found, state)
+        starts = propose(frame.box_of(moved), search.jitter, params)
         boxes, fair = refine(partial(self._head.refine, modulation, layers), starts, params)
-        moved = search.frame.state_of(boxes, base_size).where(fair & found.found, moved)
-        rates = torch.full((1,), params.learning_rate, dtype=torch.float64)
-        rates = rates.masked_fill(found.flag == HARD_NEGATIVE, params.hard_negative_learning_rate)
+        moved = frame.state_of(boxes, base_size).where(fair & found.found, moved)
         teaches = found.teaches if params.update_classifier else torch.zeros_like(found.teaches)
         weights, count, newest, place = weights_after(
             weights[None],
             stored[:1],
             stored[1:],
-            rates,
+            learning_rates(found.flag, params),
             teaches,
             first=self._first_samples,
             minimum=params.init_samples_minimum_weight,
@@ -195,7 +193,7 @@ class _Deployed(DiMPTargets):
             torch.cat([count, newest]),
             place[0],
             features[0],
-            search.frame.box_of(moved)[0],
+            frame.box_of(moved)[0],
         )
 
     def learn(self, filters: Tensor, samples: Tensor, boxes: Tensor, weights: Tensor) -> Tensor:

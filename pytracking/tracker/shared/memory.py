@@ -7,14 +7,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pytracking.tracker.shared.rows import Rows, Slots
+from pytracking.tracker.shared.rows import Rows, Slots, send
 
 
 class SampleMemory:
     """A fixed number of samples for each of many targets: first-frame ones to the end, the others replaced by weight.
 
-    Source: docs/reference.md, section 4. All targets' samples are one tensor on the device; storing one waits for
-    nothing. Weights of a target sum to 1, or to a little more after a step that raised the first frame's part, which
+    Source: docs/reference.md, section 4. All targets' features are one tensor on the device; everything else is on the
+    host, which decides where a sample goes.
+
+    Weights of a target sum to 1, or to a little more after a step that raised the first frame's part, which
     the reference does not normalise again.
 
     Args:
@@ -27,9 +29,7 @@ class SampleMemory:
         self.capacity = capacity
         self._learning_rate = learning_rate
         self._minimum_init_weight = init_samples_minimum_weight
-        # One place more than the capacity takes the samples that are not to be remembered.
-        self._features, self._boxes, self._weights = Rows(), Rows(), Rows()
-        self._count, self._newest = Rows(), Rows()
+        self._features, self._boxes, self._weights, self._newest = Rows(), Rows(), Rows(), Rows()
         self._first = 0
         self._stored: dict[int, int] = {}
 
@@ -45,15 +45,13 @@ class SampleMemory:
         if count != (self._first or count):
             raise ValueError(f"{count} first-frame samples; the other targets have {self._first}")
         self._first = count
-        weights = features.new_zeros(self.capacity, dtype=torch.float32)
+        weights = torch.zeros(self.capacity)
         weights[:count] = 1 / count
         self._weights.put(slot, weights)
-        places = self.capacity + 1
-        for rows, first in ((self._features, features), (self._boxes, boxes)):
-            rows.put(slot, first.new_zeros(places, *first.shape[1:]))
+        self._newest.put(slot, torch.tensor(-1))
+        for rows, first in ((self._features, features), (self._boxes, boxes.cpu())):
+            rows.put(slot, first.new_zeros(self.capacity, *first.shape[1:]))
             rows.of(slot)[:count] = first
-        for rows, number in ((self._count, count), (self._newest, -1)):
-            rows.put(slot, torch.tensor(number, device=features.device))
         self._stored[slot] = count
 
     def insert(self, slots: Slots, features: Tensor, boxes: Tensor, learning_rate: Tensor, learns: Tensor) -> None:
@@ -62,28 +60,30 @@ class SampleMemory:
         Args:
             slots: the targets, N of them.
             features: [N, C, F, F].
-            boxes: [N, 4] in sample pixels.
+            boxes: [N, 4] in sample pixels, on the host as all that follows.
             learning_rate: [N] weights of the new samples, float64.
-            learns: [N] whether to store; where not, nothing changes. `count` has to get it, too.
+            learns: [N] whether to store; where not, nothing changes.
         """
-        found = weights_after(
+        weights, _, newest, places = weights_after(
             self._weights[slots],
-            self._count[slots],
+            torch.tensor([self._stored[slot] for slot in slots.numbers]),
             self._newest[slots],
             learning_rate,
             learns,
             first=self._first,
             minimum=self._minimum_init_weight,
         )
-        *changed, place = found
-        for rows, values in zip((self._weights, self._count, self._newest), changed):
-            rows.set(slots, values)
-        self._features.data[slots.index, place] = features
-        self._boxes.data[slots.index, place] = boxes
-
-    def count(self, slot: int) -> None:
-        """Say, once the host knows, that `insert` has stored a sample of this target."""
-        self._stored[slot] += 1
+        self._weights.set(slots, weights)
+        self._newest.set(slots, newest)
+        old, new = [], []
+        for number, (slot, place) in enumerate(zip(slots.numbers, places.tolist())):
+            if place < self.capacity:
+                self._stored[slot] += 1
+                self._boxes.of(slot)[place] = boxes[number]
+                old.append(self._features.of(slot)[place])
+                new.append(features[number])
+        if old:
+            torch._foreach_copy_(old, new)
 
     def stored(self, slots: Slots) -> tuple[Tensor, Tensor, Tensor]:
         """Features [N, n, C, F, F], boxes [N, n, 4] and weights [N, n] of the targets' samples.
@@ -91,10 +91,13 @@ class SampleMemory:
         n is the largest number of samples that one of the targets has; the others have weight 0 from their own on.
         """
         filled = min(max(self._stored[slot] for slot in slots.numbers), self.capacity)
-        return self._features[slots][:, :filled], self._boxes[slots][:, :filled], self._weights[slots][:, :filled]
+        features = self._features[slots][:, :filled]
+        rows = torch.cat([self._boxes[slots], self._weights[slots][..., None]], dim=2)[:, :filled]
+        boxes, weights = send(rows, features.device).split([4, 1], dim=2)
+        return features, boxes, weights[..., 0]
 
     def of(self, slot: int) -> StoredSamples:
-        """What one target has in memory, as it is now."""
+        """What one target has in memory, as it is now; boxes and weights on the host."""
         stored = self._stored[slot]
         filled = min(stored, self.capacity)
         rows = self._features.of(slot)[:filled], self._boxes.of(slot)[:filled], self._weights.of(slot)[:filled]

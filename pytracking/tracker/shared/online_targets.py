@@ -10,7 +10,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -29,28 +28,25 @@ from pytracking.features.augmentation import (
 )
 from pytracking.tracker.base import TargetErrors, TrackResult
 from pytracking.tracker.inputs import as_image, check_first_box
+from pytracking.tracker.shared.answers import Answers, Refinement, learning_rates, starts_at
 from pytracking.tracker.shared.frame_pictures import Seen
 from pytracking.tracker.shared.geometry import SampleFrame, TargetState
 from pytracking.tracker.shared.localisation import (
     FLAGS,
-    HARD_NEGATIVE,
     NOT_FOUND,
     Localisation,
-    from_centre,
     localise,
 )
 from pytracking.tracker.shared.memory import SampleMemory
 from pytracking.tracker.shared.networks import device_of
-from pytracking.tracker.shared.refinement import Ascend, best_mean, climb, draw_jitter, propose
 from pytracking.tracker.shared.rows import Rows, Slots
-from pytracking.tracker.shared.search import Search, Target, checked_images, crop_patch, image_sizes
+from pytracking.tracker.shared.search import Search, Target, checked_images, crop_patch, cut_region, image_sizes
 from pytracking.tracker.shared.settings import (
     LocalisationThresholds,
     RefinementParameters,
     TrackerParameters,
     changed_between_frames,
 )
-from pytracking.tracker.shared.uncertainty import ascent_rows, uncertainty_of
 
 _MINIMUM_SIDE = 10
 
@@ -96,6 +92,7 @@ class OnlineTargets(ABC, Generic[Network, Parameters]):
             precision=params.precision,
             graphs=graphs,
         )
+        self._refinement = Refinement(self._backend.refiner)
         self._filter_size = filter_size
         self._targets: dict[int, Target] = {}
         self._modulation = (Rows(), Rows())
@@ -216,17 +213,13 @@ class OnlineTargets(ABC, Generic[Network, Parameters]):
         layers, features = self._extract(crops)
         scores = self._score_maps(slots, features)
         self._last_scores = slots.numbers, scores
-        found = self._localise(scores, search)
-        moved = self._moved(found, scores.shape[-1], search)
-        target, doubt = self._refined(slots, moved, found, layers, search)
-        self._remember(slots, features, target, found, search)
-        # The only wait for the device.
-        answers = torch.cat([target.rows(), found.rows(), doubt], dim=1).cpu()
+        answers = self._answers(slots, self._localise(scores, search), layers, search)
         results = self._conclude(slots, answers, errors)
+        self._remember(slots, features, answers, search)
         if self._pictures is not None:
-            starts = propose(search.frame.box_of(moved), search.jitter, self.params)
-            ascend = self._ascend(slots, layers) if self.params.use_iou_net else None
-            seen = Seen(crops, scores, starts, search.frame.box_of(target), ascend)
+            starts = starts_at(answers.peaks.cell.to(self.device), search, self.params)
+            boxes = search.here.frame.box_of(answers.target).to(self.device)
+            seen = Seen(crops, scores, starts, boxes, answers.ascend)
             seen.write(self._pictures, slots.numbers, results, self.memory, self._targets, self.params)
         self._learn(slots, results)
         seconds = (time.perf_counter() - start) / len(images)
@@ -290,93 +283,61 @@ class OnlineTargets(ABC, Generic[Network, Parameters]):
         # Where features and filter have sizes of different parity, the target is centred between two cells.
         offset = (self._feature_size + self._filter_size) % 2 * (size / (2 * self._feature_size))
         centres, sides = state.position + offset * state.scale[:, None], state.scale * size
+        on_host = self.device.type == "cpu"
         patches, shown = zip(
             *(
-                crop_patch(image, centre, side, size, params.border_mode, params.patch_max_scale_change)
+                (crop_patch if on_host else cut_region)(
+                    image, centre, side, size, params.border_mode, params.patch_max_scale_change
+                )
                 for image, centre, side in zip(images.values(), centres.tolist(), sides.tolist())
             )
         )
+        frame = SampleFrame.from_coordinates(torch.cat(shown), size)
         search = Search(
             state,
-            SampleFrame.from_coordinates(torch.cat(shown), size),
+            frame,
             torch.cat([target.base_size for target in targets]),
             torch.cat([target.scale_limits for target in targets]),
             image_sizes(images.values()),
-            torch.stack([self._jitter(target) for target in targets]),
+            torch.stack([target.next_jitter(params) for target in targets]),
+            self._score_side,
+            self._feature_size,
         )
-        search, samples = search.to(self.device, torch.cat(patches))
+        if on_host:
+            return torch.cat(patches), search
+        search, samples = search.to(self.device, params, patches)
         return samples, search
-
-    def _jitter(self, target: Target) -> Tensor:
-        """Jitter for a target's next refinement; drawn before it is known whether there will be one, and kept."""
-        if target.jitter is None:
-            target.jitter = draw_jitter(self.params, target.generator) if self.params.use_iou_net else torch.zeros(0, 4)
-        return target.jitter
 
     def _extract(self, samples: Tensor) -> tuple[list[Tensor], Tensor]:
         """The box head's layers and the classification features of samples [n, 3, S, S] in 0..255."""
         found = self._backend.extract(samples)
         return [found[name] for name in BOX_LAYERS], self._classification_features(found).contiguous()
 
-    def _pixels_per_cell(self, cells: int) -> float:
-        """Sample pixels per cell of a score map of this side, a float32 number."""
-        return float(np.float32(self.params.image_sample_size) / np.float32(cells - (self._filter_size + 1) % 2))
+    @property
+    def _score_side(self) -> int:
+        return self._feature_size + (self._filter_size + 1) % 2
 
     def _localise(self, scores: Tensor, search: Search) -> Localisation:
-        cell = (self._pixels_per_cell(scores.shape[-1]) * search.frame.scale)[:, None]
-        target = search.target
-        return localise(scores, (target.position - search.frame.position) / cell, target.size / cell, self.params)
+        return localise(scores, *search.in_cells(), self.params)
 
-    def _moved(self, found: Localisation, cells: int, search: Search) -> TargetState:
-        """The targets at the peaks, kept in the image; without a box head the crop's scale is taken over too."""
-        frame, target = search.frame, search.target
-        displacement = from_centre(found.cell, cells, cells) * self._pixels_per_cell(cells) * frame.scale[:, None]
-        moved = replace(target, position=frame.position + displacement)
-        if not self.params.use_iou_net:
-            scale = torch.clamp(frame.scale, *search.scale_limits.unbind(1))
-            moved = replace(moved, scale=scale, size=search.base_size * scale[:, None])
-        return moved.moved_inside(search.image_size, self.params.target_inside_ratio).where(found.found, target)
+    def _answers(self, slots: Slots, found: Localisation, layers: list[Tensor], search: Search) -> Answers:
+        """The targets at the peaks, with the boxes that the box head prefers, and the only wait for the device."""
+        modulation = [rows[slots] for rows in self._modulation] if self.params.use_iou_net else []
+        return self._refinement.answers(found, modulation, layers, search, self.params)
 
-    def _refined(
-        self, slots: Slots, target: TargetState, found: Localisation, layers: list[Tensor], search: Search
-    ) -> tuple[TargetState, Tensor]:
-        """The targets with the boxes that the box head prefers; unchanged if lost, or if no refined box is fair.
-
-        And rows for `uncertainty_of`, without columns where nobody asks for them.
-        """
-        unknown = found.score.new_zeros(len(found.score), 0)
-        if not self.params.use_iou_net or (self.device.type == "cpu" and not found.found.any()):
-            return target, unknown
-        ascend = self._ascend(slots, layers)
-        starts = propose(search.frame.box_of(target), search.jitter, self.params)
-        reached, energies = climb(ascend, starts, self.params)
-        boxes, fair = best_mean(reached, energies, self.params)
-        refined = fair & found.found
-        moved = search.frame.state_of(boxes, search.base_size).where(refined, target)
-        if self.params.box_uncertainty is False or not self.params.has_energy:
-            return moved, unknown
-        return moved, ascent_rows(starts, reached, refined, search.frame.scale)
-
-    def _ascend(self, slots: Slots, layers: list[Tensor]) -> Ascend:
-        """`gradient_ascent` on the energies of the targets in their samples."""
-        return partial(self._backend.refiner.refine, [rows[slots] for rows in self._modulation], layers)
-
-    def _remember(
-        self, slots: Slots, features: Tensor, target: TargetState, found: Localisation, search: Search
-    ) -> None:
+    def _remember(self, slots: Slots, features: Tensor, answers: Answers, search: Search) -> None:
         """Put the frame's samples into the memory, but for uncertain and lost targets."""
-        params = self.params
-        if params.update_classifier:
-            rates = torch.full_like(found.flag, params.learning_rate, dtype=torch.float64)
-            rates = rates.masked_fill(found.flag == HARD_NEGATIVE, params.hard_negative_learning_rate)
-            features = self._remembered(slots, features)
-            self.memory.insert(slots, features, search.frame.box_of(target), rates, found.teaches)
+        if self.params.update_classifier:
+            rates = learning_rates(answers.peaks.flag, self.params)
+            boxes = search.here.frame.box_of(answers.target)
+            self.memory.insert(slots, self._remembered(slots, features), boxes, rates, answers.peaks.teaches)
 
-    def _conclude(self, slots: Slots, answers: Tensor, errors: dict[int, ValueError]) -> dict[int, TrackResult]:
-        """Take over what the device answers: rows of `TargetState.rows` and `Localisation.rows`."""
+    def _conclude(self, slots: Slots, answers: Answers, errors: dict[int, ValueError]) -> dict[int, TrackResult]:
+        """Take over what was found."""
         results = {}
-        for slot, row in zip(slots.numbers, answers):
-            target, (score, flag, finite) = self._targets[slot], row[5:8].tolist()
+        rows = zip(slots.numbers, answers.peaks.rows()[:, 2:].tolist(), answers.target.rows(), answers.uncertainty)
+        for slot, (score, flag, finite), state, uncertainty in rows:
+            target = self._targets[slot]
             target.frame_number += 1
             if not finite:
                 errors[slot] = ValueError(
@@ -384,9 +345,8 @@ class OnlineTargets(ABC, Generic[Network, Parameters]):
                 )
                 continue
             if flag != NOT_FOUND:
-                target.state, target.jitter = TargetState.from_rows(row[None]), None
-            box = target.state.box()
-            results[slot] = TrackResult(box, score, FLAGS[int(flag)], 0.0, uncertainty_of(row[8:], box, self.params))
+                target.state, target.jitter = TargetState.from_rows(state[None]), None
+            results[slot] = TrackResult(target.state.box(), score, FLAGS[int(flag)], 0.0, uncertainty)
         return results
 
     def _learn(self, slots: Slots, results: Mapping[int, TrackResult]) -> None:
@@ -396,7 +356,6 @@ class OnlineTargets(ABC, Generic[Network, Parameters]):
         due: dict[bool, list[int]] = {False: [], True: []}
         for slot, result in results.items():
             if result.flag in ("normal", "hard_negative"):
-                self.memory.count(slot)
                 hard_negative = result.flag == "hard_negative"
                 if hard_negative or (self._targets[slot].frame_number - 1) % self.params.train_skipping == 0:
                     due[hard_negative].append(slot)

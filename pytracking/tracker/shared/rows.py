@@ -14,6 +14,7 @@ class Slots:
     Attributes:
         numbers: the rows, in order.
         index: [N] the same on the device.
+        range: the same as a slice, where they are neighbours.
     """
 
     def __init__(self, numbers: Iterable[int], device: torch.device) -> None:
@@ -45,11 +46,19 @@ class Rows:
 
     def __getitem__(self, slots: Slots) -> Tensor:
         """Rows [N, ...] of some targets; a view where they are neighbours."""
-        return self.data[slots.index] if slots.range is None else self.data[slots.range]
+        return self.data[self._at(slots)]
 
     def set(self, slots: Slots, rows: Tensor) -> None:
         """Replace the rows [N, ...] of some targets."""
-        if slots.range is None:
-            self.data[slots.index] = rows
-        else:
-            self.data[slots.range] = rows
+        self.data[self._at(slots)] = rows
+
+    def _at(self, slots: Slots) -> slice | Tensor | list[int]:
+        if slots.range is not None:
+            return slots.range
+        return slots.index if self.data.device == slots.index.device else list(slots.numbers)
+
+
+def send(values: Tensor, device: torch.device) -> Tensor:
+    """Values of the host on a device; the host does not wait."""
+    # CUDA copies on its own from pinned memory only.
+    return (values.pin_memory() if device.type == "cuda" else values).to(device, non_blocking=True)

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import grid_sample
 
-from ltr.ops.crops import sample_patch
+from ltr.ops.crops import patch_lines, sample_patch
 from pytracking.tracker.inputs import as_image
 from pytracking.tracker.shared.geometry import SampleFrame, TargetState
+from pytracking.tracker.shared.refinement import draw_jitter, propose
+from pytracking.tracker.shared.rows import send
+from pytracking.tracker.shared.settings import TrackerParameters
 
 
 @dataclass
@@ -24,7 +29,7 @@ class Target:
         scale_limits: [1, 2] least and largest scale.
         generator: source of its random numbers; None for torch's default generator.
         frame_number: number of the last frame, the first being 1.
-        jitter: [1, J, 4] drawn for the next refinement.
+        jitter: [J, 4] drawn for the next refinement.
     """
 
     state: TargetState
@@ -33,6 +38,12 @@ class Target:
     generator: torch.Generator | None
     frame_number: int = 1
     jitter: Tensor | None = None
+
+    def next_jitter(self, params: TrackerParameters) -> Tensor:
+        """Jitter [J, 4], drawn before it is known whether there will be a refinement, and kept until there is one."""
+        if self.jitter is None:
+            self.jitter = draw_jitter(params, self.generator) if params.use_iou_net else torch.zeros(0, 4)
+        return self.jitter
 
 
 @dataclass(frozen=True)
@@ -44,7 +55,13 @@ class Search:
         frame: the frames of the samples that are searched.
         base_size, scale_limits: [N, 2] as in `Target`.
         image_size: [N, 2] (height, width) of the images.
-        jitter: [N, J, 4] for the proposals.
+        jitter: [N, J, 4] for the proposals, on the host.
+        score_side, feature_side: cells of the score map and of the features along an axis.
+        cells: (y, x) of the targets from the samples' centres and their (height, width) in such cells, [N, 2] each;
+            worked out where they are not given.
+        starts: [N, M, 4] the proposals with the targets where they were, in sample pixels, for a device other than the
+            host; what follows from a peak is then a shift.
+        host: the same on the host, where the device is another.
     """
 
     target: TargetState
@@ -53,38 +70,95 @@ class Search:
     scale_limits: Tensor
     image_size: Tensor
     jitter: Tensor
+    score_side: int
+    feature_side: int
+    cells: tuple[Tensor, Tensor] | None = None
+    starts: Tensor | None = None
+    host: Search | None = None
 
-    def to(self, device: torch.device, samples: Tensor) -> tuple[Search, Tensor]:
-        """The same, and the samples [N, 3, S, S], on a device.
+    @property
+    def pixels_per_cell(self) -> float:
+        """Sample pixels per cell of the score map, a float32 number."""
+        return float(np.float32(self.frame.size) / np.float32(self.feature_side))
 
-        All is copied in one piece. The samples are cut on the host: in float32 one of 352 x 352 pixels has half as many
-        bytes as a frame of 1280 x 720.
+    def in_cells(self) -> tuple[Tensor, Tensor]:
+        """See `cells`."""
+        cell = (self.pixels_per_cell * self.frame.scale)[:, None]
+        return self.cells or ((self.target.position - self.frame.position) / cell, self.target.size / cell)
+
+    @property
+    def here(self) -> Search:
+        """The same on the host."""
+        return self.host or self
+
+    def to(
+        self, device: torch.device, params: TrackerParameters, regions: Sequence[np.ndarray]
+    ) -> tuple[Search, Tensor]:
+        """The same and the samples [N, 3, S, S] on a device, all in one copy: the pixels cross as bytes.
+
+        Args:
+            params: how boxes are proposed.
+            regions: [h, w, 3] uint8 that the samples show, for each target.
         """
-        if device.type == "cpu":
-            return self, samples
+        size, starts = self.frame.size, propose(self.frame.box_of(self.target), self.jitter, params)
+        height, width = (max(region.shape[axis] for region in regions) for axis in (0, 1))
+        # The last row and column are repeated, so that the same number is resized of each.
+        pixels = np.stack(
+            [
+                np.pad(each, ((0, height - each.shape[0]), (0, width - each.shape[1]), (0, 0)), "edge")
+                for each in regions
+            ]
+        )
         parts = [
-            samples.flatten(1),
+            torch.tensor([[each.shape[1] / width, each.shape[0] / height] for each in regions]) / size,
             self.target.rows(),
-            torch.cat([self.frame.position, self.frame.scale[:, None]], dim=1),
+            self.frame.position,
+            self.frame.scale[:, None],
             self.base_size,
             self.scale_limits,
             self.image_size,
-            self.jitter.flatten(1),
+            *self.in_cells(),
+            starts.flatten(1),
         ]
         rows = torch.cat(parts, dim=1)
-        if device.type == "cuda":
-            rows = rows.pin_memory()
-        rows = rows.to(device, non_blocking=True)
-        pixels, target, frame, base, limits, image, jitter = rows.split([part.shape[1] for part in parts], dim=1)
+        whole = send(torch.cat([rows.view(torch.uint8).flatten(), torch.from_numpy(pixels).flatten()]), device)
+        rows, sent = whole[: rows.nbytes].view(torch.float32).view(rows.shape), whole[rows.nbytes :].view(pixels.shape)
+        shares, target, position, scale, base, limits, image, place, extent, begin = rows.split(
+            [part.shape[1] for part in parts], dim=1
+        )
         search = Search(
             TargetState.from_rows(target),
-            SampleFrame(frame[:, :2], frame[:, 2], self.frame.size),
+            SampleFrame(position, scale[:, 0], size),
             base,
             limits,
             image,
-            jitter.unflatten(1, self.jitter.shape[1:]),
+            self.jitter,
+            self.score_side,
+            self.feature_side,
+            (place, extent),
+            begin.unflatten(1, starts.shape[1:]),
+            self,
         )
-        return search, pixels.unflatten(1, samples.shape[1:])
+        return search, _resized(sent.permute(0, 3, 1, 2), shares, size)
+
+
+def _resized(pixels: Tensor, shares: Tensor, size: int) -> Tensor:
+    """Samples [N, 3, size, size] float32 of what the first part of each image [N, 3, h, w] uint8 shows.
+
+    Args:
+        shares: [N, 2] that part of the width and of the height, over `size`.
+    """
+    # A sample's pixel k has its middle at (2 k + 1) / 2 of it; -1 and 1 are the ends of the whole.
+    origin, middles = _middles(size, pixels.device)
+    places = torch.addcmul(origin, middles, shares[:, None, None])
+    return grid_sample(pixels.float(), places, padding_mode="border", align_corners=False)
+
+
+@lru_cache(16)
+def _middles(size: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """-1, and (2 x + 1, 2 y + 1) of pixels, [size, size, 2]."""
+    odd = torch.arange(size) * 2.0 + 1
+    return torch.tensor(-1.0).to(device), torch.stack(torch.meshgrid(odd, odd, indexing="xy"), dim=2).to(device)
 
 
 def image_sizes(images: Iterable[np.ndarray]) -> Tensor:
@@ -116,11 +190,30 @@ def crop_patch(
     Raises:
         ValueError: the image is not uint8 RGB.
     """
+    # torch cannot wrap what is reversed or read-only, such as a BGR image turned to RGB or a decoded frame.
+    pixels = torch.from_numpy(np.require(_checked(image), requirements=["C", "W"])).permute(2, 0, 1)[None]
+    return sample_patch(pixels, position, (size, size), (output_size, output_size), border_mode, max_scale_change)
+
+
+def cut_region(
+    image: np.ndarray,
+    position: Sequence[float],
+    size: float,
+    output_size: int,
+    border_mode: str = "replicate",
+    max_scale_change: float | None = None,
+) -> tuple[np.ndarray, Tensor]:
+    """What `crop_patch` resizes, [h, w, 3] uint8, and the image region that it shows; arguments and errors as there."""
+    rows, columns, shown = patch_lines(
+        _checked(image).shape[:2], position, (size, size), (output_size, output_size), border_mode, max_scale_change
+    )
+    return image[rows][:, columns], torch.from_numpy(shown)
+
+
+def _checked(image: np.ndarray) -> np.ndarray:
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(f"image must be a uint8 RGB array of shape [H, W, 3], got {image.dtype} {list(image.shape)}")
-    # torch cannot wrap what is reversed or read-only, such as a BGR image turned to RGB or a decoded frame.
-    pixels = torch.from_numpy(np.require(image, requirements=["C", "W"])).permute(2, 0, 1)[None]
-    return sample_patch(pixels, position, (size, size), (output_size, output_size), border_mode, max_scale_change)
+    return image
 
 
 def checked_images(images: Mapping[int, np.ndarray]) -> tuple[dict[int, np.ndarray], dict[int, ValueError]]:

@@ -1,4 +1,5 @@
-"""The ascent in closed form against `gradient_ascent` by autograd, in float64, and where it falls back on it."""
+"""The ascent in closed form against `gradient_ascent` by autograd, in float64, and where it falls back on it
+or, for a device, says that it has failed."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from ltr.ebm.ascent import gradient_ascent
 from ltr.models.bbreg.box_head import CNN_LEVELS, TOKEN_LEVELS, BoxHead
 from ltr.models.bbreg.closed_form import ClosedFormHead
+from ltr.models.bbreg.device_ascent import DeviceAscent
 
 CHANNELS = (5, 7)
 STEPS = {"relative": (0.02, 0.05), "absolute": 0.2}
@@ -180,3 +182,73 @@ def test_only_the_reached_part_of_a_layer_is_computed(head: BoxHead, monkeypatch
 def test_a_head_in_training_mode_is_refused() -> None:
     with pytest.raises(ValueError, match="training mode"):
         ClosedFormHead(BoxHead(CHANNELS, (4, 4), (4, 4)))
+
+
+def refined_on_a_device(head: BoxHead, modulation, layers, starts, **options):
+    ascent = DeviceAscent(ClosedFormHead(head))
+    return ascent.ascend(ascent.features(modulation, layers), starts, ascent.cells(starts), **options)
+
+
+@pytest.mark.parametrize("space", ["relative", "absolute"])
+@pytest.mark.parametrize("images", [1, 3])
+@pytest.mark.parametrize("tokens", [False, True])
+def test_for_a_device_equals_autograd(head: BoxHead, space: str, images: int, tokens: bool) -> None:
+    head = random_head(BoxHead((7,), (8,), (6,), TOKEN_LEVELS)) if tokens else head
+    modulation, layers, starts = scene(head, images)
+    lengths = {"relative": (0.002, 0.005), "absolute": 0.05}
+    options = {"space": space, "steps": 10, "step_length": lengths[space], "decay": 0.9}
+    expected, _ = by_autograd(head, modulation, layers, starts, **options)
+    assert (expected[0] - starts).abs().max() > 1
+    boxes, scores, kept = refined_on_a_device(head, modulation, layers, starts, **options)
+    assert kept.all()
+    torch.testing.assert_close((boxes, scores), expected, atol=1e-9, rtol=0)
+
+
+def test_for_a_device_a_unit_of_the_centre_is_heeded(head: BoxHead) -> None:
+    modulation, layers, starts = scene(head, 2)
+    unit = torch.tensor([[70.0, 20.0]], dtype=torch.float64).expand(2, 1, 2)
+    options = {"steps": 3, "step_length": 0.002, "normalise_size": unit}
+    expected, _ = by_autograd(head, modulation, layers, starts, **options)
+    torch.testing.assert_close(
+        refined_on_a_device(head, modulation, layers, starts, **options)[:2], expected, atol=1e-9, rtol=0
+    )
+
+
+def test_for_a_device_boxes_at_the_edge_of_the_map_and_beyond(head: BoxHead) -> None:
+    modulation, layers, _ = scene(head, 1)
+    starts = torch.tensor([[[-20.0, -10, 50, 40], [-70, -60, 40, 40], [160, 170, 60, 50], [300, 10, 30, 30]]])
+    for box in starts.double().split(1, dim=1):
+        expected, _ = by_autograd(head, modulation, layers, box, steps=5, step_length=0.002)
+        boxes, scores, kept = refined_on_a_device(head, modulation, layers, box, steps=5, step_length=0.002)
+        assert kept.all()
+        torch.testing.assert_close((boxes, scores), expected, atol=1e-9, rtol=0)
+
+
+def test_for_a_device_an_empty_box_scores_as_nothing_and_stays(head: BoxHead) -> None:
+    modulation, layers, starts = scene(head, 1)
+    starts[0, 1, 2] = -3
+    starts[0, 2, 3] = 0
+    options = {"space": "absolute", "steps": 3, "step_length": 0.05}
+    expected, _ = by_autograd(head, modulation, layers, starts, **options)
+    boxes, scores, _ = refined_on_a_device(head, modulation, layers, starts, **options)
+    torch.testing.assert_close((boxes, scores), expected, atol=1e-9, rtol=0)
+    assert torch.equal(boxes[0, 1:3], starts[0, 1:3])
+
+
+@pytest.mark.parametrize("step", [0.4, 50.0])
+def test_for_a_device_boxes_that_run_away_are_told_and_the_others_are_right(head: BoxHead, step: float) -> None:
+    modulation, layers, starts = scene(head, 3)
+    unit = starts[:, :1, 2:].clone()
+    unit[1] /= 1e3
+    options = {"steps": 6, "step_length": (step, 1e-4), "normalise_size": unit}
+    expected, _ = by_autograd(head, modulation, layers, starts, **options)
+    boxes, _, kept = refined_on_a_device(head, modulation, layers, starts, **options)
+    assert kept.tolist() == [False, True, False]
+    torch.testing.assert_close(boxes[1], expected[0][1], atol=1e-6, rtol=0)
+
+
+def test_for_a_device_large_boxes_and_bad_ones_are_told(head: BoxHead) -> None:
+    modulation, layers, starts = scene(head, 2)
+    starts[0, :, 2:] *= 5
+    starts[1, 0, 0] = torch.nan
+    assert not refined_on_a_device(head, modulation, layers, starts, steps=1, step_length=1e-4)[2].any()

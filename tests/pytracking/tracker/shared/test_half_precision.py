@@ -38,8 +38,8 @@ def second_frame(kind: str, precision: str) -> tuple[np.ndarray, np.ndarray]:
     sample, search = targets._crop({0: golden["frames"][1]})
     layers, features = targets._extract(sample)
     scores = targets._score_maps(slots, features)
-    refined, *_ = targets._refined(slots, search.target, targets._localise(scores, search), layers, search)
-    return scores[0].numpy(), np.array(refined.box())
+    answers = targets._answers(slots, targets._localise(scores, search), layers, search)
+    return scores[0].numpy(), np.array(answers.target.box())
 
 
 @pytest.mark.parametrize("kind", ["dimp", "atom"])

@@ -37,9 +37,6 @@ def insert(memory: SampleMemory, slots, values, rates, learns=None) -> None:
     boxes = torch.tensor(values)[:, None].expand(-1, 4).float()
     rates = torch.tensor(rates, dtype=torch.float64)
     memory.insert(Slots(slots, CPU), features, boxes, rates, torch.tensor(learns))
-    for slot, learned in zip(slots, learns):
-        if learned:
-            memory.count(slot)
 
 
 def test_starts_with_equal_weights():

@@ -1,0 +1,143 @@
+"""From a frame's score maps and energies to its targets: boxes are refined on the device, and the host takes over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from ltr.models.bbreg.closed_form import ClosedFormHead
+from ltr.models.bbreg.device_ascent import DeviceAscent, FrameAscent
+from pytracking.tracker.base import BoxUncertainty
+from pytracking.tracker.shared.geometry import TargetState
+from pytracking.tracker.shared.localisation import HARD_NEGATIVE, Localisation, from_centre
+from pytracking.tracker.shared.refinement import Ascend, best_mean, climb, propose
+from pytracking.tracker.shared.search import Search
+from pytracking.tracker.shared.settings import TrackerParameters
+from pytracking.tracker.shared.uncertainty import ascent_rows, uncertainty_of
+
+
+def moved_to(cell: Tensor, search: Search, params: TrackerParameters) -> TargetState:
+    """Targets at cells [N, 2] of the score map, kept in the image.
+
+    Without a box head the crop's scale is taken over, too.
+    """
+    frame, target = search.frame, search.target
+    displacement = from_centre(cell, search.score_side, search.score_side) * search.pixels_per_cell
+    moved = replace(target, position=frame.position + displacement * frame.scale[:, None])
+    if not params.use_iou_net:
+        scale = torch.clamp(frame.scale, *search.scale_limits.unbind(1))
+        moved = replace(moved, scale=scale, size=search.base_size * scale[:, None])
+    return moved.moved_inside(search.image_size, params.target_inside_ratio)
+
+
+def starts_at(cell: Tensor, search: Search, params: TrackerParameters) -> Tensor:
+    """What the ascent starts from, [N, M, 4] (x, y, w, h) in sample pixels, with the targets at cells [N, 2]."""
+    moved = moved_to(cell, search, params)
+    if search.starts is None:
+        return propose(search.frame.box_of(moved), search.jitter, params)
+    # Made before it was known where the targets are, which moves them, but no more.
+    shift = (moved.position - search.target.position) / search.frame.scale[:, None]
+    starts = search.starts.clone()
+    starts[..., :2] += shift.flip(1)[:, None]
+    return starts
+
+
+def learning_rates(flag: Tensor, params: TrackerParameters) -> Tensor:
+    """Weights [N], float64, of new samples of frames with flags [N]."""
+    rates = torch.full(flag.shape, params.learning_rate, dtype=torch.float64)
+    return rates.masked_fill(flag == HARD_NEGATIVE, params.hard_negative_learning_rate)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What the device has found, on the host.
+
+    Attributes:
+        peaks: of the score maps.
+        target: one without a fair box keeps its size, and one that is lost stays as it was.
+        uncertainty: of the boxes, where it is asked for and known.
+        ascend: `gradient_ascent` on the targets' energies; None without a box head.
+    """
+
+    peaks: Localisation
+    target: TargetState
+    uncertainty: list[BoxUncertainty | None]
+    ascend: Ascend | None
+
+
+class Refinement:
+    """Refines the targets of frame after frame by one box head.
+
+    Args:
+        refiner: prepared for it.
+    """
+
+    def __init__(self, refiner: ClosedFormHead) -> None:
+        self._closed, self._unwaiting = refiner, DeviceAscent(refiner)
+
+    def answers(
+        self,
+        found: Localisation,
+        modulation: Sequence[Tensor],
+        layers: Sequence[Tensor],
+        search: Search,
+        params: TrackerParameters,
+    ) -> Answers:
+        """Refine the boxes at the peaks, and wait for the device.
+
+        That is once; but where boxes left the windows that were set aside for them, there is a second time.
+
+        Args:
+            found: on the device.
+            modulation, layers: as for `ClosedFormHead.refine`.
+            search: what the frame started from.
+        """
+        if not params.use_iou_net:
+            return _taken_over(found, None, search, params)
+        ascend: Ascend = partial(self._closed.refine, modulation, layers)
+        if search.host is not None:
+            here = search.host
+            starts = propose(here.frame.box_of(here.target), here.jitter, params)
+            ascend = FrameAscent(self._unwaiting, partial(self._closed.refine, modulation, layers), starts)
+        return _taken_over(found, ascend, search, params)
+
+
+def _taken_over(found: Localisation, ascend: Ascend | None, search: Search, params: TrackerParameters) -> Answers:
+    here = search.here
+    rows = [found.rows()] if ascend is None else [found.rows(), *_refined(found, ascend, search, params)]
+    row = torch.cat(rows, dim=1).cpu()
+    peaks = Localisation.from_rows(row)
+    target = moved_to(peaks.cell, here, params)
+    if ascend is None:
+        return Answers(peaks, target.where(peaks.found, here.target), [None] * len(row), None)
+    boxes, fair, kept, drawn = row[:, 5:9], row[:, 9] > 0, row[:, 10] > 0, row[:, 11:]
+    if isinstance(ascend, FrameAscent) and not (kept | ~peaks.found).all():
+        return _taken_over(found, ascend.waiting, search, params)
+    target = here.frame.state_of(boxes, here.base_size).where(fair, target).where(peaks.found, here.target)
+    uncertainty: list[BoxUncertainty | None] = [None] * len(row)
+    if drawn.shape[1]:
+        starts, reached = drawn.unflatten(1, (2, -1, 4)).unbind(1)
+        known = zip(ascent_rows(starts, reached, fair & peaks.found, here.frame.scale), target.rows())
+        uncertainty = [uncertainty_of(each, TargetState.from_rows(state[None]).box(), params) for each, state in known]
+    return Answers(peaks, target, uncertainty, ascend)
+
+
+def _refined(found: Localisation, ascend: Ascend, search: Search, params: TrackerParameters) -> list[Tensor]:
+    """The boxes that the box head prefers.
+
+    Returns:
+        Boxes [N, 4] in sample pixels, [N, 1] whether they are fair and [N, 1] whether their ascent kept to its windows,
+        and the flattened boxes of before and after, [N, 4 M] each, where an uncertainty is wanted.
+    """
+    if search.host is None and not found.found.any():
+        return [found.score.new_zeros(len(found.score), 6)]
+    starts = starts_at(found.cell, search, params)
+    reached, energies = climb(ascend, starts, params)
+    boxes, fair = best_mean(reached, energies, params)
+    kept = ascend.kept if isinstance(ascend, FrameAscent) and ascend.kept is not None else torch.ones_like(fair)
+    wanted = params.box_uncertainty is not False and params.has_energy
+    return [boxes, fair[:, None], kept[:, None], *([starts.flatten(1), reached.flatten(1)] if wanted else [])]
