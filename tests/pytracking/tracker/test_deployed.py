@@ -21,8 +21,7 @@ from pytracking.tracker.dimp.deployed import INPUTS, OUTPUTS, graph_patch, write
 from pytracking.tracker.dimp.dimp import DiMP
 from pytracking.tracker.dimp.settings import DiMPParameters
 from pytracking.tracker.shared.localisation import FLAGS
-from pytracking.tracker.shared.online_targets import OnlineTargets
-from pytracking.tracker.shared.search import crop_patch
+from pytracking.tracker.shared.search import Target, crop_patch
 
 CHILD = Path(__file__).parents[2] / "support" / "track_by_graphs.py"
 
@@ -30,8 +29,8 @@ CHILD = Path(__file__).parents[2] / "support" / "track_by_graphs.py"
 def track_both_ways(folder, name, params, tracker, frames, box, monkeypatch):
     """Boxes and flags of the graphs in a process without torch, and of the tracker."""
     drawn = []
-    draw = OnlineTargets._jitter
-    monkeypatch.setattr(OnlineTargets, "_jitter", lambda self, target: drawn.append(draw(self, target)) or drawn[-1])
+    draw = Target.next_jitter
+    monkeypatch.setattr(Target, "next_jitter", lambda self, params: drawn.append(draw(self, params)) or drawn[-1])
     tracker.initialize(frames[0], box)
     results = [tracker.track(frame) for frame in frames[1:]]
     job = {
