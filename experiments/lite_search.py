@@ -38,7 +38,7 @@ from pytracking.registry import load_tracker
 
 RESULTS = Path("experiments/cards/lite_search.json")
 PARAMETER = "dimp_nceplus_lite"
-_COMPOSITED = 12
+_COMPOSITED = 40
 _LENGTH = 40
 _SEED = 1000
 _THRESHOLDS = np.linspace(0, 1, 21)
@@ -58,6 +58,14 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "refinement 5 x (0.001, 0.004)": {"box_refinement_iter": 5, "box_refinement_step_length": (1e-3, 4e-3)},
     "refinement 20 x (0.00025, 0.001)": {"box_refinement_iter": 20, "box_refinement_step_length": (2.5e-4, 1e-3)},
     "4 starts": {"num_init_random_boxes": 4},
+    "192 px, 5 starts, 5 steps": {
+        "image_sample_size": 192,
+        "search_area_scale": 3.75,
+        "num_init_random_boxes": 4,
+        "box_refinement_iter": 5,
+        "box_refinement_step_length": (1e-3, 4e-3),
+    },
+    "288 px": {"image_sample_size": 288, "search_area_scale": 5.625},
 }
 
 
