@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from ltr.errors import exit_status
-from pytracking.evaluation.run_options import add_run_options, dataset_options, numbered_runs, track
+from pytracking.evaluation.run_options import add_run_options, add_set_option, dataset_options, numbered_runs, track
 
 _EXAMPLES = """examples:
   run_tracker.py dimp dimp_nceplus_lite                                      the demo clips, in this process
@@ -42,13 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--runid", type=int, help="number of this run, which decides its seeds (default: no number)")
     parser.add_argument("--runs", type=int, metavar="N", help="the runs 0 to N - 1, each with its own seeds")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="FIELD=VALUE",
-        help="change a parameter, such as net_path=FILE or target_not_found_threshold=0.2; any number of times",
-    )
+    add_set_option(parser)
     add_run_options(parser)
     return parser
 

@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 from ltr.errors import UserError, exit_status
+from pytracking.evaluation.run_options import add_video_options
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -53,22 +54,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="2: pictures of what happens inside each frame, in <output>/<video>_<parameters>_inside (one target, "
         "dimp or atom)",
     )
-    parser.add_argument(
-        "--uncertainty",
-        action="store_true",
-        help="draw how sure each box is, an ellipse of two standard deviations of its centre (trackers with an energy)",
-    )
-    parser.add_argument(
-        "--score_map", action="store_true", help="draw the score map in a corner (one target, dimp or atom)"
-    )
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="FIELD=VALUE",
-        help="change a parameter, such as net_path=FILE or target_not_found_threshold=0.2; any number of times",
-    )
-    parser.add_argument("--output", type=Path, default=Path("results/video"), help="folder (default: results/video)")
+    add_video_options(parser)
     return parser
 
 

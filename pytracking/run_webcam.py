@@ -20,6 +20,7 @@ import numpy as np
 
 from ltr.data.video import VideoFrame
 from ltr.errors import UserError, exit_status
+from pytracking.evaluation.run_options import add_video_options
 
 _WINDOW = "Tracking: q ends"
 _DEFAULT_RATE = Fraction(30)
@@ -46,22 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--targets", type=int, default=1, help="number of boxes to draw with the mouse (default: 1)")
     parser.add_argument("--seconds", type=float, help="end after so many seconds (default: at q or Ctrl-C)")
-    parser.add_argument(
-        "--uncertainty",
-        action="store_true",
-        help="draw how sure each box is, an ellipse of two standard deviations of its centre (trackers with an energy)",
-    )
-    parser.add_argument(
-        "--score_map", action="store_true", help="draw the score map in a corner (one target, dimp or atom)"
-    )
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="FIELD=VALUE",
-        help="change a parameter, such as net_path=FILE or target_not_found_threshold=0.2; any number of times",
-    )
-    parser.add_argument("--output", type=Path, default=Path("results/video"), help="folder (default: results/video)")
+    add_video_options(parser)
     return parser
 
 

@@ -17,6 +17,31 @@ if TYPE_CHECKING:
     from pytracking.evaluation.tracker import TrackerRun
 
 
+def add_set_option(parser: argparse.ArgumentParser) -> None:
+    """Changes of the tracker's parameters."""
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="FIELD=VALUE",
+        help="change a parameter, such as net_path=FILE or target_not_found_threshold=0.2; any number of times",
+    )
+
+
+def add_video_options(parser: argparse.ArgumentParser) -> None:
+    """What is drawn on annotated video and where it goes, and changes of the tracker's parameters."""
+    parser.add_argument(
+        "--uncertainty",
+        action="store_true",
+        help="draw how sure each box is, an ellipse of two standard deviations of its centre (trackers with an energy)",
+    )
+    parser.add_argument(
+        "--score_map", action="store_true", help="draw the score map in a corner (one target, dimp or atom)"
+    )
+    add_set_option(parser)
+    parser.add_argument("--output", type=Path, default=Path("results/video"), help="folder (default: results/video)")
+
+
 def add_run_options(parser: argparse.ArgumentParser) -> None:
     """Where and on how many workers, and what to do with what is there already."""
     workers = parser.add_argument_group("workers")
