@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -127,7 +128,9 @@ def parse_contestant(text: str) -> Contestant:
     if not (checkout / "pytracking").is_dir():
         raise UserError(f"{checkout} is no checkout: it has no folder pytracking")
     place = f"{Path(folder).name}: " if folder else ""
-    return Contestant(place + " ".join([parameter, *changes]), checkout, parameter, overrides)
+    # A path's last part says enough, and is the same on any machine.
+    shown = [re.sub(r"=.*[/\\]", "=", change) for change in changes]
+    return Contestant(place + " ".join([parameter, *shown]), checkout, parameter, overrides)
 
 
 def race(contestants: list[Contestant], clips: list[Sequence], threads: int, count: int, warmup: int) -> list[Record]:
@@ -196,14 +199,23 @@ def put_into(page: Path, text: str) -> None:
 def plot(records: list[Record], path: Path) -> None:
     """Accuracy over speed, a point a contestant."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullFormatter
 
-    figure = Figure(figsize=(7, 4), layout="constrained")
+    figure = Figure(figsize=(7, 5), layout="constrained")
     axes = figure.subplots()
+    labels, threads = (
+        list(dict.fromkeys(getattr(record, name) for record in records)) for name in ("label", "threads")
+    )
     for record in records:
         rate = len(record.seconds) / sum(record.seconds)
-        axes.scatter(rate, record.overlap, color="C0" if record.threads == 1 else "C1")
-        axes.annotate(f"{record.label}, {record.threads}", (rate, record.overlap), fontsize=7, rotation=20)
-    axes.set(xscale="log", xlabel="frames a second", ylabel="mean IoU in per cent", title="label: tracker, threads")
+        colour, marker = f"C{labels.index(record.label)}", "osD^v"[threads.index(record.threads) % 5]
+        shown = f"{record.label}, {record.threads} thread{'s' if record.threads > 1 else ''}"
+        axes.scatter(rate, record.overlap, color=colour, marker=marker, label=shown)
+    axes.set(xscale="log", xlabel="frames a second", ylabel="mean IoU in per cent")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    figure.legend(loc="outside lower center", fontsize=7)
     figure.savefig(path, dpi=150)
 
 
