@@ -107,8 +107,9 @@ def draw_speed_accuracy(scores: Scores) -> Figure:
     axes.set_xscale("log")
     for k in known:
         axes.plot(fps[k], metric[k], "o", color=tracker_style(k)[1], markersize=7)
-    # Within one decade the powers of ten alone would be one number, or none.
-    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    # Within one decade the powers of ten alone would be one number, or none; over many, more would touch.
+    decades = np.log10(np.ptp(fps[known]) / fps[known].min() + 1)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0,) if decades > 1.5 else (1.0, 2.0, 5.0)))
     axes.xaxis.set_major_formatter(ScalarFormatter())
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("Frames a second, reading images excluded", fontsize=9)

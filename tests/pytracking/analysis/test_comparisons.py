@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
@@ -84,6 +85,20 @@ def test_speed_and_accuracy(scores: Scores) -> None:
     assert axes.get_xscale() == "log"
     with pytest.raises(UserError, match="no tracker's speed is known"):
         draw_speed_accuracy(dataclasses.replace(scores, seconds=np.full((4, 2), np.nan)))
+
+
+@pytest.mark.parametrize("fastest", [60, 300, 5_000, 900_000])
+def test_numbers_of_speeds_do_not_touch(scores: Scores, fastest: float) -> None:
+    """Whether the fastest tracker is as quick as the others, or one that looks at no image."""
+    seconds = np.where(np.arange(2) == 0, 1 / fastest, 1 / 20) * np.ones((4, 1))
+    figure = draw_speed_accuracy(dataclasses.replace(scores, seconds=seconds))
+    FigureCanvasAgg(figure).draw()
+    axes = figure.axes[0]
+    low, high = axes.get_xlim()
+    shown = [tick.label1 for tick in axes.xaxis.get_major_ticks() if low <= tick.get_loc() <= high]
+    boxes = [label.get_window_extent() for label in shown]
+    assert len(boxes) >= 2
+    assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
 
 
 def test_scatter(scores: Scores) -> None:
