@@ -5,8 +5,9 @@
     python pytracking/run_tracker.py dimp dimp_nceplus_lite --dataset_name demo
     python -m experiments.ship_network --name dimp_nceplus_lite --figures demo --against opencv/kcf
 
-The first command writes the network and its card; the last one adds measured figures to the card, from raw results of
-this very file (a result of other weights is refused by its manifest).
+The first command writes the network and its card, and `experiments.calibration --write` adds the temperature of its
+uncertainty, which other weights do not keep (docs/uncertainty.md); the last one adds measured figures to the card, from
+raw results of this very file (a result of other weights is refused by its manifest).
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ _PREFIX = b"@@TRAX:"
 _QUIT = _PREFIX + b"quit"
 CLIENT = (b"initialize", b"frame", b"quit")
 PROGRAM = (b"hello", b"state", b"quit")
-# After the escapes were replaced, so that quotes can be told apart. At an empty argument libtrax crashes.
+# Matched once escapes are replaced: every quote left begins or ends an argument. At an empty one libtrax crashes.
 _WHOLE = re.compile(rb'([a-z]+)((?: +(?:"[^"\0]+"|[^\s"\0]+))*)[ \r]*')
 _MOST_ARGUMENTS = 10_000
 # Objects to track: libtrax gathers them until a frame comes.
