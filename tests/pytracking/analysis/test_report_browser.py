@@ -139,7 +139,7 @@ def test_a_reader_uses_the_report(browser: Any, tmp_path: Path) -> None:
     assert NAMES[0] in one("#legend").text
     events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
     requests = [item["params"] for item in events if item["method"] == "Network.requestWillBeSent"]
-    # The browser's own first page (chrome://, chrome-untrusted://) may still be loading; only what our page asks counts.
+    # The browser's own first page (chrome://, chrome-untrusted://) may still be loading; only ours counts.
     asked = {item["request"]["url"] for item in requests if not item["documentURL"].startswith("chrome")}
     assert {url for url in asked if not url.startswith("data:")} == {path.as_uri()}
     assert browser.get_log("browser") == []
