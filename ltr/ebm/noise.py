@@ -49,12 +49,6 @@ class GaussianMixture:
         """D, the dimension of an offset."""
         return self.sigmas.shape[1]
 
-    def scaled(self, beta: float) -> GaussianMixture:
-        """The mixture with every sigma multiplied by `beta` > 0 (p_beta of NCE+)."""
-        if not beta > 0:
-            raise UserError(f"beta must be positive, not {beta}")
-        return GaussianMixture(self.sigmas * beta)
-
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> GaussianMixture:
         """The mixture on a device, in a floating type."""
         return GaussianMixture(self.sigmas.to(device=device, dtype=dtype))

@@ -1,4 +1,4 @@
-"""Boxes (x, y, w, h): overlap, corners, relative space and clipping; pure functions that broadcast."""
+"""Boxes (x, y, w, h): overlap, corners, relative space; pure functions that broadcast."""
 
 from __future__ import annotations
 
@@ -58,24 +58,3 @@ def from_relative(relative: Tensor, size: Tensor) -> Tensor:
     extent = relative[..., 2:].exp()
     corner = relative[..., :2] * size - extent / 2
     return torch.cat((corner, extent.expand_as(corner)), dim=-1)
-
-
-def clip_boxes(boxes: Tensor, image_size: tuple[float, float], min_inside: float = 0.0) -> Tensor:
-    """Boxes cut to the image.
-
-    Args:
-        boxes: [..., 4] (x, y, w, h) in pixels.
-        image_size: (height, width) in pixels.
-        min_inside: pixels of each side that stay; a box beyond the border becomes a strip of this width along it
-            (of the image's own width where that is smaller).
-
-    Returns:
-        [..., 4] (x, y, w, h), inside the image.
-    """
-    height, width = image_size
-    limit = boxes.new_tensor([width, height])
-    strip = limit.clamp(max=min_inside)
-    top_left = torch.minimum(boxes[..., :2].clamp(min=0), limit - strip)
-    bottom_right = torch.minimum(boxes[..., :2] + boxes[..., 2:], limit)
-    bottom_right = torch.maximum(bottom_right, top_left + strip)
-    return torch.cat((top_left, bottom_right - top_left), dim=-1)

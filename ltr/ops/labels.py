@@ -1,8 +1,6 @@
-"""Gaussian label maps of target boxes on the classifier's score map, and the same as densities."""
+"""Gaussian label maps of target boxes on the classifier's score map."""
 
 from __future__ import annotations
-
-import math
 
 import torch
 from torch import Tensor
@@ -35,17 +33,3 @@ def gaussian_label(
     distance = (cells - centre.unsqueeze(-1)) / (sigma_factor * feature_size)
     columns, rows = (-0.5 * distance.square()).exp().unbind(-2)
     return rows.unsqueeze(-1) * columns.unsqueeze(-2)
-
-
-def gaussian_label_density(
-    boxes: Tensor, *, image_size: float, feature_size: int, filter_size: int, sigma_factor: float
-) -> Tensor:
-    """As `gaussian_label`, divided by 2 pi sigma^2 (sigma in cells) and not normalised on the map."""
-    label = gaussian_label(
-        boxes,
-        image_size=image_size,
-        feature_size=feature_size,
-        filter_size=filter_size,
-        sigma_factor=sigma_factor,
-    )
-    return label / (2 * math.pi * (sigma_factor * feature_size) ** 2)

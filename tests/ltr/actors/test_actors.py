@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ltr.actors.tracking import Actor, DiMPActor, StepOutput, make_actor
 from ltr.ebm.objectives import kl_grid
-from ltr.ops.labels import gaussian_label_density
+from ltr.ops.labels import gaussian_label
 from ltr.run_training import load_recipe
 from ltr.train_settings.recipe import BoxSettings, ClassifierSettings, with_changes
 
@@ -105,9 +106,8 @@ def test_prdimps_classifier_loss_is_the_kl_divergence_on_the_grid():
     found = actor(data, generator()).statistics
     train, test = actor.features(data["train_images"], data["test_images"])
     maps = net.classifier(train["layer3"], test["layer3"], data["train_boxes"])
-    density = gaussian_label_density(
-        data["test_boxes"], image_size=96, feature_size=6, filter_size=4, sigma_factor=0.15
-    )
+    label = gaussian_label(data["test_boxes"], image_size=96, feature_size=6, filter_size=4, sigma_factor=0.15)
+    density = label / (2 * math.pi * (0.15 * 6) ** 2)
     assert (density.sum((-2, -1)) - 1).abs().max() < 2e-3
     wanted = kl_grid(maps[-1], density).mean()
     torch.testing.assert_close(found["loss/classifier"], wanted.detach(), rtol=5e-3, atol=0)

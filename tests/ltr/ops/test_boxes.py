@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ltr.ops.boxes import centres, clip_boxes, from_relative, iou, to_relative, xywh_to_xyxy, xyxy_to_xywh
+from ltr.ops.boxes import centres, from_relative, iou, to_relative, xywh_to_xyxy, xyxy_to_xywh
 
 GOLDEN = {name: torch.from_numpy(array) for name, array in load_golden("boxes").items()}
 PROPERTY = settings(deadline=None, derandomize=True, max_examples=100)
@@ -95,24 +95,3 @@ def test_iou_broadcasts() -> None:
 def test_float32_iou_never_exceeds_one() -> None:
     boxes = torch.rand(10000, 4, generator=torch.Generator().manual_seed(0)) * 1000 + 0.1
     assert iou(boxes, boxes).max() <= 1
-
-
-@given(box_strategy(-200, 200, 300), st.floats(0, 20))
-@PROPERTY
-def test_clipped_boxes_lie_inside(box: Tensor, strip: float) -> None:
-    x, y, w, h = clip_boxes(box, (60, 90), strip).tolist()
-    slack = 1e-9
-    assert x >= 0 and y >= 0 and x + w <= 90 + slack and y + h <= 60 + slack
-    assert w >= strip - slack and h >= strip - slack
-
-
-@given(box_strategy(0, 20, 20))
-@PROPERTY
-def test_boxes_inside_stay(box: Tensor) -> None:
-    torch.testing.assert_close(clip_boxes(box, (60, 90)), box)
-
-
-def test_clipping_closed_forms() -> None:
-    boxes = torch.tensor([[-5.0, 10, 20, 100], [200, -50, 10, 10]])
-    expected = torch.tensor([[0.0, 10, 15, 50], [90, 0, 10, 10]])
-    torch.testing.assert_close(clip_boxes(boxes, (60, 100), min_inside=10), expected)
