@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Mapping
 from typing import Any
 
-from ltr.admin.model_constructor import NetConstructor, NetworkConstructor, plain_argument
+from ltr.admin.model_constructor import CONSTRUCTORS, NetConstructor, NetworkConstructor, plain_argument
 from ltr.errors import UserError, unknown_name
 
 _DIMP_MODULE = "ltr.models.tracking.dimpnet"
@@ -20,43 +21,15 @@ PUBLIC_MODULES = {
     "atom_resnet18": _ATOM_MODULE,
 }
 
-_COMMON = {"backbone_pretrained": False, "clf_feat_norm": True, "final_conv": True}
-_DIMP = {
-    "filter_size": 4,
-    "optim_iter": 5,
-    "optim_init_step": 0.9,
-    "optim_init_reg": 0.1,
-    **_COMMON,
-    "init_gauss_sigma": 0.9,
-    "num_dist_bins": 100,
-    "bin_displacement": 0.1,
-    "mask_init_factor": 3.0,
-    "target_mask_act": "sigmoid",
-    "score_act": "relu",
-    "frozen_backbone_layers": (),
-}
-_PRDIMP = {
-    "filter_size": 4,
-    "optim_iter": 5,
-    "optim_init_step": 1.0,
-    "optim_init_reg": 0.05,
-    "optim_min_reg": 0.05,
-    "gauss_sigma": 0.9,
-    "alpha_eps": 0.05,
-    "normalize_label": True,
-    "init_initializer": "zero",
-    "clf_feat_blocks": 0,
-    **_COMMON,
-    "frozen_backbone_layers": (),
-}
 # Every argument of a constructor with its value here: the public framework's own defaults differ, so a checkpoint
 # written for it names them all.
 ARGUMENTS: dict[str, dict[str, Any]] = {
-    "dimpnet18": {**_DIMP, "clf_feat_blocks": 1, "out_feature_dim": 256},
-    "dimpnet50": {**_DIMP, "clf_feat_blocks": 0, "out_feature_dim": 512},
-    "klcedimpnet18": {**_PRDIMP, "out_feature_dim": 256},
-    "klcedimpnet50": {**_PRDIMP, "out_feature_dim": 512},
-    "atom_resnet18": {"backbone_pretrained": False, "frozen_backbone_layers": ()},
+    name: {
+        key: parameter.default
+        for key, parameter in inspect.signature(CONSTRUCTORS[name]).parameters.items()
+        if parameter.default is not parameter.empty
+    }
+    for name in PUBLIC_MODULES
 }
 # Only these come first in the public signatures as they do in that list.
 _POSITIONAL = ("filter_size", "optim_iter", "optim_init_step", "optim_init_reg")

@@ -8,9 +8,9 @@ that trained it, not by the constructor.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from functools import partial
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from ltr.errors import UserError
 from ltr.models.backbone.efficientnet_lite import EfficientNetLite0
@@ -70,47 +70,24 @@ class DiMPNet(TrackingNet):
         return scores, boxes
 
 
+# Channels of layer2 and layer3.
 _CHANNELS = {"resnet18": (128, 256), "resnet50": (512, 1024)}
 
 
-def _resnet(name: str, pretrained: bool, frozen: Sequence[str]) -> ResNet:
+def _assemble(
+    name: str, pretrained: bool, frozen: Sequence[str], features: nn.Module, first: FilterInitializer, optim: nn.Module
+) -> DiMPNet:
+    """A network on the ResNet `name` around the parts of a target classifier."""
     backbone = resnet18() if name == "resnet18" else resnet50()
     if pretrained:
         load_imagenet(backbone, name)
     freeze_children(backbone, frozen)
-    return backbone
+    return DiMPNet(backbone, TargetClassifier(features, first, optim), BoxHead(_CHANNELS[name]))
 
 
-def _assemble(
+def dimpnet(
     name: str,
-    optimizer: SteepestDescentGN | SteepestDescentNewton,
     *,
-    filter_size: int,
-    backbone_pretrained: bool,
-    clf_feat_blocks: int,
-    clf_feat_norm: bool,
-    final_conv: bool,
-    out_feature_dim: int,
-    frozen_backbone_layers: Sequence[str],
-    zero_initializer: bool = False,
-) -> DiMPNet:
-    """A network on the ResNet `name` around a filter optimiser."""
-    channels = _CHANNELS[name]
-    features = classification_features(
-        channels[1],
-        out_feature_dim,
-        num_blocks=clf_feat_blocks,
-        norm=clf_feat_norm,
-        final_conv=final_conv,
-        filter_size=filter_size,
-    )
-    initializer = FilterInitializer(out_feature_dim, filter_size, FEATURE_STRIDE, zero=zero_initializer)
-    backbone = _resnet(name, backbone_pretrained, frozen_backbone_layers)
-    return DiMPNet(backbone, TargetClassifier(features, initializer, optimizer), BoxHead(channels))
-
-
-def _dimpnet(
-    name: str,
     filter_size: int = 4,
     optim_iter: int = 5,
     optim_init_step: float = 0.9,
@@ -128,10 +105,22 @@ def _dimpnet(
     score_act: str = "relu",
     frozen_backbone_layers: Sequence[str] = (),
 ) -> DiMPNet:
+    """DiMP on 'resnet18' or 'resnet50': the options of `dimpnet18` and `dimpnet50`, by their public names.
+
+    Those of the filter are described in `SteepestDescentGN` (`init_gauss_sigma`: (1/4) / search_area * feature_size),
+    `clf_...` and `final_conv` in `classification_features`.
+    """
+    features = classification_features(
+        _CHANNELS[name][1],
+        out_feature_dim,
+        num_blocks=clf_feat_blocks,
+        norm=clf_feat_norm,
+        final_conv=final_conv,
+        filter_size=filter_size,
+    )
     optimizer = SteepestDescentGN(
         num_iter=optim_iter,
         filter_size=filter_size,
-        feature_stride=FEATURE_STRIDE,
         init_step_length=optim_init_step,
         init_filter_reg=optim_init_reg,
         init_gauss_sigma=init_gauss_sigma,
@@ -141,33 +130,13 @@ def _dimpnet(
         target_mask_act=target_mask_act,
         score_act=score_act,
     )
-    return _assemble(
-        name,
-        optimizer,
-        filter_size=filter_size,
-        backbone_pretrained=backbone_pretrained,
-        clf_feat_blocks=clf_feat_blocks,
-        clf_feat_norm=clf_feat_norm,
-        final_conv=final_conv,
-        out_feature_dim=out_feature_dim,
-        frozen_backbone_layers=frozen_backbone_layers,
-    )
+    first = FilterInitializer(out_feature_dim, filter_size, FEATURE_STRIDE)
+    return _assemble(name, backbone_pretrained, frozen_backbone_layers, features, first, optimizer)
 
 
-def dimpnet18(*, clf_feat_blocks: int = 1, out_feature_dim: int = 256, **options: Any) -> DiMPNet:
-    """DiMP on a ResNet-18. Options: filter_size, optim_iter, optim_init_step, optim_init_reg, backbone_pretrained,
-    clf_feat_norm, final_conv, init_gauss_sigma (cells; (1/4)/search_area*feature_size), num_dist_bins,
-    bin_displacement, mask_init_factor, target_mask_act, score_act, frozen_backbone_layers."""
-    return _dimpnet("resnet18", clf_feat_blocks=clf_feat_blocks, out_feature_dim=out_feature_dim, **options)
-
-
-def dimpnet50(*, clf_feat_blocks: int = 0, out_feature_dim: int = 512, **options: Any) -> DiMPNet:
-    """DiMP on a ResNet-50: DiMP-50, SuperDiMP and the energy trackers. Options as for `dimpnet18`."""
-    return _dimpnet("resnet50", clf_feat_blocks=clf_feat_blocks, out_feature_dim=out_feature_dim, **options)
-
-
-def _klcedimpnet(
+def klcedimpnet(
     name: str,
+    *,
     filter_size: int = 4,
     optim_iter: int = 5,
     optim_init_step: float = 1.0,
@@ -184,12 +153,23 @@ def _klcedimpnet(
     out_feature_dim: int = 512,
     frozen_backbone_layers: Sequence[str] = (),
 ) -> DiMPNet:
+    """PrDiMP on a ResNet: the options of `klcedimpnet18` and `klcedimpnet50` (docs/reference.md, section 2).
+
+    They are described as those of `dimpnet`, and in `SteepestDescentNewton`; `init_initializer` is 'zero' or 'default'.
+    """
     if init_initializer not in ("zero", "default"):
         raise UserError(f"init_initializer must be 'zero' or 'default', not '{init_initializer}'")
+    features = classification_features(
+        _CHANNELS[name][1],
+        out_feature_dim,
+        num_blocks=clf_feat_blocks,
+        norm=clf_feat_norm,
+        final_conv=final_conv,
+        filter_size=filter_size,
+    )
     optimizer = SteepestDescentNewton(
         num_iter=optim_iter,
         filter_size=filter_size,
-        feature_stride=FEATURE_STRIDE,
         init_step_length=optim_init_step,
         init_filter_reg=optim_init_reg,
         gauss_sigma=gauss_sigma,
@@ -197,30 +177,14 @@ def _klcedimpnet(
         alpha_eps=alpha_eps,
         normalize_label=normalize_label,
     )
-    return _assemble(
-        name,
-        optimizer,
-        filter_size=filter_size,
-        backbone_pretrained=backbone_pretrained,
-        clf_feat_blocks=clf_feat_blocks,
-        clf_feat_norm=clf_feat_norm,
-        final_conv=final_conv,
-        out_feature_dim=out_feature_dim,
-        frozen_backbone_layers=frozen_backbone_layers,
-        zero_initializer=init_initializer == "zero",
-    )
+    first = FilterInitializer(out_feature_dim, filter_size, FEATURE_STRIDE, zero=init_initializer == "zero")
+    return _assemble(name, backbone_pretrained, frozen_backbone_layers, features, first, optimizer)
 
 
-def klcedimpnet18(*, out_feature_dim: int = 256, **options: Any) -> DiMPNet:
-    """PrDiMP on a ResNet-18. Options: filter_size, optim_iter, optim_init_step, optim_init_reg, optim_min_reg,
-    gauss_sigma (cells), alpha_eps, normalize_label, init_initializer, backbone_pretrained, clf_feat_blocks,
-    clf_feat_norm, final_conv, frozen_backbone_layers (docs/reference.md, section 2)."""
-    return _klcedimpnet("resnet18", out_feature_dim=out_feature_dim, **options)
-
-
-def klcedimpnet50(*, out_feature_dim: int = 512, **options: Any) -> DiMPNet:
-    """PrDiMP on a ResNet-50. Options as for `klcedimpnet18`."""
-    return _klcedimpnet("resnet50", out_feature_dim=out_feature_dim, **options)
+dimpnet18 = partial(dimpnet, "resnet18", clf_feat_blocks=1, out_feature_dim=256)
+dimpnet50 = partial(dimpnet, "resnet50")
+klcedimpnet18 = partial(klcedimpnet, "resnet18", out_feature_dim=256)
+klcedimpnet50 = partial(klcedimpnet, "resnet50")
 
 
 def dimpnet_lite0(
@@ -230,8 +194,6 @@ def dimpnet_lite0(
     box_dim: int = 128,
     filter_size: int = 4,
     optim_iter: int = 5,
-    optim_init_step: float = 0.9,
-    optim_init_reg: float = 0.1,
     init_gauss_sigma: float = 0.8,
 ) -> DiMPNet:
     """A compact DiMP for machines without a GPU: EfficientNet-Lite0 at strides 8 and 16 and narrower heads.
@@ -246,14 +208,7 @@ def dimpnet_lite0(
     if backbone_pretrained:
         backbone.load_imagenet()
     channels = (backbone.channels["layer2"], backbone.channels["layer3"])
-    optimizer = SteepestDescentGN(
-        num_iter=optim_iter,
-        filter_size=filter_size,
-        feature_stride=FEATURE_STRIDE,
-        init_step_length=optim_init_step,
-        init_filter_reg=optim_init_reg,
-        init_gauss_sigma=init_gauss_sigma,
-    )
+    optimizer = SteepestDescentGN(num_iter=optim_iter, filter_size=filter_size, init_gauss_sigma=init_gauss_sigma)
     features = classification_features(channels[1], out_feature_dim, num_blocks=0, filter_size=filter_size)
     initializer = FilterInitializer(out_feature_dim, filter_size, FEATURE_STRIDE)
     head = BoxHead(channels, (box_dim, box_dim), (box_dim, box_dim))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 
 import pytest
@@ -13,7 +12,7 @@ from public_files import FORMATS, public_content, public_framework, write_public
 from ltr.admin.checkpoint import load_network
 from ltr.admin.model_constructor import NetworkConstructor
 from ltr.admin.public_checkpoint import load_public_checkpoint
-from ltr.admin.public_constructor import ARGUMENTS, PUBLIC_MODULES, from_public, to_public
+from ltr.admin.public_constructor import from_public, to_public
 from ltr.errors import CheckpointError
 from ltr.models.bbreg import atom
 from ltr.models.tracking import dimpnet
@@ -156,22 +155,6 @@ def test_a_bare_state_dict_and_a_missing_file(tmp_path):
         load_network(tmp_path / "bare.pth")
     with pytest.raises(CheckpointError, match="there is no checkpoint at"):
         load_public_checkpoint(tmp_path / "absent.pth")
-
-
-@pytest.mark.parametrize("name", PUBLIC_MODULES)
-def test_the_table_of_arguments_is_that_of_our_constructors(name):
-    function = getattr(atom if name.startswith("atom") else dimpnet, name)
-    shared = {"atom_resnet18": function, "klcedimpnet18": dimpnet._klcedimpnet, "klcedimpnet50": dimpnet._klcedimpnet}
-    signature = {
-        **inspect.signature(shared.get(name, dimpnet._dimpnet)).parameters,
-        **inspect.signature(function).parameters,
-    }
-    defaults = {
-        key: parameter.default
-        for key, parameter in signature.items()
-        if key != "name" and parameter.kind is not inspect.Parameter.VAR_KEYWORD
-    }
-    assert ARGUMENTS[name] == defaults
 
 
 def test_a_constructor_written_for_the_public_framework_names_every_argument():
