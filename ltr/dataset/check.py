@@ -76,12 +76,7 @@ class SequenceReport:
 
 @dataclass(frozen=True)
 class Walk:
-    """A data set to be checked.
-
-    Attributes:
-        count: number of its sequences; 0 where it is not known beforehand.
-        reports: one a sequence, as soon as it is known.
-    """
+    """A data set to be checked: the number of its sequences, 0 if not known, and a report of each as soon as it is."""
 
     count: int
     reports: Iterator[SequenceReport]
@@ -102,7 +97,10 @@ class CheckOptions:
     decode: bool = True
 
 
-def check_evaluation(name: str, root: Path, lister: Lister, options: CheckOptions | None = None) -> Walk:
+_ALL = CheckOptions()
+
+
+def check_evaluation(name: str, root: Path, lister: Lister, options: CheckOptions = _ALL) -> Walk:
     """Check a local copy of a data set that is evaluated on.
 
     Args:
@@ -116,15 +114,15 @@ def check_evaluation(name: str, root: Path, lister: Lister, options: CheckOption
     """
     if name == "folder":
         lister = partial(list_folder, strays=True)
-    walk = _walk(partial(lister, root), options or CheckOptions(), f"sequence of {name}", _as_evaluated)
-    if (options and options.sequences) or name not in COUNTS or walk.count == COUNTS[name]:
+    walk = _walk(partial(lister, root), options, f"sequence of {name}", _as_evaluated)
+    if options.sequences or name not in COUNTS or walk.count == COUNTS[name]:
         return walk
     kind = "missing" if walk.count < COUNTS[name] else "long"
     text = f"{walk.count} sequences are there, of {COUNTS[name]}"
     return Walk(walk.count, chain(walk.reports, [SequenceReport("", [Finding(kind, text)])]))
 
 
-def check_training(name: str, root: Path, splits: Sequence[str] = (), options: CheckOptions | None = None) -> Walk:
+def check_training(name: str, root: Path, splits: Sequence[str] = (), options: CheckOptions = _ALL) -> Walk:
     """Check a local copy of a data set that is trained on.
 
     Args:
@@ -145,13 +143,14 @@ def check_training(name: str, root: Path, splits: Sequence[str] = (), options: C
         raise UserError("name the file and the images: --split annotations/train.json:images/train")
     if not root.is_dir():
         raise MissingFileError(f"{root} is not a folder")
-    given = options or CheckOptions()
     if name in _VIDEOS:
-        return _walk(lambda: [f for split in chosen for f in _VIDEOS[name](root, split)], given, f"sequence of {name}")
-    if given.repair or given.sequences:
+        return _walk(
+            lambda: [f for split in chosen for f in _VIDEOS[name](root, split)], options, f"sequence of {name}"
+        )
+    if options.repair or options.sequences:
         raise UserError(f"--repair and --sequence are for data sets of video sequences, which '{name}' is not")
-    reports = _lite_reports(root, given) if name == "lite" else _coco_reports(name, root, chosen, given.decode)
-    return Walk(0, reports)
+    lite = name == "lite"
+    return Walk(0, _lite_reports(root, options) if lite else _coco_reports(name, root, chosen, options.decode))
 
 
 def _folder(root: Path, split: str) -> list[SequenceFiles]:

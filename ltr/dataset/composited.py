@@ -16,8 +16,9 @@ import numpy as np
 
 from ltr.data.image import read_image
 from ltr.dataset.base import SequenceInfo
+from ltr.dataset.coco import MaskCutouts
 from ltr.dataset.compositing import Plan, Sprite, render, visible_share
-from ltr.dataset.cutouts import Cutouts
+from ltr.dataset.cutouts import CutoutSource
 from ltr.dataset.motion import affine, smooth_waves
 from ltr.errors import UserError
 
@@ -85,7 +86,7 @@ class CompositedVideo:
 
     def __init__(
         self,
-        cutouts: Cutouts,
+        cutouts: CutoutSource | MaskCutouts,
         backgrounds: Sequence[Path],
         sequences: int,
         settings: CompositedSettings | None = None,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Protocol
 
 import cv2
 import numpy as np
@@ -26,23 +25,6 @@ _FEWEST_LOOKS = 8
 
 # An object's picture (an image and its mask; mask None for an RGBA file), or its pictures in successive frames.
 Entry = tuple[tuple[Path, Path | None], ...]
-
-
-class Cutouts(Protocol):
-    """Objects to composite videos of."""
-
-    def __len__(self) -> int:
-        """Number of objects."""
-        ...
-
-    def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
-        """Looks of an object, one after another; one alone where it does not move. uint8 RGBA [h, w, 4] each, cut to
-        its outline; the colours are multiplied by alpha."""
-        ...
-
-    def alike(self, index: int, rng: np.random.Generator) -> int:
-        """Another object that may be taken for this one."""
-        ...
 
 
 class CutoutSource:

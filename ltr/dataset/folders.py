@@ -17,9 +17,9 @@ from ltr.admin.inputs import read_text
 from ltr.data.image import VIDEO_SUFFIXES, read_image
 from ltr.dataset.base import SequenceInfo
 from ltr.dataset.boxfile import parse_numbers, positive
-from ltr.dataset.index import IndexedSequences, open_index, read_index
+from ltr.dataset.index import open_index, read_index
 from ltr.dataset.layout import SequenceFiles, find_images, list_images, read_annotation
-from ltr.dataset.videos import read_split
+from ltr.dataset.videos import IndexedVideos, read_split
 from ltr.errors import AnnotationError, MissingFileError, unknown_name
 
 ANNOTATION = "groundtruth_rect.txt"
@@ -118,7 +118,7 @@ def _with_images(root: Path) -> list[SequenceFiles]:
     return [files for files in list_folder(root) if not files.folders[0].is_file()]
 
 
-class FolderSequences(IndexedSequences):
+class FolderSequences(IndexedVideos):
     """The sequences of a folder whose frames are images, as `list_folder` finds them, with one box a frame.
 
     Boxes count pixels from 0, unlike OTB's own files of the name groundtruth_rect.txt.
@@ -132,8 +132,6 @@ class FolderSequences(IndexedSequences):
         MissingFileError: no such folder.
         AnnotationError: no sequence, an unknown name, a bad annotation, or another number of boxes than frames.
     """
-
-    is_video = True
 
     def __init__(
         self, root: Path, names: Sequence[str] | None = None, name: str = "folder", smallest: float = 4.0
@@ -167,11 +165,6 @@ class FolderSequences(IndexedSequences):
         if len(images) != count:
             raise AnnotationError(f"{folder}: {len(images)} images but {count} boxes")
         return [images[frame] for frame in frame_ids], images[0]
-
-    def frames(self, index: int, frame_ids: Sequence[int]) -> list[np.ndarray]:
-        """Frames, uint8 RGB [H, W, 3]. Errors as for `frame_files`."""
-        files, first = self.frame_files(index, frame_ids)
-        return [read_image(file, first) for file in files]
 
 
 def _read_sequence(files: SequenceFiles, smallest: float) -> tuple[np.ndarray, np.ndarray]:

@@ -150,19 +150,14 @@ def read_annotation(files: SequenceFiles) -> Annotation:
     if files.flags:
         shown = np.ones(len(boxes), bool)
         for flag in files.flags:
-            shown &= flag_shows(flag, read_flag_file(flag, boxes, files.annotation))
+            values = read_flags(flag.path)
+            if len(values) != len(boxes):
+                raise AnnotationError(f"{flag.path}: {len(values)} flags for {len(boxes)} boxes in {files.annotation}")
+            shown &= flag_shows(flag, values)
         return Annotation(boxes, shown, polygons)
     # Own recordings, masks and VOT say in the annotation itself where the target is absent.
     says_itself = not files.numbered or (files.polygons and not finite.all())
     return Annotation(boxes, finite if says_itself else None, polygons)
-
-
-def read_flag_file(flag: FlagFile, boxes: np.ndarray, annotation: Path) -> np.ndarray:
-    """The flags [T] int64 of a file. Raises AnnotationError where it cannot be read or has another length."""
-    values = read_flags(flag.path)
-    if len(values) != len(boxes):
-        raise AnnotationError(f"{flag.path}: {len(values)} flags for {len(boxes)} boxes in {annotation}")
-    return values
 
 
 def flag_shows(flag: FlagFile, values: np.ndarray) -> np.ndarray:

@@ -2,40 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from ltr.dataset.boxfile import read_names
 from ltr.dataset.layout import SequenceFiles, load_attributes, load_list
 from ltr.errors import AnnotationError, MissingFileError
 
-
-@dataclass(frozen=True)
-class ListedLayout:
-    """What tells one data set with frame ranges from another.
-
-    Attributes:
-        names: file of its list in `ltr/dataset/sequence_lists`.
-        attributes: file of its attributes there; '' where the list itself has them.
-        prefix: prefix of the names that the file of attributes lacks.
-        also_in: another name that the folder of the frames may have; '' for none.
-        marks_absence: as `SequenceFiles`.
-        oddities: file of what is odd about sequences; '' for none.
-    """
-
-    names: str
-    attributes: str = ""
-    prefix: str = ""
-    also_in: str = ""
-    marks_absence: bool = False
-    oddities: str = ""
-
-
+# Data set -> files of its list and of its attributes in `ltr/dataset/sequence_lists`; NFS has its own in the list.
 LISTED = {
-    # 1-based boxes, 98 folders: Jogging and Skating2 have two targets. Copies differ for KiteSurf.
-    "otb": ListedLayout("otb100.json", "otb_attributes.json", also_in="img", oddities="otb_oddities.json"),
-    "nfs": ListedLayout("nfs30.json"),
-    "uav": ListedLayout("uav123.json", "uav123_attributes.json", prefix="uav_", marks_absence=True),
+    # 1-based boxes, 98 folders: Jogging and Skating2 have two targets.
+    "otb": ("otb100.json", "otb_attributes.json"),
+    "nfs": ("nfs30.json", ""),
+    "uav": ("uav123.json", "uav123_attributes.json"),
 }
 
 
@@ -47,27 +25,28 @@ def list_sequences(dataset: str, root: Path) -> list[SequenceFiles]:
             `anno/nfs_<Sequence>.txt`) or 'uav' (`data_seq/UAV123/<video>/000001.jpg`, `anno/UAV123/<sequence>.txt`).
         root: its folder.
     """
-    layout = LISTED[dataset]
-    attributes = load_attributes(layout.attributes) if layout.attributes else {}
-    hints = load_list(layout.oddities) if layout.oddities else {}
+    names, file = LISTED[dataset]
+    attributes = load_attributes(file) if file else {}
+    hints = load_list("otb_oddities.json") if dataset == "otb" else {}
     found = []
-    for entry in load_list(layout.names):
+    for entry in load_list(names):
         folder, name = root / entry["path"], entry["name"]
         # Of NFS only occlusion is known.
-        known = attributes.get(name.removeprefix(layout.prefix)) if attributes else (("OCC",) * entry["occlusion"])
+        known = attributes.get(name.removeprefix("uav_")) if attributes else (("OCC",) * entry["occlusion"])
         found.append(
             SequenceFiles(
                 name=name,
                 dataset=dataset,
                 root=root,
-                folders=(folder, *([folder.parent / layout.also_in] if layout.also_in else [])),
+                # Copies of OTB differ for KiteSurf.
+                folders=(folder, folder.parent / "img") if dataset == "otb" else (folder,),
                 annotation=root / entry["anno_path"],
                 first=entry["startFrame"],
                 last=entry["endFrame"],
                 digits=entry["nz"],
                 suffixes=tuple(dict.fromkeys((entry["ext"], "jpg", "png"))),
                 omitted=entry.get("initOmit", 0),
-                marks_absence=layout.marks_absence,
+                marks_absence=dataset == "uav",
                 object_class=entry["object_class"],
                 attributes=known,
                 hint=hints.get(name, ""),

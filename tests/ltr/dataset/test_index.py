@@ -96,14 +96,7 @@ def other_content(path):
     np.savez(path.open("wb"), names=np.zeros(3))
 
 
-def other_boxes(path):
-    """A whole npz file whose boxes were changed, as no damage to a disk would do it."""
-    with np.load(path) as content:
-        arrays = dict(content)
-    np.savez(path.open("wb"), **{**arrays, "boxes": arrays["boxes"] + 1})
-
-
-@pytest.mark.parametrize("harm", [cut_short, flip_a_bit, empty, other_content, other_boxes], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("harm", [cut_short, flip_a_bit, empty, other_content], ids=lambda f: f.__name__)
 def test_a_damaged_index_is_made_anew_and_that_is_said(root, reads, capsys, harm):
     before = everything(TrackingNet(root, "0"))
     harm(index_file("trackingnet_0", root))
