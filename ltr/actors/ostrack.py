@@ -29,7 +29,7 @@ class OSTrackActor(BaseActor):
 
     def begin_epoch(self, epoch: int) -> None:
         """Keep as many candidates as the epoch wants, where the tracker learns; a frozen one keeps its own ratio."""
-        self._keep = keep_ratio(epoch) if self.trains_tracker else None
+        self._keep = keep_ratio(epoch, warm_up=self.net.elimination_warm_up) if self.trains_tracker else None
 
     def forward(self, batch: Batch, generator: torch.Generator | None = None) -> StepOutput:
         """Loss of a batch.

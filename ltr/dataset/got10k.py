@@ -20,7 +20,9 @@ SPLITS = {
     "vottrain": "got10k_vot_train_split.txt",
     "votval": "got10k_vot_val_split.txt",
 }
-# Of the validation set, and as many of the test set.
+# The official validation set, as a split.
+VALIDATION = "official_val"
+# Its sequences, and as many of the test set.
 OFFICIAL = 180
 
 
@@ -66,13 +68,15 @@ def train_folder(root: Path) -> Path:
 
 
 def list_sequences(root: Path, split: str = "vottrain") -> list[SequenceFiles]:
-    """The files of a training split's sequences, there or not; of 'all', those that are there.
+    """The files of a split's sequences, there or not; of 'all', those of the training set that are there.
 
     Raises:
         UserError: an unknown split; the nearest is named.
         MissingFileError: no such folder.
         AnnotationError: a list of your own that cannot be read.
     """
+    if split == VALIDATION:
+        return list_official(root, "val")
     folder = train_folder(root)
     return [sequence_files(folder, name) for name in (_found(folder) if split == "all" else sequence_names(split))]
 
@@ -99,12 +103,12 @@ def _found(folder: Path) -> list[str]:
 
 
 class Got10k(IndexedVideos):
-    """GOT-10k's training sequences; visible: positive box, not absent, and a cover above zero.
+    """GOT-10k's sequences; visible: positive box, not absent, and a cover above zero.
 
     Args:
-        root: the folder with `train/`.
-        split: 'vottrain', 'votval', 'train', 'val' (index lists of the field's common splits), 'all' that are there, or
-            the path of a text file of names.
+        root: the folder with `train/`, and with `val/` for its split.
+        split: of the training set 'vottrain', 'votval', 'train', 'val' (index lists of the field's common splits),
+            'all' that are there, or the path of a text file of names; 'official_val', the validation set.
 
     Raises:
         UserError: an unknown split; the nearest is named.
@@ -113,6 +117,6 @@ class Got10k(IndexedVideos):
     """
 
     def __init__(self, root: Path, split: str = "vottrain") -> None:
-        folder = train_folder(root)
         videos = list_sequences(root, split)
+        folder = videos[0].root if videos else train_folder(root)
         super().__init__(f"got10k_{split_label(split)}", folder, videos, split, set(_found(folder)))

@@ -66,7 +66,7 @@ def make_trackingnet(folder: Path, sets: int = 12) -> Path:
 
 
 def make_got10k(folder: Path, links: bool = True) -> Path:
-    """All sequences of the splits 'vottrain' and 'votval' (only the first four of 'vottrain' without `links`).
+    """All sequences of the splits 'vottrain', 'votval' and 'official_val' (four of 'vottrain' without `links`).
 
     The target is absent in the second frame and covered in the third.
     """
@@ -78,6 +78,9 @@ def make_got10k(folder: Path, links: bool = True) -> Path:
         write_lines(own / "cover.label", ["0" if k == 2 else "8" for k in range(FRAMES)])
     for k, name in enumerate(names[4:] if links else []):
         (folder / "train" / name).symlink_to((folder / "train" / names[k % 4]).resolve())
+    (folder / "val").mkdir()
+    for k in range(got10k.OFFICIAL if links else 0):
+        (folder / "val" / f"GOT-10k_Val_{k + 1:06d}").symlink_to((folder / "train" / names[k % 4]).resolve())
     return folder
 
 

@@ -103,15 +103,17 @@ class OSTrack(nn.Module):
     Args:
         backbone: the transformer.
         head_channels: outputs of the head's first convolution, halved with each of the next three.
+        elimination_warm_up: epochs, after the 20th, over which training comes down to the part of candidates kept.
     """
 
     _mean: Tensor
     _std: Tensor
     _centre_token: Tensor | None
 
-    def __init__(self, backbone: OneStreamViT, head_channels: int = 256) -> None:
+    def __init__(self, backbone: OneStreamViT, head_channels: int = 256, elimination_warm_up: int = 80) -> None:
         super().__init__()
         self.backbone = backbone
+        self.elimination_warm_up = elimination_warm_up
         self.box_head = CentreHead(backbone.norm.normalized_shape[0], head_channels)
         self.register_buffer("_mean", torch.tensor(INPUT_MEAN).reshape(1, 3, 1, 1), persistent=False)
         self.register_buffer("_std", torch.tensor(INPUT_STD).reshape(1, 3, 1, 1), persistent=False)
@@ -167,12 +169,18 @@ class EnergyOSTrack(OSTrack):
     modulation vector is another in every frame.
 
     Args:
-        backbone, head_channels: as for `OSTrack`.
+        backbone, head_channels, elimination_warm_up: as for `OSTrack`.
         box_channels: width of the box head.
     """
 
-    def __init__(self, backbone: OneStreamViT, head_channels: int = 256, box_channels: int = 256) -> None:
-        super().__init__(backbone, head_channels)
+    def __init__(
+        self,
+        backbone: OneStreamViT,
+        head_channels: int = 256,
+        box_channels: int = 256,
+        elimination_warm_up: int = 80,
+    ) -> None:
+        super().__init__(backbone, head_channels, elimination_warm_up)
         inputs = backbone.norm.normalized_shape[0]
         self.bb_regressor = BoxHead((inputs,), (box_channels,), (box_channels,), TOKEN_LEVELS)
 
@@ -200,11 +208,13 @@ def ostrack(
     heads: int = 12,
     head_channels: int = 256,
     drop_path: float = 0.1,
+    elimination_warm_up: int = 80,
     backbone_pretrained: bool = False,
 ) -> OSTrack:
     """OSTrack with ViT-B/16: 256 by default; `search_size=384, template_size=192` for the larger one.
 
     Args:
+        elimination_warm_up: as for `OSTrack`; a tracker does not depend on it.
         backbone_pretrained: start from the public MAE weights of ViT-B/16 (`ltr.models.backbone.pretrained.load_mae`).
 
     Raises:
@@ -221,7 +231,7 @@ def ostrack(
     )
     if backbone_pretrained:
         load_mae(backbone)
-    return OSTrack(backbone, head_channels)
+    return OSTrack(backbone, head_channels, elimination_warm_up)
 
 
 def ostrack_energy(*, candidate_elimination: bool = False, box_channels: int = 256, **options: Any) -> EnergyOSTrack:
@@ -235,4 +245,4 @@ def ostrack_energy(*, candidate_elimination: bool = False, box_channels: int = 2
     """
     tracker = ostrack(candidate_elimination=candidate_elimination, **options)
     channels = tracker.box_head.get_submodule("conv1_ctr").get_submodule("0").get_parameter("weight").shape[0]
-    return EnergyOSTrack(tracker.backbone, channels, box_channels)
+    return EnergyOSTrack(tracker.backbone, channels, box_channels, tracker.elimination_warm_up)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from ltr.actors.base import BaseActor
@@ -27,9 +28,9 @@ def batch() -> dict[str, torch.Tensor]:
     return found
 
 
-def actor_of(trains_tracker: bool, elimination: bool = False) -> OSTrackActor:
+def actor_of(trains_tracker: bool, elimination: bool = False, warm_up: int = 80) -> OSTrackActor:
     torch.manual_seed(0)
-    net = ostrack_energy(candidate_elimination=elimination, box_channels=8, **SMALL)
+    net = ostrack_energy(candidate_elimination=elimination, elimination_warm_up=warm_up, box_channels=8, **SMALL)
     for name, parameter in net.named_parameters():
         if not trains_tracker and not name.startswith("bb_regressor"):
             parameter.requires_grad_(False)
@@ -72,12 +73,13 @@ def test_the_centre_head_learns_the_labels_of_its_own_rule() -> None:
     )
 
 
-def test_candidates_are_kept_as_the_epoch_wants() -> None:
-    actor = actor_of(trains_tracker=True, elimination=True).eval()
+@pytest.mark.parametrize("warm_up", [80, 50])
+def test_candidates_are_kept_as_the_epoch_wants(warm_up: int) -> None:
+    actor = actor_of(trains_tracker=True, elimination=True, warm_up=warm_up).eval()
     for epoch in (1, 60, 100):
         actor.begin_epoch(epoch)
         gone = actor.locate(batch()).features.search.abs().sum(1).flatten(1).eq(0).sum(1)
-        kept = -(-36 * keep_ratio(epoch) // 1)
+        kept = -(-36 * keep_ratio(epoch, warm_up=warm_up) // 1)
         assert gone.tolist() == [36 - kept] * 6
 
 

@@ -53,6 +53,24 @@ def test_sequences_are_chosen_by_their_official_numbers(tmp_path, short_split, i
     assert [round(float(frame.mean())) for frame in data.frames(0, [3, 1])] == [60, 20]
 
 
+@pytest.mark.parametrize("place", [".", "train", "val"])
+def test_the_official_validation_set_is_a_split(tmp_path, monkeypatch, place):
+    monkeypatch.setattr(got10k, "OFFICIAL", 2)
+    train = write_got10k(tmp_path, [1, 2])
+    for number in (1, 2):
+        (tmp_path / "val").mkdir(exist_ok=True)
+        (train / f"GOT-10k_Train_{number:06d}").rename(tmp_path / "val" / f"GOT-10k_Val_{number:06d}")
+    data = Got10k(tmp_path / place, "official_val")
+    assert [data.sequence_name(k) for k in range(len(data))] == ["GOT-10k_Val_000001", "GOT-10k_Val_000002"]
+    assert data.name == "got10k_official_val"
+    assert data.sequence_info(1).boxes.tolist() == [[2, 2, 30, 20]] * 4
+    assert [round(float(frame.mean())) for frame in data.frames(1, [3])] == [60]
+    (tmp_path / "val" / "GOT-10k_Val_000002" / "cover.label").unlink()
+    (tmp_path / "val" / "GOT-10k_Val_000001").rename(tmp_path / "gone")
+    with pytest.raises(AnnotationError, match="lacks 1, first GOT-10k_Val_000001: is the copy whole"):
+        Got10k(tmp_path / place, "official_val")
+
+
 def test_absent_covered_and_empty_targets_are_not_visible(tmp_path):
     folder = write_got10k(tmp_path, [1], frames=6) / "GOT-10k_Train_000001"
     boxes = ["1,2,30,20", "1,2,30,20", "1,2,30,20", "1,2,0,20", "nan,nan,nan,nan", "1,2,30,20"]

@@ -9,6 +9,7 @@ import torch
 
 from ltr.actors.tracking import make_actor
 from ltr.errors import UserError
+from ltr.models.tracking.ostrack import OSTrack, keep_ratio
 from ltr.run_training import load_recipe
 from ltr.train_settings.recipe import Recipe, with_changes
 from ltr.trainers.optimisation import make_optimiser, rate_factor
@@ -50,6 +51,22 @@ def test_ostrack_has_the_values_of_the_facts_sheet() -> None:
     assert recipe.network.arguments == {"backbone_pretrained": True, "candidate_elimination": True}
     factor = rate_factor(optimiser, recipe.epochs, steps_per_epoch=468)
     assert [round(factor(468 * epoch), 6) for epoch in (0, 239, 240, 299)] == [1, 1, 0.1, 0.1]
+
+
+def test_the_recipe_for_got10k_has_the_values_of_the_facts_sheet() -> None:
+    recipe, base = load_recipe(["ostrack_256_got10k"]), load_recipe(["ostrack_256"])
+    assert [(source.name, source.split) for source in recipe.data.train] == [("got10k", "all")]
+    assert [(source.name, source.split) for source in recipe.data.validation] == [("got10k", "official_val")]
+    factor = rate_factor(recipe.optimiser, recipe.epochs, steps_per_epoch=468)
+    assert [round(factor(468 * epoch), 6) for epoch in (0, 79, 80, 99)] == [1, 1, 0.1, 0.1]
+    assert recipe.epochs == 100
+    net = toy("ostrack_256_got10k").network.build()
+    assert isinstance(net, OSTrack) and net.backbone.eliminates
+    assert [round(keep_ratio(epoch, warm_up=net.elimination_warm_up), 6) for epoch in (19, 45, 70)] == [1, 0.85, 0.7]
+    own = {"name", "network", "data", "optimiser", "epochs"}
+    assert {key for key, value in base.to_dict().items() if recipe.to_dict()[key] != value} == own
+    assert replace(recipe.data, train=base.data.train, validation=base.data.validation) == base.data
+    assert replace(recipe.optimiser, decay_epochs=240) == base.optimiser
 
 
 def test_weight_decay_is_that_of_adamw() -> None:

@@ -220,7 +220,8 @@ def table() -> str:
         parts = [part for part in rates if part.startswith("feature_extractor")]
         backbone = ", ".join(part.partition(".")[2] or "whole backbone" for part in parts)
         trained = ["box head"] if recipe.classifier is None else ["classifier", "box head"]
-        trained = ["centre head", "transformer"] if "backbone" in rates else trained
+        if "backbone" in rates:
+            trained = ["centre head", "transformer", *(["box head"] if recipe.box else [])]
         cells = (
             f"`{module.split('.')[-2]} {name}`",
             f"`{recipe.network.name}`",
