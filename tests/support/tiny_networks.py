@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ltr.models.backbone.resnet import ResNet, freeze_children
+from ltr.models.backbone.resnet import ResNet
 from ltr.models.bbreg import atom
 from ltr.models.bbreg.box_head import BoxHead
 from ltr.models.tracking import dimpnet
@@ -43,15 +43,11 @@ class NarrowResNet(nn.Module):
 def make_networks_narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let all constructors of the ResNet networks build narrow ones during a test."""
 
-    def backbone(name: str, pretrained: bool, frozen: Sequence[str]) -> NarrowResNet:
-        built = NarrowResNet()
-        freeze_children(built, frozen)
-        return built
-
     def head(channels: Sequence[int], *_: Sequence[int]) -> BoxHead:
         return BoxHead(channels, (8, 8), (8, 8))
 
-    monkeypatch.setattr(dimpnet, "_resnet", backbone)
+    for name in ("resnet18", "resnet50"):
+        monkeypatch.setattr(dimpnet, name, NarrowResNet)
     monkeypatch.setattr(dimpnet, "_CHANNELS", dict.fromkeys(("resnet18", "resnet50"), (CHANNELS, CHANNELS)))
     monkeypatch.setattr(dimpnet, "BoxHead", head)
     monkeypatch.setattr(atom, "resnet18", NarrowResNet)
