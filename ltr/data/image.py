@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 import simplejpeg
 from PIL import Image
-from PIL.TiffImagePlugin import TiffImageFile
+from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
 
 from ltr.data.media import MAX_PIXELS, find_levels, media_status, to_8_bits, too_large
 from ltr.errors import ImageError
@@ -43,7 +43,7 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 if "OPENCV_LOG_LEVEL" not in os.environ:
     (cv2.setLogLevel if hasattr(cv2, "setLogLevel") else cv2.utils.logging.setLogLevel)(0)
 _EXIF_WITHIN = 1 << 16
-_TIFF_BITS, _TIFF_KIND = 258, 339
+_TIFF_BITS, _TIFF_CHANNELS, _TIFF_KIND = 258, 277, 339
 _TIFF_KINDS = {2: "signed", 3: "floating", 6: "complex"}
 # EXIF's orientations: whether to transpose, then whether to mirror top to bottom, and left to right.
 _TURNS = {
@@ -286,11 +286,14 @@ def _jpeg_header(path: Path, content: bytes) -> ImageHeader | None:
 def _any_header(path: Path, content: bytes) -> ImageHeader:
     orientation = 1
     try:
+        if content.startswith(_TIFF):
+            _check_tiff(path, content)
         with Image.open(BytesIO(content), formats=_FORMATS) as image:
             # Some releases of Pillow give the upright size of a TIFF, others the stored one.
             size = (image.tag_v2[256], image.tag_v2[257]) if isinstance(image, TiffImageFile) else image.size
             stored = _limited(path, size)
-            _check_content(path, image)
+            if getattr(image, "is_animated", False):
+                raise ImageError(f"{path} has several pictures; write each to a file of its own, or all to a video")
             # Pillow decodes a whole PNG in search of EXIF that is not there.
             if image.format != "PNG" or b"eXIf" in content:
                 orientation = image.getexif().get(_ORIENTATION, 1)
@@ -303,17 +306,19 @@ def _any_header(path: Path, content: bytes) -> ImageHeader:
     return ImageHeader(stored, orientation if orientation in _TURNS else 1)
 
 
-def _check_content(path: Path, image: Image.Image) -> None:
-    """Refuse several pictures in a file, of which decoders take the first, and TIFFs that are no pictures."""
-    if getattr(image, "is_animated", False):
-        raise ImageError(f"{path} has several pictures; write each to a file of its own, or all to a video")
-    if isinstance(image, TiffImageFile):
-        bits = max(image.tag_v2.get(_TIFF_BITS, (1,)))
-        kind = _TIFF_KINDS.get(max(image.tag_v2.get(_TIFF_KIND, (1,))), "")
-        if kind or bits > 16:
-            raise ImageError(
-                f"{path} has {kind or 'whole'} numbers of {bits} bits; write it with 8 or 16 bits a channel, unsigned"
-            )
+def _check_tiff(path: Path, content: bytes) -> None:
+    """Refuse a TIFF of numbers that are no pixels, by its tags: some of these Pillow does not open at all."""
+    tags = ImageFileDirectory_v2(content[:8])
+    file = BytesIO(content)
+    file.seek(tags.next)
+    tags.load(file)
+    bits, channels = max(tags.get(_TIFF_BITS, (1,))), tags.get(_TIFF_CHANNELS, 1)
+    kind = _TIFF_KINDS.get(max(tags.get(_TIFF_KIND, (1,))), "")
+    if kind or bits > 16 or channels not in (1, 3, 4):
+        raise ImageError(
+            f"{path} has {kind or 'whole'} numbers of {bits} bits in {channels} channel{'s' if channels > 1 else ''}, "
+            "as a TIFF of measurements; convert it to a picture with 8 or 16 bits a channel, unsigned, grey or RGB"
+        )
 
 
 def _limited(path: Path, size: tuple[int, int]) -> tuple[int, int]:

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 from tiny_data import scene, shape_rgba, write_image
 
 from ltr.data import image as image_module
@@ -331,6 +332,28 @@ def test_a_tiff_of_other_numbers_says_what_to_write(tmp_path, kind, capfd):
         with pytest.raises(ImageError, match=r"0001\.tif has (floating|signed) numbers of .* with 8 or 16 bits"):
             read(tmp_path / "0001.tif")
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("kind", "bits", "channels", "what"),
+    [
+        (3, 64, 1, "floating numbers of 64 bits in 1 channel,"),
+        (3, 32, 3, "floating numbers of 32 bits in 3 channels,"),
+        (1, 64, 3, "whole numbers of 64 bits in 3 channels,"),
+        (1, 8, 2, "whole numbers of 8 bits in 2 channels,"),
+    ],
+)
+def test_a_tiff_that_pillow_does_not_open_says_what_it_is(tmp_path, kind, bits, channels, what):
+    size = 8 * 9 * channels * bits // 8
+    # Width, height, bits, compression, colours, place and number of channels, rows and bytes of the strip, kind.
+    values = {256: 9, 257: 8, 258: (bits,) * channels, 259: 1, 262: 1, 273: 8, 277: channels, 278: 8, 279: size}
+    tags = ImageFileDirectory_v2()
+    for tag, value in {**values, 339: (kind,) * channels}.items():
+        tags[tag] = value
+    file = tmp_path / "0001.tif"
+    file.write_bytes(b"II*\0" + struct.pack("<I", 8 + size) + bytes(size) + tags.tobytes(8 + size))
+    with pytest.raises(ImageError, match=f"has {what}.* convert it to a picture with 8 or 16 bits a channel"):
+        read_image(file)
 
 
 @pytest.mark.parametrize("name", ["a.tif", "a.png", "a.webp"])
