@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -58,6 +60,31 @@ def test_overrides_replace_fields_and_unknown_keys_are_named(monkeypatch: pytest
     assert registry.load_parameters("p", image_size=288) == Parameters(image_size=288)
     with pytest.raises(UserError, match=r"t/p: .*'search_area'; did you mean 'search_area_scale'"):
         registry.load_parameters("p", search_area=5)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "wanted"),
+    [
+        ("iounet_k", "abc", "iounet_k must be int, such as 3, not 'abc'"),
+        ("iounet_k", 2.5, "must be int"),
+        ("box_refinement_iter", None, "must be int"),
+        ("search_area_scale", [1], "must be float"),
+        ("use_iou_net", "maybe", "must be bool"),
+        ("use_iou_net", 1, "must be bool"),
+        ("seed", "x", "must be int | None"),
+        ("net_path", 3, "must be str | None"),
+        ("augmentation", 3, "must be Augmentation"),
+        ("box_refinement_step_length", (1e-3, "x"), "must be"),
+    ],
+)
+def test_a_value_of_another_type_is_named(name: str, value: object, wanted: str) -> None:
+    with pytest.raises(UserError, match=re.escape(wanted)):
+        registry.load_parameters("dimp_nceplus_lite", **{name: value})
+
+
+def test_values_that_mean_what_a_field_has_are_taken() -> None:
+    given = {"search_area_scale": 5, "seed": None, "box_refinement_step_length": [1e-3, 1e-2], "net_path": Path("x")}
+    assert vars(registry.load_parameters("dimp18", **given)).items() >= given.items()
 
 
 def test_own_parameters_are_functions_or_files(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
