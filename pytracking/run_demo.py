@@ -7,15 +7,13 @@ python pytracking/run_demo.py --trackers opencv/kcf static/default --output resu
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from ltr.errors import EXIT_FAILED_SEQUENCES, UserError, exit_status
-
-if TYPE_CHECKING:
-    from pytracking.evaluation.tracker import TrackerRun
+from ltr.errors import EXIT_FAILED_SEQUENCES, exit_status
+from pytracking.evaluation.run_options import find_runs
 
 DEFAULT_TRACKERS = ("dimp/dimp_nceplus_lite", "opencv/csrt", "opencv/kcf", "static/default")
 _DISPLAY_NAMES = {
@@ -37,7 +35,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--trackers",
         nargs="+",
         default=list(DEFAULT_TRACKERS),
-        metavar="[TRACKER/]PARAMETERS",
+        metavar="[TRACKER/]PARAMETERS[=LABEL]",
         help=f"the first one is drawn thick (default: {' '.join(DEFAULT_TRACKERS)})",
     )
     parser.add_argument("--sequence", nargs="+", metavar="NAME", help="only these clips (default: all five)")
@@ -45,21 +43,6 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--force", action="store_true", help="track again even where a complete result exists")
     parser.add_argument("--no_video", action="store_true", help="leave out the annotated video and the frames")
     return parser
-
-
-def parse_trackers(names: list[str]) -> list[TrackerRun]:
-    """Runs for names such as 'dimp/dimp_nceplus_lite' or 'kcf'. Raises `UserError` for an unknown or repeated one."""
-    from pytracking.evaluation.tracker import TrackerRun
-    from pytracking.registry import find_tracker
-
-    runs = []
-    for name in names:
-        tracker, parameter = find_tracker(name)
-        run = TrackerRun(tracker, parameter, display_name=_DISPLAY_NAMES.get(f"{tracker}/{parameter}"))
-        if run in runs:
-            raise UserError(f"--trackers names {tracker}/{parameter} twice")
-        runs.append(run)
-    return runs
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -75,7 +58,10 @@ def main(argv: list[str] | None = None) -> int:
     from pytracking.evaluation.datasets import get_dataset
     from pytracking.evaluation.running import report_failures, run_dataset
 
-    runs = parse_trackers(args.trackers)
+    runs = [
+        dataclasses.replace(run, display_name=run.display_name or _DISPLAY_NAMES.get(run.label))
+        for run in find_runs(args.trackers)
+    ]
     sequences = get_dataset("demo", sequences=args.sequence)
     raw = args.output / "tracking_results"
     failures = run_dataset(sequences, runs, raw, force=args.force)

@@ -15,13 +15,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
 
 from ltr.errors import UserError, exit_status, unknown_name
-from pytracking.evaluation.run_options import add_run_options, dataset_options, numbered_runs, track
-
-if TYPE_CHECKING:
-    from pytracking.evaluation.tracker import TrackerRun
+from pytracking.evaluation.run_options import add_run_options, find_runs, numbered_runs, track
 
 _FOLDER = "pytracking.experiments"
 _EXAMPLES = """An experiment is a function without arguments that returns (trackers, sequences), in a module of
@@ -48,7 +44,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("experiment_module", nargs="?", help="module or file of experiments, such as examples")
     parser.add_argument("experiment_name", nargs="?", help="its function, such as demo")
     product = parser.add_argument_group("cross product, instead of an experiment by name")
-    product.add_argument("--trackers", nargs="+", metavar="TRACKER/PARAMETERS", help="such as dimp/dimp_nceplus_lite")
+    product.add_argument(
+        "--trackers", nargs="+", metavar="[TRACKER/]PARAMETERS[=LABEL]", help="such as dimp/dimp_nceplus_lite"
+    )
     product.add_argument("--datasets", nargs="+", metavar="NAME", help="such as otb nfs")
     product.add_argument("--dataset_path", type=Path, metavar="PATH", help="its folder, where it is not configured")
     product.add_argument("--sequence", nargs="+", metavar="NAME", help="only these sequences (default: all)")
@@ -76,7 +74,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.experiment_name not in experiments:
         raise unknown_name(f"experiment of {module.__name__}", args.experiment_name, experiments)
     trackers, sequences = experiments[args.experiment_name]()
-    return track(args, list(sequences), list(trackers), [])
+    return track(args, list(sequences), list(trackers))
 
 
 def _run_product(args: argparse.Namespace) -> int:
@@ -84,25 +82,13 @@ def _run_product(args: argparse.Namespace) -> int:
         raise UserError("name an experiment (module and function), or give --trackers and --datasets; see --help")
     from pytracking.evaluation.datasets import read_dataset
 
-    run_ids = numbered_runs(args.runid, args.runs)
-    runs = [run for name in args.trackers for run in _runs(name, run_ids)]
-    if len(set(runs)) < len(runs):
-        raise UserError("--trackers names a tracker twice")
+    runs = find_runs(args.trackers, numbered_runs(args.runid, args.runs))
     if args.dataset_path and len(args.datasets) > 1:
         raise UserError("--dataset_path is for one data set; for several set their places: python -m pytracking setup")
     reading = read_dataset(
         *args.datasets, path=args.dataset_path, sequences=args.sequence, skip_missing=args.skip_missing
     )
-    options = dataset_options(args.datasets, args.dataset_path, args.sequence if len(args.datasets) == 1 else None)
-    return track(args, reading.sequences, runs, options, reading)
-
-
-def _runs(name: str, run_ids: list[int | None]) -> list[TrackerRun]:
-    from pytracking.evaluation.tracker import TrackerRun
-    from pytracking.registry import find_tracker
-
-    tracker, parameter = find_tracker(name)
-    return [TrackerRun(tracker, parameter, run_id) for run_id in run_ids]
+    return track(args, reading.sequences, runs, args.datasets, reading)
 
 
 def _module(name: str) -> ModuleType:

@@ -1,7 +1,7 @@
 """Pack raw results into the zip that the server of TrackingNet or GOT-10k takes.
 
 python -m pytracking pack trackingnet dimp/dimp_nceplus --output dimp_nceplus.zip
-python -m pytracking pack got10k dimp/dimp_nceplus_000 dimp/dimp_nceplus_001 dimp/dimp_nceplus_002
+python -m pytracking pack got10k dimp/dimp_nceplus:0,1,2
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "runs",
         nargs="+",
-        metavar="TRACKER/PARAMS[_RUNID]",
+        metavar="TRACKER/PARAMETERS[:RUN]",
         help="tracker to pack, such as dimp/dimp_nceplus; for got10k up to three runs, the repetitions",
     )
     parser.add_argument("--results", type=Path, help="folder of raw results (default: results/tracking_results)")
@@ -45,7 +45,7 @@ def main(argv: list[str] | None = None) -> int:
     from pytracking.evaluation.packing import pack_results
     from pytracking.evaluation.tracker import results_root
 
-    name = f"{args.server}_{args.runs[0].replace('/', '_')}.zip"
+    name = f"{args.server}_{args.runs[0].replace('/', '_').replace(':', '_')}.zip"
     output = args.output or Path("results/packed_results") / name
     count = pack_results(args.server, args.runs, results_root(args.results), output, args.dataset_path)
     print(f"{count} sequences packed: {output}")

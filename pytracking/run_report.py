@@ -14,11 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ltr.errors import UserError, exit_status
+from ltr.errors import UserError, exit_status, list_some, printable
+from pytracking.evaluation.run_options import report_unreadable
 
 if TYPE_CHECKING:
+    from pytracking.analysis.protocol import Protocol
     from pytracking.analysis.scores import Scores
     from pytracking.evaluation.data import Sequence
+    from pytracking.evaluation.datasets import Reading
     from pytracking.evaluation.tracker import TrackerRun
 
 _IN_OUTPUT = Path()
@@ -64,11 +67,15 @@ def build_parser() -> argparse.ArgumentParser:
         help="folder of the data set, where there is one and it is not configured; or annotations alone: pysot's JSON, "
         "or a folder of <sequence>.txt",
     )
-    data.add_argument("--sequence", nargs="+", metavar="NAME", help="only these sequences (default: all)")
+    data.add_argument(
+        "--sequence", nargs="+", action="extend", metavar="NAME", help="only these sequences (default: all)"
+    )
     data.add_argument("--results", type=Path, metavar="FOLDER", help="raw results (default: results/tracking_results)")
     data.add_argument("--protocol", default="pytracking", help="evaluation protocol (default: pytracking)")
     data.add_argument("--exclude_invalid_frames", action="store_true", help="leave out frames without a target")
-    data.add_argument("--skip_missing_seq", action="store_true", help="leave out sequences without a result")
+    data.add_argument(
+        "--skip_missing_seq", action="store_true", help="leave out sequences that have no result or are not on disk"
+    )
     data.add_argument("--merge_results", action="store_true", help="average the runs of one tracker")
     made = parser.add_argument_group("output")
     made.add_argument("--table", action="store_true", help="tables")
@@ -91,9 +98,9 @@ def build_parser() -> argparse.ArgumentParser:
     made.add_argument("--attributes", action="store_true", help="also a table of the sequences that share an attribute")
     made.add_argument(
         "--against",
-        metavar="NAME",
-        help="also the differences to this tracker, with intervals of 95 %% by a paired bootstrap over the sequences "
-        "(in the page: to the first tracker by default)",
+        metavar="TRACKER",
+        help="also the differences to this tracker, by name or label, with intervals of 95 %% by a paired bootstrap "
+        "over the sequences (in the page: to the first tracker by default)",
     )
     made.add_argument("--seed", type=int, default=0, help="seed of the bootstrap (default: 0)")
     made.add_argument("--markdown", action="store_true", help="tables in Markdown")
@@ -124,16 +131,17 @@ def build_parser() -> argparse.ArgumentParser:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """The scores of one data set, with what they were made of."""
+    """The scores of one data set, with what they were made of, and name -> what is wrong with what is left out."""
 
     scores: Scores
     runs: list[TrackerRun]
     sequences: list[Sequence]
     results: Path
+    unreadable: dict[str, str]
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command line. Returns 0."""
+    """Run the command line. Returns 0, or 1 when a sequence cannot be read; the others are shown."""
     arguments = sys.argv[1:] if argv is None else argv
     args = build_parser().parse_args(arguments)
     _check(args)
@@ -164,7 +172,7 @@ def main(argv: list[str] | None = None) -> int:
         from pytracking.analysis.tables import write_csv
 
         print(write_csv(args.csv, pd.concat([item.scores.to_pandas() for item in evaluated])))
-    return 0
+    return report_unreadable({name: text for item in evaluated for name, text in item.unreadable.items()}, "scored")
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -193,12 +201,14 @@ def _evaluate(args: argparse.Namespace, name: str) -> Evaluated:
     from pytracking.analysis.annotations import find_sequences
     from pytracking.analysis.extract import extract_scores
     from pytracking.analysis.measured_attributes import with_measured_attributes
+    from pytracking.analysis.protocol import get_protocol
     from pytracking.evaluation.tracker import parse_runs, results_root
 
     runs = [run for text in args.trackers for run in parse_runs(text)]
     dataset, _, place = name.partition("=")
     path = Path(place).expanduser() if place else args.dataset_path
-    sequences = find_sequences(dataset, path, args.sequence)
+    reading = find_sequences(dataset, path, args.sequence, args.skip_missing_seq)
+    sequences = _scorable(reading, get_protocol(args.protocol))
     if args.attributes:
         sequences = with_measured_attributes(sequences)
     results = results_root(args.results)
@@ -211,7 +221,31 @@ def _evaluate(args: argparse.Namespace, name: str) -> Evaluated:
         skip_missing_seq=args.skip_missing_seq,
         merge_results=args.merge_results or args.published,
     )
-    return Evaluated(scores, runs, sequences, results)
+    if reading.unreadable:
+        left_out = f"{len(reading.unreadable)} of {len(sequences) + len(reading.unreadable)} sequences left out"
+        scores.notes.append(f"{left_out}, as they cannot be read: {printable(list_some(reading.unreadable))}")
+    return Evaluated(scores, runs, sequences, results, reading.unreadable)
+
+
+def _scorable(reading: Reading, protocol: Protocol) -> list[Sequence]:
+    """The sequences that have a score; the others, named in a warning, are put to those that cannot be read."""
+    from pytracking.evaluation.datasets import unreadable_text
+
+    sequences = []
+    for sequence in reading.sequences:
+        try:
+            if not sequence.has_ground_truth:
+                raise UserError(f"{sequence.annotation_path}: only the first box is known, which has no score")
+            if protocol.uses_image_size and sequence.frames[0].exists():
+                _ = sequence.image_size
+            sequences.append(sequence)
+        except UserError as error:
+            reading.unreadable[sequence.name] = str(error)
+    if not sequences:
+        raise UserError(unreadable_text(reading.unreadable))
+    for name, message in reading.unreadable.items():
+        print(printable(f"warning: {name} is left out: {message}"), file=sys.stderr)
+    return sequences
 
 
 def _folder(args: argparse.Namespace, dataset: str, count: int) -> Path:
@@ -258,6 +292,7 @@ def _print_page(args: argparse.Namespace, item: Evaluated, folder: Path, argumen
         frame_height=args.frame_height,
         max_megabytes=args.max_megabytes,
         command=shlex.join(["python", "-m", "pytracking", "report", *arguments]),
+        unreadable=item.unreadable,
     )
     print(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
 

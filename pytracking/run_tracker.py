@@ -11,7 +11,13 @@ import sys
 from pathlib import Path
 
 from ltr.errors import exit_status
-from pytracking.evaluation.run_options import add_run_options, add_set_option, dataset_options, numbered_runs, track
+from pytracking.evaluation.run_options import (
+    add_run_options,
+    add_set_option,
+    numbered_runs,
+    overrides_of,
+    track,
+)
 
 _EXAMPLES = """examples:
   run_tracker.py dimp dimp_nceplus_lite                                      the demo clips, in this process
@@ -53,16 +59,16 @@ def main(argv: list[str] | None = None) -> int:
     # Imported after parsing, so that --help and a mistyped option answer at once.
     from pytracking.evaluation.datasets import read_dataset
     from pytracking.evaluation.tracker import trackerlist
-    from pytracking.registry import find_tracker, parse_overrides
+    from pytracking.registry import find_tracker
 
     run_ids = numbered_runs(args.runid, args.runs)
     tracker, parameter = find_tracker(args.tracker_param, args.tracker_name)
     runs = [run for run_id in run_ids for run in trackerlist(tracker, parameter, run_id)]
+    overrides = overrides_of(args, tracker, parameter)
     reading = read_dataset(
         args.dataset_name, path=args.dataset_path, sequences=args.sequence, skip_missing=args.skip_missing
     )
-    options = dataset_options([args.dataset_name], args.dataset_path, args.sequence)
-    return track(args, reading.sequences, runs, options, reading, parse_overrides(args.set))
+    return track(args, reading.sequences, runs, [args.dataset_name], reading, overrides)
 
 
 if __name__ == "__main__":

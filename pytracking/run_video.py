@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from ltr.errors import UserError, exit_status
-from pytracking.evaluation.run_options import add_video_options
+from pytracking.evaluation.run_options import add_video_options, overrides_of
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -65,19 +65,19 @@ def main(argv: list[str] | None = None) -> int:
     from ltr.data.video import probe_video, read_timed, video_levels
     from pytracking.frames import read_ahead
     from pytracking.many import MultiTracker
-    from pytracking.registry import find_tracker, load_tracker, parse_overrides
+    from pytracking.registry import find_tracker, load_tracker
     from pytracking.select_box import choose_boxes, parse_box
     from pytracking.stream import choose_stem, finish, track_stream
     from pytracking.tracker.shared.online_tracker import OnlineTracker
 
     tracker_name, parameter = find_tracker(args.tracker_param, args.tracker_name)
+    overrides = overrides_of(args, tracker_name, parameter)
     given = [parse_box(text) for text in args.box or ([" ".join(args.optional_box)] if args.optional_box else [])]
     info = probe_video(args.videofile)
     frames = read_timed(args.videofile)
     first = next(frames)
     boxes = choose_boxes(first.image, given, args.targets)
     several = len(boxes) > 1
-    overrides = {**parse_overrides(args.set), **({"box_uncertainty": True} if args.uncertainty else {})}
     load = MultiTracker if several else load_tracker
     tracker = load(parameter, tracker_name, **overrides)
     source = os.fspath(args.videofile.resolve())

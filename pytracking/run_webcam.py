@@ -20,7 +20,7 @@ import numpy as np
 
 from ltr.data.video import VideoFrame
 from ltr.errors import UserError, exit_status
-from pytracking.evaluation.run_options import add_video_options
+from pytracking.evaluation.run_options import add_video_options, overrides_of
 
 _WINDOW = "Tracking: q ends"
 _DEFAULT_RATE = Fraction(30)
@@ -100,15 +100,15 @@ def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     from pytracking.frames import read_ahead
     from pytracking.many import MultiTracker
-    from pytracking.registry import find_tracker, load_tracker, parse_overrides
+    from pytracking.registry import find_tracker, load_tracker
     from pytracking.select_box import choose_boxes, opencv_has_windows, parse_box
     from pytracking.stream import choose_stem, finish, track_stream
     from pytracking.tracker.shared.online_tracker import OnlineTracker
 
     tracker_name, parameter = find_tracker(args.tracker_param, args.tracker_name)
+    overrides = overrides_of(args, tracker_name, parameter)
     given = [parse_box(text) for text in args.box or []]
     several = (len(given) or args.targets) > 1
-    overrides = {**parse_overrides(args.set), **({"box_uncertainty": True} if args.uncertainty else {})}
     load = MultiTracker if several else load_tracker
     tracker = load(parameter, tracker_name, **overrides)
     inner = tracker if isinstance(tracker, OnlineTracker) else None

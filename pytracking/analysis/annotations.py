@@ -2,36 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ltr.admin.inputs import check_name, number_array, read_object
 from ltr.dataset.boxfile import read_boxes, read_flags
 from ltr.dataset.layout import load_attributes
-from ltr.errors import UserError, unknown_name
+from ltr.errors import AnnotationError, UserError, unknown_name
 from pytracking.evaluation.data import Sequence
-from pytracking.evaluation.datasets import get_dataset
+from pytracking.evaluation.datasets import Reading, read_dataset, unreadable_text
 from pytracking.evaluation.foreign import match_name, official_names
 
+# Boxes [T, 4], and [T] where the target is visible, None where nothing is known.
+_Annotated = tuple[np.ndarray, "np.ndarray | None"]
 _ATTRIBUTES = {"otb": "otb_attributes.json", "uav": "uav123_attributes.json", "lasot": "lasot_attributes.json"}
 
 
-def find_sequences(dataset: str, path: Path | None = None, names: list[str] | None = None) -> list[Sequence]:
+def find_sequences(
+    dataset: str, path: Path | None = None, names: list[str] | None = None, skip_missing: bool = False
+) -> Reading:
     """The sequences of a data set, or from annotations alone where `path` is a file or a folder of `<sequence>.txt`.
 
+    A sequence that cannot be read is named in the reading; the others can be used.
+
     Raises:
-        UserError: as `get_dataset` and `read_annotations`; an unknown name names the nearest.
+        UserError: as `read_dataset` and `read_annotations`; an unknown name names the nearest.
     """
     # In these two layouts a folder of videos has text files in it, too.
     videos = path is None or (path.is_dir() and (dataset in ("folder", "vot") or not any(path.glob("*.txt"))))
     if path is None or videos:
-        return get_dataset(dataset, path=path, sequences=names)
-    known = {sequence.name: sequence for sequence in read_annotations(path, dataset)}
-    for name in names or ():
-        if name not in known:
-            raise unknown_name(f"sequence of {path}", name, known)
-    return [known[name] for name in (names or known)]
+        return read_dataset(dataset, path=path, sequences=names, skip_missing=skip_missing)
+    reading = _read(path, dataset)
+    known = {sequence.name: sequence for sequence in reading.sequences}
+    chosen = names or [*known, *reading.unreadable]
+    for name in chosen:
+        if name not in known and name not in reading.unreadable:
+            raise unknown_name(f"sequence of {path}", name, [*known, *reading.unreadable])
+    unreadable = {name: message for name, message in reading.unreadable.items() if name in chosen}
+    found = [known[name] for name in chosen if name in known]
+    if not found:
+        raise AnnotationError(unreadable_text(unreadable))
+    return Reading(found, unreadable)
 
 
 def read_annotations(path: Path, dataset: str) -> list[Sequence]:
@@ -47,50 +62,69 @@ def read_annotations(path: Path, dataset: str) -> list[Sequence]:
     Raises:
         UserError: nothing of the kind, a file that cannot be read, or a name that the data set does not have.
     """
-    boxes = _read_folder(path) if path.is_dir() else _read_json(path)
+    reading = _read(path, dataset)
+    if reading.unreadable:
+        raise AnnotationError(unreadable_text(reading.unreadable))
+    return reading.sequences
+
+
+def _read(path: Path, dataset: str) -> Reading:
+    """`read_annotations`, with the sequences that cannot be read named beside the others."""
+    entries = _folder_entries(path) if path.is_dir() else _json_entries(path)
     official = official_names(dataset)
     attributes = load_attributes(_ATTRIBUTES[dataset]) if dataset in _ATTRIBUTES else {}
-    sequences = []
-    for given, (annotated, visible) in boxes.items():
-        name = given if official is None else match_name(given, official)
-        if name is None:
-            raise UserError(f"{path}: '{given}' is not a sequence of {dataset}")
-        if visible is not None and len(visible) != len(annotated):
-            raise UserError(f"{path}: '{given}' has {len(annotated)} boxes and {len(visible)} values of absence")
+    reading = Reading()
+    for given, read in entries.items():
+        try:
+            annotated, visible = read()
+            name = given if official is None else match_name(given, official)
+            if name is None:
+                raise UserError(f"{path}: '{given}' is not a sequence of {dataset}")
+            if visible is not None and len(visible) != len(annotated):
+                raise UserError(f"{path}: '{given}' has {len(annotated)} boxes and {len(visible)} values of absence")
+        except UserError as error:
+            reading.unreadable[given] = str(error)
+            continue
         frames = [Path(name, f"{number:08d}.jpg") for number in range(1, len(annotated) + 1)]
-        sequences.append(Sequence(name, frames, dataset, annotated, path, visible, attributes=attributes.get(name)))
+        known = attributes.get(name)
+        reading.sequences.append(Sequence(name, frames, dataset, annotated, path, visible, attributes=known))
     order = {name: number for number, name in enumerate(official or [])}
-    return sorted(sequences, key=lambda sequence: order.get(sequence.name, 0))
+    reading.sequences.sort(key=lambda sequence: order.get(sequence.name, 0))
+    return reading
 
 
-def _read_folder(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray | None]]:
+def _folder_entries(path: Path) -> dict[str, Callable[[], _Annotated]]:
+    """Name of a sequence -> what reads its boxes and where it is visible."""
     files = sorted(path.glob("*.txt"))
     if not files:
         raise UserError(f"{path}: no <sequence>.txt in it")
-    found = {}
-    for file in files:
-        absent = path / "absent" / file.name
-        found[file.stem] = (read_boxes(file), read_flags(absent) == 0 if absent.is_file() else None)
-    return found
+    return {file.stem: partial(_read_file, file) for file in files}
 
 
-def _read_json(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray | None]]:
+def _read_file(file: Path) -> _Annotated:
+    absent = file.parent / "absent" / file.name
+    return read_boxes(file), read_flags(absent) == 0 if absent.is_file() else None
+
+
+def _json_entries(path: Path) -> dict[str, Callable[[], _Annotated]]:
     content = read_object(path)
     if not content:
         raise UserError(f"{path}: expected an object of sequences")
-    found = {}
-    for name, entry in content.items():
-        entry = entry if isinstance(entry, dict) else {}
-        annotated = _numbers(entry.get("gt_rect"))
-        absent = _numbers(entry["absent"]) if "absent" in entry else None
-        if absent is not None and (absent.ndim != 1 or not np.isin(absent, (0, 1)).all()):
-            raise UserError(f"{path}: 'absent' of sequence '{name}' is not a list of 0 and 1, one a frame")
-        if annotated.ndim != 2 or annotated.shape[1] != 4 or not len(annotated):
-            raise UserError(f"{path}: sequence '{name}' has no boxes of 4 numbers under 'gt_rect'")
-        if np.isinf(annotated).any():
-            raise UserError(f"{path}: sequence '{name}' has a number under 'gt_rect' that is too large")
-        found[check_name("sequence", name)] = (annotated, None if absent is None else absent == 1)
-    return found
+    return {name: partial(_read_entry, path, name, entry) for name, entry in content.items()}
+
+
+def _read_entry(path: Path, name: str, entry: Any) -> _Annotated:
+    check_name("sequence", name)
+    entry = entry if isinstance(entry, dict) else {}
+    annotated = _numbers(entry.get("gt_rect"))
+    absent = _numbers(entry["absent"]) if "absent" in entry else None
+    if absent is not None and (absent.ndim != 1 or not np.isin(absent, (0, 1)).all()):
+        raise UserError(f"{path}: 'absent' of sequence '{name}' is not a list of 0 and 1, one a frame")
+    if annotated.ndim != 2 or annotated.shape[1] != 4 or not len(annotated):
+        raise UserError(f"{path}: sequence '{name}' has no boxes of 4 numbers under 'gt_rect'")
+    if np.isinf(annotated).any():
+        raise UserError(f"{path}: sequence '{name}' has a number under 'gt_rect' that is too large")
+    return annotated, None if absent is None else absent == 1
 
 
 def _numbers(value: object) -> np.ndarray:

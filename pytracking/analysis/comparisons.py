@@ -38,7 +38,7 @@ def write_comparisons(scores: Scores, folder: Path, against: str | None = None) 
     Args:
         scores: from `extract_scores`.
         folder: where to.
-        against: label of the tracker that each other one is drawn over, sequence by sequence.
+        against: label or name of the tracker that each other one is drawn over, sequence by sequence.
 
     Returns:
         The files written.
@@ -47,13 +47,14 @@ def write_comparisons(scores: Scores, folder: Path, against: str | None = None) 
         UserError: no tracker of that label.
     """
     figures = {}
+    base = None if against is None else scores.column(against)
     if np.isfinite(scores.fps).any():
         figures["speed_accuracy"] = draw_speed_accuracy(scores)
     if len({name for attributes in scores.attributes for name in attributes or ()}) >= 3:
         figures["attribute_radar"] = draw_attribute_radar(scores)
     for number, tracker in enumerate(scores.trackers):
-        if against is not None and tracker != against:
-            figures[f"scatter_{number}"] = draw_scatter(scores, tracker, against)
+        if base is not None and number != base:
+            figures[f"scatter_{number}"] = draw_scatter(scores, tracker, scores.trackers[base])
     return [path for name, figure in figures.items() for path in save_figure(figure, folder / name)]
 
 

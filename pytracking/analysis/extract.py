@@ -75,6 +75,7 @@ def extract_scores(
         sequences=[sequence.name for sequence in present],
         columns=_columns(trackers, merge_results),
         run_ids=[run.run_id for run in trackers],
+        names=[f"{run.name}/{run.parameter_name}" for run in trackers],
         results=curves,
         frames=np.array([len(sequence.frames) for sequence in present]),
         attributes=[sequence.attributes for sequence in present],

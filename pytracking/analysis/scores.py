@@ -82,6 +82,7 @@ class Scores:
         sequences: S names.
         columns: label of a tracker -> the columns of its runs, in order.
         run_ids: R numbers of the runs; None where a run has none.
+        names: R 'tracker/parameters', under which the runs' results lie.
         results: S rows of R, the curves of every run.
         frames: [S] number of frames.
         attributes: S tuples of short names of the sequences' challenges; None where nothing is known.
@@ -96,6 +97,7 @@ class Scores:
     sequences: list[str]
     columns: dict[str, list[int]]
     run_ids: list[int | None]
+    names: list[str]
     results: list[list[SequenceCurves]]
     frames: np.ndarray
     attributes: list[tuple[str, ...] | None]
@@ -234,10 +236,19 @@ class Scores:
         return np.divide(self.frames.sum(), seconds, out=np.full(len(seconds), np.nan), where=seconds > 0)
 
     def column(self, tracker: str) -> int:
-        """The number of the tracker with that label. Raises `UserError`, naming the nearest, where there is none."""
-        if tracker not in self.columns:
-            raise unknown_name("tracker", tracker, self.columns)
-        return self.trackers.index(tracker)
+        """The number of the tracker with that label, or with that name ('tracker/parameters') where one alone has it.
+
+        Raises:
+            UserError: no such tracker (the nearest is named), or several of that name.
+        """
+        if tracker in self.columns:
+            return self.trackers.index(tracker)
+        named = [k for k, runs in enumerate(self.columns.values()) if tracker in {self.names[run] for run in runs}]
+        if len(named) > 1:
+            raise UserError(f"tracker '{tracker}' has several runs: {', '.join(self.trackers[k] for k in named)}")
+        if not named:
+            raise unknown_name("tracker", tracker, [*self.columns, *self.names])
+        return named[0]
 
     def attribute_rows(self) -> dict[str, np.ndarray]:
         """Attribute -> [S] bool, the sequences that have it; in alphabetical order.

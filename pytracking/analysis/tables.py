@@ -143,14 +143,14 @@ def difference_table(scores: Scores, reference: str, markdown: bool = False, see
 
     Args:
         scores: from `extract_scores`.
-        reference: label of the tracker to compare with.
+        reference: label or name of the tracker to compare with.
         markdown: with the bars of Markdown.
         seed: seed of the bootstrap.
 
     Raises:
         UserError: no tracker of that label.
     """
-    scores.column(reference)
+    reference = scores.trackers[scores.column(reference)]
     rivals = [scores.trackers[k] for k in scores.ranking if scores.trackers[k] != reference]
     found = {name: tracker_difference(scores, name, reference, seed=seed) for name in rivals}
     rows = [

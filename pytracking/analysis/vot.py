@@ -16,6 +16,7 @@ from ltr.errors import exit_status, unknown_name
 from pytracking.analysis.metrics import region_overlap
 from pytracking.analysis.tables import format_table
 from pytracking.analysis.votfiles import Annotation, Trajectory, read_trajectories, read_vot_annotations
+from pytracking.evaluation.run_options import report_unreadable
 
 
 @dataclass(frozen=True)
@@ -207,12 +208,13 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command line. Returns 0."""
+    """Run the command line. Returns 0, or 1 when a sequence cannot be read; the others are shown."""
     args = build_parser().parse_args(argv)
     if args.protocol not in VOT_PROTOCOLS:
         raise unknown_name("VOT protocol", args.protocol, VOT_PROTOCOLS)
     protocol = VOT_PROTOCOLS[args.protocol]
-    annotations = read_vot_annotations(args.annotations)
+    unreadable: dict[str, str] = {}
+    annotations = read_vot_annotations(args.annotations, unreadable)
     figures: dict[str, VotFigures] = {}
     for text in args.results:
         folder, _, name = text.partition("=")
@@ -222,7 +224,7 @@ def main(argv: list[str] | None = None) -> int:
     for wanted, field in ((args.per_sequence, "per_sequence"), (args.per_attribute, "per_attribute")):
         if wanted:
             print(f"\n{parts_table(figures, field, args.markdown)}")
-    return 0
+    return report_unreadable(unreadable, "scored")
 
 
 def figures_table(figures: dict[str, VotFigures], protocol: VotProtocol, markdown: bool = False) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -44,30 +46,35 @@ class Trajectory:
     failures: list[int]
 
 
-def read_vot_annotations(path: Path) -> dict[str, Annotation]:
+def read_vot_annotations(path: Path, unreadable: dict[str, str] | None = None) -> dict[str, Annotation]:
     """Sequence -> annotation, from pysot's VOT2018.json or a folder of `<sequence>/groundtruth.txt` and `<tag>.tag`.
 
+    Args:
+        path: the file or folder.
+        unreadable: dictionary to which sequences that cannot be read are added, with what is wrong; such a sequence
+            is an error where it is left out.
+
     Raises:
-        UserError: nothing of the kind, or a file that cannot be read.
+        UserError: nothing of the kind, or no sequence that can be read.
     """
     if path.is_dir():
         files = sorted(path.glob("*/groundtruth.txt"))
         if not files:
             raise UserError(f"{path}: no <sequence>/groundtruth.txt in it")
-        return {file.parent.name: _read_folder(file) for file in files}
-    content = read_object(path)
-    if not content:
-        raise UserError(f"{path}: expected an object of sequences, as pysot's VOT2018.json")
-    annotations = {}
-    for name, entry in content.items():
+        entries = {file.parent.name: partial(_read_folder, file) for file in files}
+    else:
+        content = read_object(path)
+        if not content:
+            raise UserError(f"{path}: expected an object of sequences, as pysot's VOT2018.json")
+        entries = {name: partial(_read_entry, path, name, entry) for name, entry in content.items()}
+    annotations, wrong = {}, {} if unreadable is None else unreadable
+    for name, read in entries.items():
         try:
-            regions = np.stack([corners(number_array(region, finite=False)) for region in entry["gt_rect"]])
-            tags = {tag: number_array(entry[tag]) != 0 for tag in _TAGS if entry.get(tag)}
-        except (KeyError, TypeError, ValueError):
-            raise UserError(
-                f"{path}: sequence '{name}' has no regions of 4 or 8 numbers under 'gt_rect', or tags of others"
-            ) from None
-        annotations[name] = Annotation(regions, _with_empty(tags, len(regions), f"{path}: sequence '{name}'"))
+            annotations[name] = read()
+        except UserError as error:
+            wrong[name] = str(error)
+    if wrong and (unreadable is None or not annotations):
+        raise AnnotationError(next(iter(wrong.values())))
     return annotations
 
 
@@ -120,6 +127,17 @@ def read_trajectory(path: Path, frames: int) -> Trajectory:
         [int(frame) for frame in np.flatnonzero(codes == _INITIALISED)],
         [int(frame) for frame in np.flatnonzero(codes == _FAILED)],
     )
+
+
+def _read_entry(path: Path, name: str, entry: Any) -> Annotation:
+    try:
+        regions = np.stack([corners(number_array(region, finite=False)) for region in entry["gt_rect"]])
+        tags = {tag: number_array(entry[tag]) != 0 for tag in _TAGS if entry.get(tag)}
+    except (KeyError, TypeError, ValueError):
+        raise UserError(
+            f"{path}: sequence '{name}' has no regions of 4 or 8 numbers under 'gt_rect', or tags of others"
+        ) from None
+    return Annotation(regions, _with_empty(tags, len(regions), f"{path}: sequence '{name}'"))
 
 
 def _read_folder(file: Path) -> Annotation:

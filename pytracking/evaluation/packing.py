@@ -18,6 +18,7 @@ from ltr.errors import UserError, disk_full, is_disk_full, unknown_name
 from pytracking.evaluation.data import Sequence
 from pytracking.evaluation.datasets import LISTERS, dataset_root, read_sequence
 from pytracking.evaluation.results import RawResult, load_result, read_manifest
+from pytracking.evaluation.tracker import parse_runs
 
 _NAMED = 5
 # The earliest time that a zip can tell: the same results give the same bytes.
@@ -56,7 +57,7 @@ def pack_results(server: str, runs: list[str], root: Path, output: Path, path: P
 
     Args:
         server: 'trackingnet' or 'got10k'.
-        runs: runs to pack, each '<tracker>/<parameters>[_<run id>]'; several are repetitions of one tracker.
+        runs: runs to pack, each '<tracker>/<parameters>[:<run id>]'; several are repetitions of one tracker.
         root: folder of raw results.
         output: the zip.
         path: the data set's folder, where environment and configuration are not to be asked.
@@ -104,13 +105,9 @@ def pack_results(server: str, runs: list[str], root: Path, output: Path, path: P
 def _run_folders(server: str, rules: Server, runs: list[str], root: Path) -> list[Path]:
     folders = []
     for run in runs:
-        parts = run.split("/")
-        if len(parts) != 2 or any(part in ("", ".", "..") for part in parts):
-            raise UserError(f"'{run}' is not TRACKER/PARAMETERS[_RUN], such as dimp/dimp50 or dimp/dimp50_000")
-        folder = root / parts[0] / parts[1]
-        if not folder.is_dir():
-            raise UserError(f"{folder}: no results of {run}; run the tracker, or name their folder by --results")
-        folders.append(folder)
+        folders += [found.result_folder(root) for found in parse_runs(run)]
+        if not folders[-1].is_dir():
+            raise UserError(f"{folders[-1]}: no results of {run}; run the tracker, or name their folder by --results")
     if not 1 <= len(folders) <= rules.repetitions or len(set(folders)) < len(folders):
         allowed = "one run" if rules.repetitions == 1 else f"1 to {rules.repetitions} different runs"
         raise UserError(f"{server} takes {allowed} of a tracker, got {', '.join(runs) or 'none'}")

@@ -42,6 +42,31 @@ def add_video_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, default=Path("results/video"), help="folder (default: results/video)")
 
 
+def overrides_of(args: argparse.Namespace, tracker: str, parameter: str) -> dict[str, Any]:
+    """The fields of a tracker's parameters that `--set` and `--uncertainty` replace.
+
+    Raises:
+        UserError: a field or a value that the tracker does not take, or an uncertainty that its boxes do not have.
+    """
+    from pytracking.registry import load_parameters, parse_overrides
+
+    overrides = parse_overrides(args.set)
+    try:
+        load_parameters(parameter, tracker, **overrides)
+    except UserError as error:
+        raise UserError(f"--set {shlex.join(args.set)}: {error}" if args.set else str(error)) from None
+    if not getattr(args, "uncertainty", False):
+        return overrides
+    try:
+        load_parameters(parameter, tracker, **(overrides := {**overrides, "box_uncertainty": True}))
+    except UserError:
+        raise UserError(
+            f"--uncertainty: {tracker}/{parameter} has no energy that could say how sure a box is; leave it out, or "
+            "take a tracker with one, such as dimp/dimp_nceplus_lite"
+        ) from None
+    return overrides
+
+
 def add_run_options(parser: argparse.ArgumentParser) -> None:
     """Where and on how many workers, and what to do with what is there already."""
     workers = parser.add_argument_group("workers")
@@ -118,18 +143,30 @@ def numbered_runs(runid: int | None, runs: int | None) -> list[int | None]:
     return [runid] if runs is None else list(range(runs))
 
 
-def dataset_options(names: Iterable[str], path: Path | None, sequences: Iterable[str] | None) -> list[str]:
-    """What names data sets and sequences on the command line of `report`."""
-    words = ["--dataset_name", *names]
-    words += ["--dataset_path", str(path)] if path else []
-    return words + (["--sequence", *sequences] if sequences else [])
+def find_runs(names: Iterable[str], run_ids: Iterable[int | None] = (None,)) -> list[TrackerRun]:
+    """The runs of trackers that are given as '[tracker/]parameters[=label]'.
+
+    Raises:
+        UserError: an unknown tracker, or one that is named twice.
+    """
+    from pytracking.evaluation.tracker import TrackerRun
+    from pytracking.registry import find_tracker
+
+    runs: dict[tuple[str, str], list[TrackerRun]] = {}
+    for text in names:
+        name, _, label = text.partition("=")
+        found = find_tracker(name)
+        if found in runs:
+            raise UserError(f"--trackers names a tracker twice: {'/'.join(found)}")
+        runs[found] = [TrackerRun(*found, run_id, label or None) for run_id in run_ids]
+    return [run for several in runs.values() for run in several]
 
 
 def track(
     args: argparse.Namespace,
     sequences: list[Sequence],
     runs: list[TrackerRun],
-    dataset_options: list[str],
+    datasets: Iterable[str] = (),
     reading: Reading | None = None,
     overrides: dict[str, Any] | None = None,
 ) -> int:
@@ -139,7 +176,7 @@ def track(
         args: options, those of `add_run_options` among them.
         sequences: sequences to track.
         runs: runs of the trackers.
-        dataset_options: words that name data set and sequences for `report`; [] where none do.
+        datasets: names of the data sets, for the command that compares; none where they have no names.
         reading: other findings in the data set, for the end: sequences that cannot be read fail.
         overrides: fields of the parameters to replace, for all runs.
 
@@ -168,31 +205,62 @@ def track(
     if args.plan:
         return 0
     report_failures(failures)
-    unreadable = reading.unreadable if reading is not None else {}
-    for name, message in unreadable.items():
-        print(printable(f"failed: {name}: {message}"), file=sys.stderr)
-    if unreadable:
-        print(f"{len(unreadable)} sequence(s) cannot be read; the others are tracked", file=sys.stderr)
+    status = report_unreadable(reading.unreadable if reading is not None else {}, "tracked")
     if reading is not None and reading.skipped:
         print(f"{len(reading.skipped)} not on disk, left out: {list_some(reading.skipped)}", file=sys.stderr)
     for run in runs:
         print(f"results: {run.result_folder(root)}")
         if args.debug > 1:
             print(f"pictures of each frame: {run.result_folder(root)}_inside")
-    if dataset_options and len(runs) > 1:
-        results = ["--results", str(args.results)] if args.results else []
-        command = ["python", "-m", "pytracking", "report", *report_names(runs), *dataset_options, *results]
-        print(f"compare: {shlex.join(command)}")
-    return EXIT_FAILED_SEQUENCES if failures or unreadable else 0
+    if len(runs) > 1:
+        options = ["--skip_missing_seq"] if failures or args.skip_missing else []
+        for names in _compared(args, sequences, list(datasets)):
+            command = ["python", "-m", "pytracking", "report", *report_names(runs), *names, *options]
+            command += _option("--results", args.results) if args.results else []
+            print(f"compare: {shlex.join(command)}")
+    return EXIT_FAILED_SEQUENCES if failures else status
+
+
+def _compared(args: argparse.Namespace, sequences: list[Sequence], datasets: list[str]) -> list[list[str]]:
+    """Words that name data sets and sequences for `report`: all data sets at once, or each with its sequences."""
+    path = _option("--dataset_path", args.dataset_path) if datasets and args.dataset_path else []
+    if not datasets or args.sequence is None:
+        return [["--dataset_name", *datasets, *path]] if datasets else []
+    names = {name: [sequence.name for sequence in sequences if sequence.dataset == name] for name in datasets}
+    return [
+        ["--dataset_name", dataset, *path, *_option("--sequence", *chosen)]
+        for dataset, chosen in names.items()
+        if chosen
+    ]
+
+
+def _option(name: str, *values: str | Path) -> list[str]:
+    """Words of an option; a value that begins like an option itself goes into one word with the option."""
+    words = [str(value) for value in values]
+    if any(word.startswith("-") for word in words):
+        return [f"{name}={word}" for word in words]
+    return [name, *words]
+
+
+def report_unreadable(unreadable: dict[str, str], done: str) -> int:
+    """Name the sequences that could not be read, at the end of what was `done` with the others; the exit status."""
+    for name, message in unreadable.items():
+        print(printable(f"failed: {name}: {message}"), file=sys.stderr)
+    if unreadable:
+        print(f"{len(unreadable)} sequence(s) cannot be read; the others are {done}", file=sys.stderr)
+    return EXIT_FAILED_SEQUENCES if unreadable else 0
 
 
 def report_names(runs: list[TrackerRun]) -> list[str]:
-    """The runs as `report` takes them: ['dimp/dimp50:0,1', 'opencv/kcf'], --merge_results where several are one."""
-    numbers: dict[str, list[int]] = {}
+    """The runs as `report` takes them: ['dimp/dimp50:0,1', 'opencv/kcf=KCF'], --merge_results where several are one."""
+    numbers: dict[tuple[str, str | None], list[int]] = {}
     for run in runs:
-        ids = numbers.setdefault(f"{run.name}/{run.parameter_name}", [])
+        ids = numbers.setdefault((f"{run.name}/{run.parameter_name}", run.display_name), [])
         if run.run_id is not None:
             ids.append(run.run_id)
-    names = [name + (f":{','.join(map(str, ids))}" if ids else "") for name, ids in numbers.items()]
+    names = [
+        name + (f":{','.join(map(str, ids))}" if ids else "") + (f"={label}" if label else "")
+        for (name, label), ids in numbers.items()
+    ]
     merge = any(len(ids) > 1 for ids in numbers.values())
     return [*names, *(["--merge_results"] if merge else [])]

@@ -17,6 +17,7 @@ from ltr.dataset.boxfile import read_boxes
 from ltr.errors import UserError, exit_status
 from pytracking import __main__ as package_main
 from pytracking import run_demo, run_tracker
+from pytracking.evaluation.run_options import find_runs
 from pytracking.evaluation.tracker import parse_runs
 
 PACKAGE = Path(pytracking.__file__).parent
@@ -85,7 +86,11 @@ def test_set_changes_a_parameter(sequence_root: Path, tmp_path: Path, capsys: py
     assert tracker_main(sequence_root, "opencv", "kcf", "--sequence", "near", "--set", "algorithm=csrt") == 0
     manifest = json.loads((sequence_root.parent / "out" / "opencv" / "kcf" / "near.json").read_text())
     assert manifest["parameters"]["algorithm"] == "csrt"
-    for given, message in (("algorithm", "give FIELD=VALUE"), ("algoritm=kcf", "did you mean 'algorithm'")):
+    for given, message in (
+        ("algorithm", "give FIELD=VALUE"),
+        ("algoritm=kcf", "did you mean 'algorithm'"),
+        ("algorithm=3", "error: --set algorithm=3: opencv/kcf: algorithm must be str, such as 'kcf', not 3"),
+    ):
         assert tracker_main(sequence_root, "opencv", "kcf", "--set", given) == 2
         assert message in capsys.readouterr().err
 
@@ -139,13 +144,13 @@ def test_demo_reports_a_tracker_that_fails(
 
 
 def test_demo_trackers_by_name() -> None:
-    runs = run_demo.parse_trackers(["kcf", "static/default"])
-    assert [run.label for run in runs] == ["KCF", "static box"]
-    assert run_demo.parse_trackers(list(run_demo.DEFAULT_TRACKERS))[0].label == "DiMP-NCE+ lite"
-    with pytest.raises(UserError, match="names opencv/kcf twice"):
-        run_demo.parse_trackers(["kcf", "opencv/kcf"])
+    assert [run.label for run in find_runs(["kcf=K C F", "default"])] == ["K C F", "static/default"]
+    assert [run.label for run in find_runs(["kcf"], (0, 2))] == ["opencv/kcf_000", "opencv/kcf_002"]
+    assert {run.label for run in find_runs(run_demo.DEFAULT_TRACKERS)} == set(run_demo._DISPLAY_NAMES)
+    with pytest.raises(UserError, match="names a tracker twice: opencv/kcf"):
+        find_runs(["kcf", "opencv/kcf=other"])
     with pytest.raises(UserError, match="did you mean 'csrt'"):
-        run_demo.parse_trackers(["crst"])
+        find_runs(["crst"])
 
 
 def test_report(sequence_root: Path, capsys: pytest.CaptureFixture) -> None:

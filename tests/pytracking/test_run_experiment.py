@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
 
 from ltr.dataset.boxfile import read_boxes
 from ltr.errors import exit_status
-from pytracking import run_experiment, run_tracker
+from pytracking import run_experiment, run_report, run_tracker
 from pytracking.analysis.extract import extract_scores
 from pytracking.evaluation.datasets import get_dataset
 from pytracking.evaluation.run_options import add_run_options, numbered_runs, report_names
@@ -60,6 +61,49 @@ def test_a_cross_product_and_the_command_that_compares(
     printed = capsys.readouterr().out
     assert "±" in printed and "(1 sequence)" in printed
     assert (tmp_path / "plots" / "success_plot.png").exists()
+
+
+def test_the_printed_commands_run_as_printed(
+    sequence_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    from pytracking import __main__ as package_main
+
+    root = tmp_path / 'it\'s a "$root"; #1'
+    for name in ("-dash", "s p", "q'u\"o"):
+        shutil.copytree(sequence_root / "near", root / name)
+    monkeypatch.chdir(tmp_path)
+    place, out = ["--dataset_path", str(root)], "--results=-r e's"
+    trackers = ["--trackers", "static/default=a=b c", "kcf"]
+    commands = [
+        ["experiment", *trackers, "--datasets", "folder", *place, out],
+        ["experiment", *trackers, "--datasets", "folder", *place, "--sequence", "s p", "q'u\"o", out],
+        ["experiment", *trackers, "--datasets", "folder", *place, "--sequence=-dash", out],
+        ["run", "static", "default", "--dataset_name", "folder", *place, "--sequence", "0", "2", "--runs", "2", out],
+        ["experiment", *trackers, "--datasets", "folder", "demo", "--sequence", "s p", "mug", out],
+    ]
+    monkeypatch.setenv("EBM_TRACKING_FOLDER", str(root))
+    counts = []
+    for command in commands:
+        assert exit_status(lambda: package_main.main(command)) == 0  # noqa: B023
+        lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("compare: ")]
+        for line in lines:
+            words = shlex.split(line.removeprefix("compare: python -m pytracking "))
+            assert exit_status(lambda: package_main.main([*words, "--table"])) == 0  # noqa: B023
+            printed = capsys.readouterr().out
+            assert "a=b c" in printed or "--runs" in command
+            counts.append(printed.partition("(")[2].partition(")")[0])
+    assert counts == [f"{number} sequence{'s' * (number > 1)}" for number in (3, 2, 1, 2, 1, 1)]
+
+
+def test_after_a_failure_the_printed_command_leaves_the_sequence_out(
+    sequence_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (sequence_root / "near" / "img" / "0004.png").write_bytes(b"")
+    options = ["--datasets", "folder", "--dataset_path", str(sequence_root), "--results", str(tmp_path / "out")]
+    assert run("--trackers", "static/default", "kcf", *options) == 1
+    words = shlex.split(capsys.readouterr().out.splitlines()[-1].partition(" report ")[2])
+    assert exit_status(lambda: run_report.main([*words, "--table"])) == 0
+    assert "1 of 2 sequences left out, as they have no result: near" in capsys.readouterr().out
 
 
 def test_options_of_a_cross_product_with_a_named_experiment(capsys: pytest.CaptureFixture) -> None:

@@ -236,7 +236,7 @@ def test_the_tracker_s_score_map_and_uncertainty_are_drawn(
     assert np.abs(videos[0][5][-18:, -18:].astype(int) - videos[1][5][-18:, -18:]).mean() > 20
     for options, message in (
         (("--score_map",), "--score_map draws one target"),
-        (("--uncertainty",), "box_uncertainty"),
+        (("--uncertainty",), "--uncertainty: opencv/kcf has no energy"),
     ):
         assert run(clip, tmp_path / "out", None, f"opencv kcf {' '.join((box, *options))}") == 2
         assert message in capsys.readouterr().err

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import math
+from collections.abc import Iterator
 from collections.abc import Sequence as Listing
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,7 +101,9 @@ def _telling(scores: Scores) -> list[str]:
     return [scores.sequences[row] for row in dict.fromkeys(mixed)]
 
 
-def embed_clips(sequences: Listing[Sequence], height: int, budget: int) -> list[Clip]:
+def embed_clips(
+    sequences: Listing[Sequence], height: int, budget: int, unreadable: dict[str, str] | None = None
+) -> list[Clip]:
     """Encode frames so that all clips together take at most `budget` bytes in the page.
 
     A sequence that is cheaper than its equal share leaves the rest to the others; one that needs more is thinned out to
@@ -109,27 +113,49 @@ def embed_clips(sequences: Listing[Sequence], height: int, budget: int) -> list[
         sequences: with frames on disk.
         height: height of the frames in pixels; smaller ones are not enlarged.
         budget: in bytes.
+        unreadable: dictionary to which sequences with a frame that cannot be read are added, with what is wrong;
+            they are left out. Such a frame is an error where it is left out.
 
     Raises:
         UserError: a frame cannot be read, or the budget does not hold one frame of each.
     """
-    estimates = {sequence.name: _estimate(sequence, height) for sequence in sequences}
+    estimates: dict[str, float] = {}
+    for sequence in sequences:
+        with _named(sequence, unreadable):
+            estimates[sequence.name] = _estimate(sequence, height)
+    readable = [sequence for sequence in sequences if sequence.name in estimates]
     clips: dict[str, Clip] = {}
-    cheapest_first = sorted(sequences, key=lambda sequence: estimates[sequence.name] * len(sequence.frames))
+    cheapest_first = sorted(readable, key=lambda sequence: estimates[sequence.name] * len(sequence.frames))
     left = budget
-    with progress_bar(sum(len(sequence.frames) for sequence in sequences), "embedding") as bar:
+    with progress_bar(sum(len(sequence.frames) for sequence in readable), "embedding") as bar:
         for number, sequence in enumerate(cheapest_first):
-            share = left // (len(sequences) - number)
+            share = left // (len(readable) - number)
             stride = max(1, math.ceil(estimates[sequence.name] * len(sequence.frames) / max(share, 1)))
-            clip = _thin(_encode_clip(sequence, height, min(stride, len(sequence.frames)), bar.update), share)
+            clip = None
+            with _named(sequence, unreadable):
+                clip = _encode_clip(sequence, height, min(stride, len(sequence.frames)), bar.update)
+            if clip is None:
+                continue
+            clip = _thin(clip, share)
             if clip.encoded_bytes > share:
                 raise UserError(
-                    f"{budget / 1e6:.1f} MB are too few for the frames of {len(sequences)} sequences; "
+                    f"{budget / 1e6:.1f} MB are too few for the frames of {len(readable)} sequences; "
                     "raise --max-megabytes, lower --frame-height, or name fewer after --play"
                 )
             left -= clip.encoded_bytes
             clips[sequence.name] = clip
-    return [clips[sequence.name] for sequence in sequences]
+    return [clips[sequence.name] for sequence in sequences if sequence.name in clips]
+
+
+@contextmanager
+def _named(sequence: Sequence, unreadable: dict[str, str] | None) -> Iterator[None]:
+    """Add what cannot be read of a sequence to `unreadable`, where there is such a dictionary."""
+    try:
+        yield
+    except UserError as error:
+        if unreadable is None:
+            raise
+        unreadable[sequence.name] = f"{error} (scored, but not played)"
 
 
 def _encode_clip(sequence: Sequence, height: int, stride: int, progress: Any) -> Clip:

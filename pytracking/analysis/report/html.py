@@ -15,7 +15,7 @@ from string import Template
 from typing import Any
 
 from ltr.admin.files import whole_file
-from ltr.errors import UserError, printable
+from ltr.errors import UserError, list_some, printable
 from pytracking.analysis.report.data import report_data
 from pytracking.analysis.report.frames import choose_clips, clip_frames, clip_tracks, embed_clips
 from pytracking.analysis.scores import Scores
@@ -41,6 +41,7 @@ def write_report(
     frame_height: int = FRAME_HEIGHT,
     max_megabytes: float = MAX_MEGABYTES,
     command: str = "",
+    unreadable: dict[str, str] | None = None,
 ) -> Path:
     """Write the report: one file that loads nothing, to be opened from disk, mailed, or put on a server.
 
@@ -55,6 +56,8 @@ def write_report(
         frame_height: height of the played frames, in pixels.
         max_megabytes: size of the file, in 10^6 bytes; frames are left out evenly where it would be exceeded.
         command: the command line, to be shown in the page.
+        unreadable: dictionary to which sequences with a frame that cannot be read are added, with what is wrong;
+            they are not played. Such a frame is an error where it is left out.
 
     Returns:
         `path`.
@@ -82,7 +85,11 @@ def write_report(
             f"the numbers and boxes alone take {numbers / 1e6:.1f} MB; raise --max-megabytes above that"
             + (" or name fewer sequences after --play" if chosen else "")
         )
-    clips = embed_clips(chosen, frame_height, budget) if chosen else []
+    clips = embed_clips(chosen, frame_height, budget, unreadable) if chosen else []
+    if len(clips) < len(chosen):
+        broken = [sequence.name for sequence in chosen if sequence.name in (unreadable or ())]
+        data["page"]["playback"] = "; ".join(filter(None, [missing, f"frames cannot be read: {list_some(broken)}"]))
+        parts = [_block(f"tracks-{number}", tracks[clip.sequence]) for number, clip in enumerate(clips)]
     data["clips"] = [
         {"sequence": clip.sequence, "size": clip.size, "stride": clip.stride, "shown": len(clip.jpegs)}
         for clip in clips

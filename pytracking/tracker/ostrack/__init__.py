@@ -102,7 +102,7 @@ class OSTrackTargets:
         if params.candidate_elimination and not network.backbone.eliminates:
             raise UserError("candidate_elimination: this network was built without it")
         if (params.use_iou_net or params.box_uncertainty) and not isinstance(network, EnergyOSTrack):
-            wish = "use_iou_net" if params.use_iou_net else "box_uncertainty"
+            wish = "use_iou_net" if params.use_iou_net else "box_uncertainty (--uncertainty)"
             raise UserError(f"{wish}: this network has no energy that boxes could climb")
         self._refiner: ClosedFormHead | None = None
         if isinstance(network, EnergyOSTrack) and params.use_iou_net is not False:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from ltr.dataset.boxfile import format_boxes
-from ltr.errors import UserError
+from ltr.errors import UserError, exit_status
 from pytracking import get_dataset, trackerlist
 from pytracking.analysis.annotations import find_sequences
 from pytracking.analysis.extract import extract_scores
@@ -114,6 +115,93 @@ def test_without_frames_there_is_no_playback(sequence_root: Path, results: Path,
     assert "2 of 2 sequences" in data["page"]["playback"]
 
 
+def broken_annotation(root: Path, tmp_path: Path) -> list[str]:
+    (root / "near" / "groundtruth_rect.txt").write_text("1,2,x\n" * 6)
+    return []
+
+
+def only_a_first_box(root: Path, tmp_path: Path) -> list[str]:
+    (root / "near" / "groundtruth_rect.txt").write_text("20,24,28,24\n")
+    return []
+
+
+def broken_first_frame(root: Path, tmp_path: Path) -> list[str]:
+    (root / "near" / "img" / "0001.png").write_bytes(b"no image")
+    return ["--protocol", "got10k"]
+
+
+def broken_text(root: Path, tmp_path: Path) -> list[str]:
+    for name in ("near", "group_far"):
+        file = root / name.replace("_", "/") / "groundtruth_rect.txt"
+        (tmp_path / f"{name}.txt").write_text(file.read_text())
+    (tmp_path / "near.txt").write_text("1,2,3\n")
+    return ["--dataset_name", "nfs_copy", "--dataset_path", str(tmp_path)]
+
+
+def broken_json(root: Path, tmp_path: Path) -> list[str]:
+    boxes = np.loadtxt(root / "near" / "groundtruth_rect.txt", delimiter=",").tolist()
+    content = {"group_far": {"gt_rect": boxes}, "near": {"gt_rect": [1]}}
+    (tmp_path / "boxes.json").write_text(json.dumps(content))
+    return ["--dataset_path", str(tmp_path / "boxes.json")]
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [broken_annotation, only_a_first_box, broken_first_frame, broken_text, broken_json],
+    ids=lambda harm: harm.__name__,
+)
+def test_a_sequence_that_cannot_be_read_is_left_out(
+    harm: Callable[[Path, Path], list[str]],
+    sequence_root: Path,
+    results: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    command = ["t/other", "--dataset_name", "folder", "--dataset_path", str(sequence_root), "--results", str(results)]
+    options = harm(sequence_root, tmp_path)
+    if "--dataset_name" in options:
+        command = ["t/other", "--results", str(results)]
+    assert exit_status(lambda: main([*command, "--table", "--csv", str(tmp_path / "s.csv"), *options])) == 1
+    out, err = capsys.readouterr()
+    assert "(1 sequence)" in out
+    assert "note: 1 of 2 sequences left out, as they cannot be read: near" in out
+    warning, failed, count = err.splitlines()
+    assert warning.startswith("warning: near is left out: ") and failed.startswith("failed: near: ")
+    assert count == "1 sequence(s) cannot be read; the others are scored"
+    assert len((tmp_path / "s.csv").read_text().splitlines()) == 2
+    assert exit_status(lambda: main([*command, "--table", *options, "--sequence", "near"])) == 2
+    assert "near" in capsys.readouterr().err
+
+
+def test_a_sequence_with_a_broken_frame_is_scored_and_not_played(
+    sequence_root: Path, results: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (sequence_root / "near" / "img" / "0004.png").write_bytes(b"no image")
+    command = ["t/other", "--dataset_name", "folder", "--dataset_path", str(sequence_root), "--results", str(results)]
+    for play in ([], ["--play", "all"]):
+        assert exit_status(lambda: main([*command, "--html", str(tmp_path / "r.html"), *play])) == 1  # noqa: B023
+        content = blocks((tmp_path / "r.html").read_text())
+        assert [clip["sequence"] for clip in content["data"]["clips"]] == ["group_far"]
+        assert len(content["data"]["sequences"]) == 2 and "tracks-1" not in content
+        assert content["data"]["page"]["playback"] == "frames cannot be read: near"
+        assert "(scored, but not played)" in capsys.readouterr().err
+
+
+def test_against_takes_the_name_and_the_label(
+    sequence_root: Path, results: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    command = ["t/good:0,1=Good", "t/other=Other", "--dataset_name", "folder", "--dataset_path", str(sequence_root)]
+    command += ["--results", str(results), "--output", str(tmp_path / "out"), "--table", "--plots", "--html"]
+    printed = []
+    for against in ("Good", "t/good"):
+        assert exit_status(lambda: main([*command, "--merge_results", "--against", against])) == 0  # noqa: B023
+        printed.append(capsys.readouterr().out)
+        assert blocks((tmp_path / "out" / "report.html").read_text())["data"]["base"] == 0
+    assert printed[0] == printed[1] and "AUC against Good" in printed[0] and "scatter_1" in printed[0]
+    assert exit_status(lambda: main([*command, "--against", "t/good"])) == 2
+    assert "'t/good' has several runs: Good, Good (001)" in capsys.readouterr().err
+
+
 def test_absent_frames_are_gaps(sequence_root: Path, results: Path) -> None:
     sequence = get_dataset("folder", path=sequence_root, sequences=["near"])[0]
     sequence.ground_truth_rect[2] = np.nan
@@ -138,7 +226,7 @@ def test_errors_say_what_to_do(sequence_root: Path, results: Path, tmp_path: Pat
 def test_annotations_alone_make_sequences(tmp_path: Path) -> None:
     file = tmp_path / "boxes.json"
     file.write_text(json.dumps({"a": {"gt_rect": [[1, 2, 3, 4]] * 3}, "b": {"gt_rect": [[1, 2, 3, 4]] * 2}}))
-    assert [sequence.name for sequence in find_sequences("folder", file, ["b"])] == ["b"]
+    assert [sequence.name for sequence in find_sequences("folder", file, ["b"]).sequences] == ["b"]
     with pytest.raises(UserError, match="sequence of"):
         find_sequences("folder", file, ["c"])
 

@@ -171,6 +171,18 @@ def test_command_line(layout: Path, capsys: pytest.CaptureFixture) -> None:
         vot.main([*command, "--protocol", "vot208"])
 
 
+def test_a_sequence_that_cannot_be_read_is_left_out(layout: Path, capsys: pytest.CaptureFixture) -> None:
+    command = [f"{layout / 'results'}=Mine", "--annotations", str(layout / "annotations")]
+    assert vot.main(command) == 0
+    whole = capsys.readouterr().out
+    (layout / "annotations" / "odd").mkdir()
+    (layout / "annotations" / "odd" / "groundtruth.txt").write_text("1,2,x\n")
+    assert vot.main(command) == 1
+    out, err = capsys.readouterr()
+    assert out == whole
+    assert err.startswith("failed: odd: ") and "1 sequence(s) cannot be read; the others are scored" in err
+
+
 @pytest.mark.parametrize(
     ("lines", "message"),
     [

@@ -230,7 +230,7 @@ def test_repetitions_of_different_parameters(tmp_path: Path) -> None:
     [
         ("trackingnett", [RUN], "trackingnet"),
         ("trackingnet", ["kcf"], "is not TRACKER/PARAMETERS"),
-        ("trackingnet", ["../kcf"], "is not TRACKER/PARAMETERS"),
+        ("trackingnet", ["../kcf"], "a tracker is named"),
         ("trackingnet", ["opencv/csrt"], "no results of opencv/csrt"),
         ("trackingnet", [RUN, RUN], "takes one run"),
         ("got10k", [RUN, RUN], "takes 1 to 3 different runs"),
