@@ -147,7 +147,7 @@ def _check_types(params: Any, overrides: dict[str, Any]) -> None:
 
 def _is_of(value: Any, hint: Any) -> bool:
     """Whether a value is of a type as a dataclass states it; a whole number is a float, too, a path is text."""
-    kinds = {int: numbers.Integral, float: numbers.Real, str: (str, os.PathLike)}
+    kinds: dict[Any, Any] = {int: numbers.Integral, float: numbers.Real, str: (str, os.PathLike)}
     if hint in kinds:
         return isinstance(value, kinds[hint]) and not isinstance(value, bool)
     inner = get_args(hint)
