@@ -144,7 +144,7 @@ def test_demo_reports_a_tracker_that_fails(
 
 
 def test_demo_trackers_by_name() -> None:
-    assert [run.label for run in find_runs(["kcf=K C F", "default"])] == ["K C F", "static/default"]
+    assert [run.label for run in find_runs(["kcf=K C F", "static/default"])] == ["K C F", "static/default"]
     assert [run.label for run in find_runs(["kcf"], (0, 2))] == ["opencv/kcf_000", "opencv/kcf_002"]
     assert {run.label for run in find_runs(run_demo.DEFAULT_TRACKERS)} == set(run_demo._DISPLAY_NAMES)
     with pytest.raises(UserError, match="names a tracker twice: opencv/kcf"):
