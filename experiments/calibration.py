@@ -29,12 +29,14 @@ from ltr.errors import UserError, exit_status
 from pytracking.evaluation.datasets import get_dataset
 from pytracking.networks import network_file
 from pytracking.registry import load_parameters, load_tracker
+from pytracking.tracker.base import BoxUncertainty
 
 KEPT = Path("experiments/cards/calibration.json")
 PAGE = Path("docs/uncertainty.md")
 PICTURE = Path("docs/images/uncertainty.png")
 COORDINATES = ("centre x", "centre y", "log width", "log height")
 LEVELS = (0.5, 0.8, 0.95)
+Compared = tuple[np.ndarray, np.ndarray, np.ndarray]
 _TEMPERATURES = np.geomspace(0.1, 10, 81)
 _CURVE = np.linspace(0.05, 0.95, 19)
 
@@ -51,31 +53,45 @@ def sequence_scenes(folder: Path) -> list[Scene]:
     return found
 
 
-def observe(scenes: Sequence[Scene], parameter: str, frames: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def observe(scenes: Sequence[Scene], parameter: str, frames: int) -> Compared:
     """Track scenes with temperature 1, and compare what the energy says of each box with the annotation.
 
     Args:
         frames: of each scene, from its first one.
 
     Returns:
-        Deviations [n, 4] and errors [n, 4] in `COORDINATES`, of the frames that count and have an uncertainty; and [n]
-        whether the box overlaps the annotated one.
+        As `compare`, of the frames that count and have an uncertainty.
     """
     tracker = load_tracker(parameter, device="cpu", box_uncertainty=True, uncertainty_temperature=1.0)
-    deviations, errors, overlap = [], [], []
+    found = []
     for scene in tqdm(scenes, desc="scenes", unit="scene"):
         tracker.initialize(scene.frame(0), scene.boxes[0].tolist())
         for t in range(1, min(frames, len(scene.boxes))):
             result = tracker.track(scene.frame(t))
-            if result.uncertainty is None or not scene.counted[t]:
-                continue
-            box, true, said = np.array(result.box), scene.boxes[t], result.uncertainty
-            sides = np.array([said.cx, said.cy, said.w, said.h])
-            deviations.append(sides / np.concatenate([true[2:], box[2:]]))
-            moved = (box[:2] + box[2:] / 2 - true[:2] - true[2:] / 2) / true[2:]
-            errors.append(np.concatenate([moved, np.log(box[2:] / true[2:])]))
-            shared = np.minimum(box[:2] + box[2:], true[:2] + true[2:]) - np.maximum(box[:2], true[:2])
-            overlap.append(bool((shared > 0).all()))
+            if result.uncertainty is not None and scene.counted[t]:
+                found.append((np.array(result.box), scene.boxes[t], result.uncertainty))
+    return compare(found)
+
+
+def compare(
+    found: Iterable[tuple[np.ndarray, np.ndarray, BoxUncertainty]],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What the energy says of boxes beside their errors.
+
+    Args:
+        found: boxes [4] (x, y, w, h), the annotated ones, and how sure the first are.
+
+    Returns:
+        Deviations [n, 4] and errors [n, 4] in `COORDINATES`, and [n] whether the box overlaps the annotated one.
+    """
+    deviations, errors, overlap = [], [], []
+    for box, true, said in found:
+        sides = np.array([said.cx, said.cy, said.w, said.h])
+        deviations.append(sides / np.concatenate([true[2:], box[2:]]))
+        moved = (box[:2] + box[2:] / 2 - true[:2] - true[2:] / 2) / true[2:]
+        errors.append(np.concatenate([moved, np.log(box[2:] / true[2:])]))
+        shared = np.minimum(box[:2] + box[2:], true[:2] + true[2:]) - np.maximum(box[:2], true[:2])
+        overlap.append(bool((shared > 0).all()))
     return np.array(deviations).reshape(-1, 4), np.array(errors).reshape(-1, 4), np.array(overlap, bool)
 
 

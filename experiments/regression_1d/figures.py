@@ -16,7 +16,7 @@ from experiments.common import save_figure
 from experiments.regression_1d import network
 from experiments.regression_1d.data import DATA_SETS, HIGH, LOW, training_pairs, true_log_density
 from experiments.regression_1d.settings import METHODS
-from experiments.regression_1d.study import Result, load_weights
+from experiments.regression_1d.study import Result, load_weights, stored
 from experiments.regression_1d.training import model_log_density
 
 PREFIX = "regression_1d"
@@ -213,14 +213,18 @@ def draw_all(results: Sequence[Result], folder: Path, images: Path) -> list[Path
     """Every figure that the results suffice for; returns their paths.
 
     Args:
-        folder: folder of the results, for the weights.
+        folder: folder of the results, for the weights. A figure of densities whose weights are not all in it stays as
+            it is.
         images: folder to draw into; files are named `regression_1d_*.png`.
     """
     drawn = []
     for dataset in DATA_SETS:
-        if _largest(results, dataset):
-            path = images / f"{PREFIX}_densities_{dataset}.png"
-            drawn.append(draw_densities(results, folder, dataset, path))
+        chosen = _largest(results, dataset).values()
+        path = images / f"{PREFIX}_densities_{dataset}.png"
+        if chosen and all(stored(folder, result.unit) for result in chosen):
+            draw_densities(results, folder, dataset, path)
+        if chosen and path.is_file():
+            drawn.append(path)
     main = [result for result in results if not result.unit.tag]
     if len({result.unit.settings.samples for result in main}) > 1:
         drawn.append(draw_samples(main, images / f"{PREFIX}_samples.png"))

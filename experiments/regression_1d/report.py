@@ -10,7 +10,7 @@ from experiments.common import fill, markdown, spread
 from experiments.regression_1d import figures
 from experiments.regression_1d.data import DATA_SETS
 from experiments.regression_1d.settings import METHODS
-from experiments.regression_1d.study import Result, write_card
+from experiments.regression_1d.study import Result, load_results, write_card
 from ltr.admin.files import write_text
 
 
@@ -179,7 +179,9 @@ def _by_samples(results: Sequence[Result]) -> str:
 
 
 def write_docs(results: Sequence[Result], folder: Path, page: Path, card: Path) -> list[Path]:
-    """Put tables and figures of the results into the documentation; returns what was written.
+    """Put tables and figures of the results into the documentation; returns what is there then.
+
+    Results of the card that are not among these stay in it and on the page.
 
     Args:
         folder: folder of the results, for the weights.
@@ -189,6 +191,9 @@ def write_docs(results: Sequence[Result], folder: Path, page: Path, card: Path) 
     Raises:
         UserError: the page has no marks.
     """
+    names = {result.unit.name for result in results}
+    before = load_results(card) if card.is_file() else []
+    results = [*results, *(result for result in before if result.unit.name not in names)]
     text = page.read_text(encoding="utf-8")
     fill(text, {"results": ""}, str(page))
     images = figures.draw_all(results, folder, page.parent / "images")

@@ -20,7 +20,15 @@ from experiments.regression_1d.settings import (
     make_method,
     study_units,
 )
-from experiments.regression_1d.study import Result, load_results, load_weights, result_file, run_units, stored
+from experiments.regression_1d.study import (
+    Result,
+    load_results,
+    load_weights,
+    result_file,
+    run_units,
+    stored,
+    write_card,
+)
 from ltr.ebm import methods as registered
 from ltr.errors import exit_status
 
@@ -183,6 +191,16 @@ def test_a_page_without_marks_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"page.md: has no place for a table; write '<!-- results -->'"):
         report.write_docs([made_up("set1", "nce", (0.1,))], tmp_path, page, tmp_path / "card.json")
     assert page.read_text() == "nothing"
+
+
+def test_results_of_the_card_stay_on_the_page_beside_new_ones(tmp_path: Path) -> None:
+    page, card = tmp_path / "page.md", tmp_path / "card.json"
+    page.write_text("<!-- results -->\n<!-- end -->\n")
+    write_card([made_up("set1", "nce", (0.1, 0.3)), made_up("set1", "kldis", (0.4, 0.6))], card)
+    written = report.write_docs([made_up("set1", "nce", (0.2, 0.4))], tmp_path, page, card)
+    assert {result.unit.method: result.kl for result in load_results(card)} == {"nce": (0.2, 0.4), "kldis": (0.4, 0.6)}
+    assert "0.5000" in page.read_text() and "0.3000" in page.read_text() and "0.2000 ±" not in page.read_text()
+    assert not any(path.name.startswith("regression_1d_densities") for path in written), "weights that are not there"
 
 
 def test_summary_takes_the_five_best_and_counts_the_diverged() -> None:
