@@ -94,22 +94,8 @@ def create_targets(tracker: str, params: Any) -> Targets:
     return targets
 
 
-class BatchTracker:
-    """Tracks many targets, each in a video of its own, in one batch: several cameras, or several recordings.
-
-    Targets come and go at any time. Trackers with a network (`dimp`, `atom`, `ostrack`) send all targets through it
-    together; of any other tracker there is one instance a target.
-
-        tracker = BatchTracker("dimp_nceplus_lite")
-        left, right = tracker.add(left_image, left_box), tracker.add(right_image, right_box)
-        results = tracker.track({left: next_left_image, right: next_right_image})
-
-    Args:
-        parameter, tracker, color, overrides: as for `load_tracker`.
-
-    Raises:
-        UserError: as `load_tracker`.
-    """
+class _Many:
+    """Targets by ids of their own, which are never used again."""
 
     def __init__(self, parameter: str, tracker: str | None = None, *, color: str = "rgb", **overrides: Any) -> None:
         if color not in COLOURS:
@@ -132,7 +118,7 @@ class BatchTracker:
 
     def start(self, image: np.ndarray, box: Sequence[float]) -> tuple[int, TrackResult]:
         """Start a target, as `add`, and say what there is to say of its first frame."""
-        slot, result = self._targets.add(self._rgb(image), box)
+        slot, result = self._targets.add(as_image(image, self._color), box)
         target, self._next = self._next, self._next + 1
         self._slots[target] = slot
         return target, result
@@ -152,6 +138,52 @@ class BatchTracker:
         """
         return self.start(image, box)[0]
 
+    def remove(self, target: int) -> None:
+        """Forget a target. Raises `ValueError` for an id of no target."""
+        self._check([target])
+        self._targets.remove(self._slots.pop(target))
+
+    def change(self, **parameters: Any) -> None:
+        """Change thresholds or refinement from the next frame on; see `OnlineTargets.change`.
+
+        Raises:
+            UserError: a tracker, or a parameter of it, that does not allow it.
+        """
+        self._targets.change(**parameters)
+
+    def _follow(self, images: Mapping[int, Any]) -> dict[int, TrackResult]:
+        """Results by id, for RGB images by id."""
+        ids = {self._slots[target]: target for target in images}
+        try:
+            results = self._targets.track({self._slots[target]: image for target, image in images.items()})
+        except TargetErrors as error:
+            raise TargetErrors(_renamed(error.errors, ids), _renamed(error.results, ids)) from None
+        return _renamed(results, ids)
+
+    def _check(self, targets: Iterable[int]) -> None:
+        for target in targets:
+            if target not in self._slots:
+                known = ", ".join(str(one) for one in self._slots) or "none"
+                raise ValueError(f"there is no target {target}; there are: {known}")
+
+
+class BatchTracker(_Many):
+    """Tracks many targets, each in a video of its own, in one batch: several cameras, or several recordings.
+
+    Targets come and go at any time. Trackers with a network (`dimp`, `atom`, `ostrack`) send all targets through it
+    together; of any other tracker there is one instance a target.
+
+        tracker = BatchTracker("dimp_nceplus_lite")
+        left, right = tracker.add(left_image, left_box), tracker.add(right_image, right_box)
+        results = tracker.track({left: next_left_image, right: next_right_image})
+
+    Args:
+        parameter, tracker, color, overrides: as for `load_tracker`.
+
+    Raises:
+        UserError: as `load_tracker`.
+    """
+
     def track(self, images: Mapping[int, np.ndarray]) -> dict[int, TrackResult]:
         """Track targets in their next frames.
 
@@ -167,25 +199,7 @@ class BatchTracker:
                 results are in the error.
         """
         self._check(images)
-        ids = {self._slots[target]: target for target in images}
-        try:
-            results = self._targets.track({self._slots[target]: self._rgb(image) for target, image in images.items()})
-        except TargetErrors as error:
-            raise TargetErrors(_renamed(error.errors, ids), _renamed(error.results, ids)) from None
-        return _renamed(results, ids)
-
-    def remove(self, target: int) -> None:
-        """Forget a target. Raises `ValueError` for an id of no target."""
-        self._check([target])
-        self._targets.remove(self._slots.pop(target))
-
-    def change(self, **parameters: Any) -> None:
-        """Change thresholds or refinement from the next frame on; see `OnlineTargets.change`.
-
-        Raises:
-            UserError: a tracker, or a parameter of it, that does not allow it.
-        """
-        self._targets.change(**parameters)
+        return self._follow({target: self._rgb(image) for target, image in images.items()})
 
     def _rgb(self, image: Any) -> Any:
         """The image as RGB; what is no image is left for the tracker, which answers for its target alone."""
@@ -194,14 +208,8 @@ class BatchTracker:
         except UserError:
             return image
 
-    def _check(self, targets: Iterable[int]) -> None:
-        for target in targets:
-            if target not in self._slots:
-                known = ", ".join(str(one) for one in self._slots) or "none"
-                raise ValueError(f"there is no target {target}; there are: {known}")
 
-
-class MultiTracker:
+class MultiTracker(_Many):
     """Tracks many targets in one video, in one batch; they come and go at any time. See `BatchTracker`.
 
         tracker = MultiTracker("dimp_nceplus_lite")
@@ -213,39 +221,9 @@ class MultiTracker:
         parameter, tracker, color, overrides: as for `load_tracker`.
     """
 
-    def __init__(self, parameter: str, tracker: str | None = None, *, color: str = "rgb", **overrides: Any) -> None:
-        self._batch = BatchTracker(parameter, tracker, **overrides)
-        self._color = color
-
-    @property
-    def targets(self) -> list[int]:
-        """The ids of the targets that there are, in the order in which they came."""
-        return self._batch.targets
-
-    @property
-    def weights_sha256(self) -> str | None:
-        """Checksum of the network's file; None for a tracker without one."""
-        return self._batch.weights_sha256
-
-    def start(self, image: np.ndarray, box: Sequence[float]) -> tuple[int, TrackResult]:
-        """Start a target, as `add`, and say what there is to say of its first frame."""
-        return self._batch.start(as_image(image, self._color), box)
-
-    def add(self, image: np.ndarray, box: Sequence[float]) -> int:
-        """Start a target on the box (x, y, w, h) in this image; its id. Raises `ValueError` for a bad image or box."""
-        return self.start(image, box)[0]
-
     def track(self, image: np.ndarray) -> dict[int, TrackResult]:
         """Track all targets in the next image; results by id, and `TargetErrors` as for `BatchTracker.track`."""
-        return self._batch.track(dict.fromkeys(self.targets, as_image(image, self._color)))
-
-    def remove(self, target: int) -> None:
-        """Forget a target. Raises `ValueError` for an id of no target."""
-        self._batch.remove(target)
-
-    def change(self, **parameters: Any) -> None:
-        """As `BatchTracker.change`."""
-        self._batch.change(**parameters)
+        return self._follow(dict.fromkeys(self.targets, as_image(image, self._color)))
 
 
 def _renamed(by_slot: Mapping[int, Any], ids: Mapping[int, int]) -> dict[int, Any]:
