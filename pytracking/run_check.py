@@ -5,9 +5,6 @@ python -m pytracking check otb --dataset_path /data/otb --repair
 
 from __future__ import annotations
 
-import sys
-
-from ltr.errors import exit_status
 from ltr.run_check import build_parser
 from ltr.run_check import main as check
 
@@ -19,7 +16,3 @@ def main(argv: list[str] | None = None) -> int:
     from pytracking.evaluation.datasets import LISTERS, dataset_root
 
     return check(argv, LISTERS, dataset_root, training_first=False)
-
-
-if __name__ == "__main__":
-    sys.exit(exit_status(main))

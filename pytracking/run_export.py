@@ -7,10 +7,9 @@ python -m pytracking export dimp_nceplus_lite --onnx FOLDER
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
-from ltr.errors import UserError, exit_status
+from ltr.errors import UserError
 
 CONTRACT = """\
 with --onnx: NAME_init.onnx, NAME_step.onnx and NAME_learn.onnx, with weights, for programs without Python. Images are
@@ -83,7 +82,3 @@ def main(argv: list[str] | None = None) -> int:
             )
         print(f"{name}: {', '.join(map(str, files))}")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(exit_status(main))

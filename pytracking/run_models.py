@@ -8,11 +8,9 @@ python -m pytracking models fetch dimp50 --from ~/Downloads/dimp50.pth
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ltr.errors import exit_status
 from pytracking.networks import listing, public
 
 
@@ -39,7 +37,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
     path = public.fetch(options.name, options.source, options.overwrite)
     print(f"{path}: {path.stat().st_size / 1e6:.0f} MB; python -m pytracking models lists it")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(exit_status(main))

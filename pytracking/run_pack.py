@@ -7,10 +7,7 @@ python -m pytracking pack got10k dimp/dimp_nceplus:0,1,2
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
-
-from ltr.errors import exit_status
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -50,7 +47,3 @@ def main(argv: list[str] | None = None) -> int:
     count = pack_results(args.server, args.runs, results_root(args.results), output, args.dataset_path)
     print(f"{count} sequences packed: {output}")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(exit_status(main))

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from ltr.admin.paths import paths_file
-from ltr.errors import UserError, exit_status, unknown_name
+from ltr.errors import UserError, unknown_name
 from pytracking.evaluation.pathsfile import KEYS, read_local_py, read_paths, write_paths
 
 
@@ -108,7 +108,3 @@ def _ask(known: dict[str, str]) -> dict[str, Path]:
 
 def _absolute(text: str) -> Path:
     return Path(os.path.expanduser(os.path.expandvars(text.strip()))).absolute()
-
-
-if __name__ == "__main__":
-    sys.exit(exit_status(main))

@@ -10,7 +10,7 @@ import argparse
 import os
 import sys
 
-from ltr.errors import UserError, exit_status
+from ltr.errors import UserError
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -49,7 +49,3 @@ def main(argv: list[str] | None = None) -> int:
         raise UserError("'vot run' is started by the VOT toolkit or another TraX client, not by hand: see docs/vot.md")
     serve(lambda: load_tracker(parameter, tracker), f"{tracker}/{parameter}", describe_parameters(tracker, parameter))
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(exit_status(main))

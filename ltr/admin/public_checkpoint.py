@@ -18,8 +18,7 @@ from torch import Tensor
 
 from ltr.admin.files import whole_file
 from ltr.admin.model_constructor import NetworkConstructor
-from ltr.admin.public_constructor import from_public, to_public
-from ltr.admin.public_ostrack import check_public, is_ostrack, ostrack_constructor
+from ltr.admin.public_constructor import check_public, from_public, is_ostrack, ostrack_constructor, to_public
 from ltr.admin.torch_file import Record, load_torch_file, tensors_of
 from ltr.errors import CheckpointError
 

@@ -1,14 +1,18 @@
-"""Constructors as PyTracking's checkpoints name them, to ours and back."""
+"""Constructors as PyTracking's checkpoints name them, to ours and back; OSTrack's is told by its weights."""
 
 from __future__ import annotations
 
 import inspect
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 from ltr.admin.model_constructor import CONSTRUCTORS, NetConstructor, NetworkConstructor, plain_argument
 from ltr.errors import UserError, unknown_name
+from ltr.models.backbone.vit import PATCH
 
 _DIMP_MODULE = "ltr.models.tracking.dimpnet"
 _ATOM_MODULE = "ltr.models.bbreg.atom"
@@ -47,6 +51,8 @@ _FIXED: dict[str, Any] = {
     "label_threshold": 0.0,
     "label_shrink": 0,
 }
+# Channels of an attention head in every public ViT.
+_HEAD_WIDTH = 64
 # Written only where they say something: not every public constructor takes them.
 _ONLY_WHEN_SET = ("frozen_backbone_layers",)
 
@@ -119,3 +125,50 @@ def _check_fixed(name: str, key: str, value: Any) -> None:
     if given != wanted:
         stated = f"a {type(value).__name__}" if given is ... else f"{given!a:.100}"
         raise UserError(f"its constructor asks {name} for {key}={stated}; only {wanted!r} is built here")
+
+
+def is_ostrack(root: Mapping[str, Any], state_dict: Mapping[str, Tensor]) -> bool:
+    """Whether a checkpoint that names no constructor is OSTrack's; of its keys only `net` is sure."""
+    return root.get("constructor") is None and {"backbone.pos_embed_z", "backbone.pos_embed_x"} <= state_dict.keys()
+
+
+def ostrack_constructor(state_dict: Mapping[str, Tensor], path: Path) -> NetworkConstructor:
+    """Our constructor for a public checkpoint of OSTrack, which has the weights of a ViT with heads of 64 channels.
+
+    Candidate elimination has no weights. It is on, as in every published figure, unless the file or its folder bears
+    the name of a public model without it, such as `vitb_256_mae_32x4_ep300`.
+
+    Args:
+        path: path of the file.
+
+    Raises:
+        UserError: a weight that decides a size is missing or has another shape than OSTrack's.
+    """
+    first = state_dict.get("box_head.conv1_ctr.0.weight")
+    grids = [state_dict[f"backbone.pos_embed_{part}"] for part in "zx"]
+    sides = [math.isqrt(grid.shape[1]) if grid.dim() == 3 else 0 for grid in grids]
+    if first is None or first.dim() != 4 or any(grid.shape[:2] != (1, side**2) for grid, side in zip(grids, sides)):
+        raise UserError("its weights are not those of OSTrack: square position embeddings and a centre head")
+    blocks = {name.split(".")[2] for name in state_dict if name.startswith("backbone.blocks.")}
+    arguments = {
+        "template_size": PATCH * sides[0],
+        "search_size": PATCH * sides[1],
+        "candidate_elimination": not any(_without(name) for name in (path.name, path.parent.name)),
+        "width": grids[0].shape[2],
+        "depth": len(blocks),
+        "heads": grids[0].shape[2] // _HEAD_WIDTH,
+        "head_channels": first.shape[0],
+    }
+    return NetworkConstructor("ostrack", arguments)
+
+
+def check_public(constructor: NetworkConstructor) -> None:
+    """Raise `UserError` where the public code could not run this OSTrack."""
+    width, heads = (constructor.arguments.get(key, usual) for key, usual in (("width", 768), ("heads", 12)))
+    if width != _HEAD_WIDTH * heads:
+        raise UserError(f"the public OSTrack has heads of {_HEAD_WIDTH} channels, not {width} in {heads} heads")
+
+
+def _without(name: str) -> bool:
+    words = name.lower().split("_")
+    return "mae" in words and "ce" not in words

@@ -17,9 +17,8 @@ import numpy as np
 from ltr.data.image import read_image
 from ltr.dataset.base import SequenceInfo
 from ltr.dataset.coco import MaskCutouts
-from ltr.dataset.compositing import Plan, Sprite, render, visible_share
+from ltr.dataset.compositing import Plan, Sprite, affine, render, smooth_waves, visible_share
 from ltr.dataset.cutouts import CutoutSource
-from ltr.dataset.motion import affine, smooth_waves
 from ltr.errors import UserError
 
 _CANVASES = ((480, 360), (400, 300), (360, 360), (320, 420), (512, 288))

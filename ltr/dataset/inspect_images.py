@@ -9,8 +9,7 @@ import numpy as np
 
 from ltr.data.image import read_mask, read_rgba
 from ltr.dataset.boxfile import positive
-from ltr.dataset.coco import CocoObject, read_objects
-from ltr.dataset.coco_masks import decode_mask
+from ltr.dataset.coco import CocoObject, decode_mask, read_objects
 from ltr.dataset.cutouts import find_cutouts
 from ltr.dataset.filenames import Finding, absent
 from ltr.dataset.folders import ImageBoxes

@@ -11,8 +11,7 @@ from torch import Tensor, nn
 
 from ltr.models.bbreg.atom import AtomNet
 from ltr.models.bbreg.box_head import BoxHead
-from ltr.models.target_classifier.classifier import FilterInitializer, TargetClassifier
-from ltr.models.target_classifier.features import classification_features
+from ltr.models.target_classifier.classifier import FilterInitializer, TargetClassifier, classification_features
 from ltr.models.target_classifier.optimizer import SteepestDescentGN
 from ltr.models.tracking.dimpnet import DiMPNet
 

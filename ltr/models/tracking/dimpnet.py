@@ -17,8 +17,7 @@ from ltr.models.backbone.efficientnet_lite import EfficientNetLite0
 from ltr.models.backbone.pretrained import load_imagenet
 from ltr.models.backbone.resnet import ResNet, freeze_children, resnet18, resnet50
 from ltr.models.bbreg.box_head import BoxHead
-from ltr.models.target_classifier.classifier import FilterInitializer, TargetClassifier
-from ltr.models.target_classifier.features import classification_features
+from ltr.models.target_classifier.classifier import FilterInitializer, TargetClassifier, classification_features
 from ltr.models.target_classifier.optimizer import SteepestDescentGN, SteepestDescentNewton
 from ltr.models.tracking.tracking_net import BOX_LAYERS, TrackingNet
 

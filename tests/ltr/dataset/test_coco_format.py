@@ -14,8 +14,7 @@ from PIL import Image
 from tiny_data import scene, write_image, write_lines
 
 from ltr.data.image import read_image
-from ltr.dataset.coco import CocoFormat, MaskCutouts, coco_format_files, read_objects
-from ltr.dataset.coco_masks import decode_mask, mask_box
+from ltr.dataset.coco import CocoFormat, MaskCutouts, coco_format_files, decode_mask, mask_box, read_objects
 from ltr.dataset.composited import CompositedVideo
 from ltr.dataset.index import index_file
 from ltr.dataset.inspect_images import inspect_coco

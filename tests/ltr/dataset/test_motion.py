@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ltr.dataset.motion import affine, smooth_waves
+from ltr.dataset.compositing import affine, smooth_waves
 
 
 def test_waves_stay_within_their_amplitude_and_are_smooth():

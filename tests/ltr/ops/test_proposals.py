@@ -7,8 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ltr.actors.iou_regression import sample_proposals
 from ltr.ops.boxes import iou
-from ltr.ops.proposals import sample_proposals
 
 side = st.floats(1.0, 400.0)
 place = st.floats(-100.0, 400.0)

@@ -14,8 +14,7 @@ import pytest
 
 from ltr.admin.inputs import read_json, read_toml
 from ltr.dataset.boxfile import read_boxes, read_flags, read_names, read_polygons
-from ltr.dataset.coco import read_objects
-from ltr.dataset.coco_masks import decode_mask
+from ltr.dataset.coco import decode_mask, read_objects
 from ltr.dataset.folders import ImageBoxes
 from ltr.errors import UserError
 from pytracking.analysis.annotations import read_annotations
