@@ -89,26 +89,17 @@ def build_parser() -> argparse.ArgumentParser:
     result.add_argument(
         "recipe", nargs="+", metavar="NAME", help=f"a recipe: {', '.join(recipes())}; or a file of your own"
     )
-    result.add_argument("--workspace", type=Path, default=default.workspace, help="folder of runs (%(default)s)")
-    result.add_argument("--device", default=default.device, help="where to train (here: %(default)s)")
-    result.add_argument("--num-workers", type=int, default=default.num_workers, help="loading processes (%(default)s)")
-    result.add_argument(
-        "--keep", type=int, default=default.keep, help="checkpoints kept besides the best (%(default)s)"
-    )
-    result.add_argument(
-        "--checkpoint-interval",
-        type=int,
-        default=default.checkpoint_interval,
-        metavar="STEPS",
-        help="steps between checkpoints inside an epoch, 0 for none (%(default)s)",
-    )
-    result.add_argument(
-        "--log-interval",
-        type=int,
-        default=default.log_interval,
-        metavar="STEPS",
-        help="steps between log lines (%(default)s)",
-    )
+    for name, metavar, text in (
+        ("workspace", "FOLDER", "folder of runs"),
+        ("device", "DEVICE", "where to train"),
+        ("num_workers", "N", "loading processes"),
+        ("keep", "N", "checkpoints kept besides the best"),
+        ("checkpoint_interval", "STEPS", "steps between checkpoints inside an epoch, 0 for none"),
+        ("log_interval", "STEPS", "steps between log lines"),
+    ):
+        value, option = getattr(default, name), f"--{name.replace('_', '-')}"
+        kind = Path if isinstance(value, Path) else type(value)
+        result.add_argument(option, type=kind, default=value, metavar=metavar, help=f"{text} (%(default)s)")
     result.add_argument("--compile", action="store_true", help="run the convolutional parts through torch.compile")
     result.add_argument(
         "--fresh", action="store_true", help="start from the beginning; an earlier run is kept as NAME.1, ..."

@@ -42,15 +42,10 @@ def choose_boxes(image: np.ndarray, given: Sequence[Box], count: int = 1) -> lis
         raise UserError(f"--targets must be at least 1, not {count}")
     boxes: list[Box] = []
     shown = image.copy()
-    try:
-        for number in range(len(given) or count):
-            box = check_first_box(given[number] if given else select_box(shown), image)
-            draw_box(shown, box, COLOURS[number % len(COLOURS)], 2, f"{number + 1}")
-            boxes.append(box)
-    except UserError:
-        raise
-    except ValueError as error:
-        raise UserError(str(error)) from None
+    for number in range(len(given) or count):
+        box = check_first_box(given[number] if given else select_box(shown), image)
+        draw_box(shown, box, COLOURS[number % len(COLOURS)], 2, f"{number + 1}")
+        boxes.append(box)
     return boxes
 
 

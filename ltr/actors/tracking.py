@@ -124,19 +124,23 @@ class DiMPActor(Actor):
         statistics.update({"loss": loss.detach(), "loss/classifier": clf_loss.detach(), "loss/box": box_loss.detach()})
         return StepOutput(loss, statistics)
 
+    def labels(self, boxes: Tensor, size: int) -> Tensor:
+        """Label maps [n, S, F', F'] of boxes [n, S, 4] in crops of `size` pixels."""
+        return gaussian_label(
+            boxes,
+            image_size=size,
+            feature_size=size // self.net.feature_stride,
+            filter_size=self.net.classifier.filter_size,
+            sigma_factor=self.classifier.label_sigma_factor,
+        )
+
     def classifier_loss(
         self, train: Features, test: Features, train_boxes: Tensor, test_boxes: Tensor, size: int
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Losses of the score maps of all filter iterates (docs/reference.md, section 3); `size` is the crop's side."""
         settings = self.classifier
         maps = self.net.classifier(train[CLASSIFICATION_LAYER], test[CLASSIFICATION_LAYER], train_boxes)
-        label = gaussian_label(
-            test_boxes,
-            image_size=size,
-            feature_size=size // self.net.feature_stride,
-            filter_size=self.net.classifier.filter_size,
-            sigma_factor=settings.label_sigma_factor,
-        )
+        label = self.labels(test_boxes, size)
         if settings.loss == "kl":
             # Sums to 1 as it is, unless the target is near the border: without that, adding a constant to all scores
             # would lower the loss without end.

@@ -42,7 +42,7 @@ class PublicCheckpoint:
         state_dict: its weights on the CPU, in the dtype they were saved in.
         net_type, actor_type: class names in the public framework.
         epoch: epochs trained.
-        settings, stats: attributes of the public framework's objects as plain data; nested objects are dicts too.
+        settings: attributes of the public framework's object as plain data; nested objects are dicts too.
     """
 
     constructor: NetworkConstructor
@@ -51,7 +51,6 @@ class PublicCheckpoint:
     actor_type: str
     epoch: int
     settings: dict[str, Any] = field(default_factory=dict)
-    stats: dict[str, Any] = field(default_factory=dict)
 
 
 def load_public_checkpoint(path: str | Path) -> PublicCheckpoint:
@@ -85,8 +84,7 @@ def load_public_checkpoint(path: str | Path) -> PublicCheckpoint:
         net_type=_text(root, "net_type"),
         actor_type=_text(root, "actor_type"),
         epoch=root["epoch"] if type(root.get("epoch")) is int else 0,
-        settings=_mapping(root, "settings"),
-        stats=_mapping(root, "stats"),
+        settings=root["settings"] if isinstance(root.get("settings"), dict) else {},
     )
 
 
@@ -161,8 +159,3 @@ def _constructor(root: dict[str, Any]) -> Record:
 def _text(root: dict[str, Any], key: str) -> str:
     value = root.get(key)
     return value[:100] if type(value) is str else ""
-
-
-def _mapping(root: dict[str, Any], key: str) -> dict[str, Any]:
-    value = root.get(key)
-    return value if isinstance(value, dict) else {}

@@ -14,15 +14,10 @@ from ltr.admin.model_constructor import CONSTRUCTORS, NetConstructor, NetworkCon
 from ltr.errors import UserError, unknown_name
 from ltr.models.backbone.vit import PATCH
 
-_DIMP_MODULE = "ltr.models.tracking.dimpnet"
-_ATOM_MODULE = "ltr.models.bbreg.atom"
 # Constructor -> its module in the public framework (docs/reference.md, section 2). `dimpnet_lite0` exists here only.
 PUBLIC_MODULES = {
-    "dimpnet18": _DIMP_MODULE,
-    "dimpnet50": _DIMP_MODULE,
-    "klcedimpnet18": _DIMP_MODULE,
-    "klcedimpnet50": _DIMP_MODULE,
-    "atom_resnet18": _ATOM_MODULE,
+    **dict.fromkeys(("dimpnet18", "dimpnet50", "klcedimpnet18", "klcedimpnet50"), "ltr.models.tracking.dimpnet"),
+    "atom_resnet18": "ltr.models.bbreg.atom",
 }
 
 # Every argument of a constructor with its value here: the public framework's own defaults differ, so a checkpoint

@@ -10,20 +10,7 @@ from typing import BinaryIO
 
 from ltr.errors import UserError
 
-_MP4_TYPES = (
-    b"ftyp",
-    b"moov",
-    b"mdat",
-    b"free",
-    b"skip",
-    b"wide",
-    b"styp",
-    b"moof",
-    b"sidx",
-    b"uuid",
-    b"pnot",
-    b"meta",
-)
+_MP4_TYPES = b"ftyp moov mdat free skip wide styp moof sidx uuid pnot meta".split()
 _MP4_PARENTS = (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"edts", b"moof", b"traf")
 # Where in a box the number of samples or edits stands.
 _COUNTS = {b"stsz": 8, b"stz2": 8, b"trun": 4, b"elst": 4}

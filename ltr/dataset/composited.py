@@ -149,7 +149,10 @@ class CompositedVideo:
         if rng.random() < options.occlusion:
             before = (*before, self._covering(rng, scale, target, target_path, canvas))
         background = self._background(rng, canvas)
-        shake = _shake(rng, length) * max(canvas) if rng.random() < options.shake else np.zeros((length, 2))
+        shake = np.zeros((length, 2))
+        if rng.random() < options.shake:
+            # Jolts of a hand-held camera, in parts of the canvas.
+            shake = smooth_waves(rng, length, 2, rng.uniform(0.005, 0.03), 0.3) * max(canvas)
         dark = float(rng.uniform(0.2, 0.5)) if rng.random() < options.night else 1.0
         return Plan(
             canvas=canvas,
@@ -259,7 +262,9 @@ class CompositedVideo:
         if self.backgrounds and rng.random() < 0.95:
             photo = _read_background(self.backgrounds[rng.integers(len(self.backgrounds))])
             return photo[:, ::-1] if rng.random() < 0.5 else photo
-        return _made_background(rng, canvas)
+        # A gradient with blotches of random colour.
+        coarse = rng.integers(0, 256, (rng.integers(2, 24), rng.integers(2, 24), 3), dtype=np.uint8)
+        return cv2.resize(coarse, canvas, interpolation=cv2.INTER_CUBIC)
 
 
 def _distance(target: Sprite, occluder: Sprite, frame: int, ray: np.ndarray, cover: float, farthest: float) -> float:
@@ -295,11 +300,6 @@ def _excursion(rng: np.random.Generator, length: int) -> np.ndarray:
     return np.exp(-(time**2))[:, None] * np.array((np.cos(angle), np.sin(angle)))
 
 
-def _shake(rng: np.random.Generator, length: int) -> np.ndarray:
-    """Jolts of a hand-held camera, [T, 2] in parts of the canvas."""
-    return smooth_waves(rng, length, 2, rng.uniform(0.005, 0.03), 0.3)
-
-
 def _moved(placement: np.ndarray, shift: np.ndarray) -> np.ndarray:
     """Maps [T, 2, 3] followed by shifts [T, 2]."""
     return np.concatenate((placement[:, :, :2], placement[:, :, 2:] + shift[:, :, None]), axis=2)
@@ -329,12 +329,6 @@ def _light(rng: np.random.Generator, length: int) -> np.ndarray:
     """Gain of every channel and frame, [T, 3]."""
     tint = rng.uniform(0.92, 1.08, (1, 3))
     return rng.uniform(0.7, 1.15) * tint * (1 + smooth_waves(rng, length, 1, rng.uniform(0, 0.25), 0.04))
-
-
-def _made_background(rng: np.random.Generator, canvas: tuple[int, int]) -> np.ndarray:
-    """A gradient with blotches of random colour."""
-    coarse = rng.integers(0, 256, (rng.integers(2, 24), rng.integers(2, 24), 3), dtype=np.uint8)
-    return cv2.resize(coarse, canvas, interpolation=cv2.INTER_CUBIC)
 
 
 @lru_cache(maxsize=256)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property, lru_cache
+from itertools import accumulate
 from pathlib import Path
 
 import cv2
@@ -126,20 +127,15 @@ def find_cutouts(folder: Path) -> list[tuple[Path, Path | None]]:
     found: list[tuple[Path, Path | None]] = [(path, None) for path in sorted((folder / "rgba").glob("*.png"))]
     images = {path.stem: path for path in sorted((folder / "images").glob("*")) if path.is_file()}
     for mask in sorted((folder / "masks").glob("*.png")):
-        image = next((images[name] for name in _prefixes(mask.stem) if name in images), None)
+        # The longest of a_b_c, a_b and a.
+        beginnings = [*accumulate(mask.stem.split("_"), "{}_{}".format)]
+        image = next((images[name] for name in reversed(beginnings) if name in images), None)
         if image is None:
             raise ImageError(
                 f"{mask} has no image: wanted {folder / 'images'}/{mask.stem}.jpg or a name it begins with"
             )
         found.append((image, mask))
     return found
-
-
-def _prefixes(name: str) -> Iterator[str]:
-    """`a_b_c`, `a_b`, `a`."""
-    parts = name.split("_")
-    for count in range(len(parts), 0, -1):
-        yield "_".join(parts[:count])
 
 
 def usable(rgba: np.ndarray) -> bool:

@@ -14,12 +14,10 @@ from matplotlib.patches import Rectangle
 from torch import Tensor, nn
 
 from ltr.actors.base import BaseActor, Batch
-from ltr.actors.tracking import make_actor
+from ltr.actors.tracking import DiMPActor, make_actor
 from ltr.admin.files import whole_file
 from ltr.data.loader import make_loader, to_device
-from ltr.models.tracking.dimpnet import DiMPNet
 from ltr.ops.boxes import from_relative
-from ltr.ops.labels import gaussian_label
 from ltr.train_settings.recipe import Recipe
 from ltr.trainers.optimisation import make_optimiser
 from ltr.trainers.run import RunSettings, make_samplers, seeded_generator
@@ -49,8 +47,11 @@ def dry_run(recipe: Recipe, run: RunSettings) -> Path:
     sampler, _ = make_samplers(recipe)
     batch = to_device(next(iter(make_loader(sampler, recipe.batch_size // recipe.micro_batches, 0))), device)
     proposals = drawn_proposals(actor, batch, seeded_generator(recipe.seed, 0, 0, device))
+    labels = None
+    if isinstance(actor, DiMPActor):
+        labels = actor.labels(batch["test_boxes"], batch["test_images"].shape[-1]).cpu()
     path = run.workspace / recipe.name / "dry_run.png"
-    draw_batch(path, batch, proposals, label_maps(recipe, net, batch))
+    draw_batch(path, batch, proposals, labels)
     print(f"one batch: {path}")
     return path
 
@@ -118,20 +119,6 @@ def draw_batch(path: Path, batch: Batch, proposals: Tensor, labels: Tensor | Non
         axes[row][0].set_ylabel(batch["sources"][row], fontsize=7)
     with whole_file(path) as temporary:
         figure.savefig(temporary, format="png", dpi=80)
-
-
-def label_maps(recipe: Recipe, net: nn.Module, batch: Batch) -> Tensor | None:
-    """Labels [n, S, F', F'] of the test crops, as the classifier is trained on them; None without a classifier."""
-    if recipe.classifier is None or not isinstance(net, DiMPNet):
-        return None
-    size = batch["test_images"].shape[-1]
-    return gaussian_label(
-        batch["test_boxes"],
-        image_size=size,
-        feature_size=size // net.feature_stride,
-        filter_size=net.classifier.filter_size,
-        sigma_factor=recipe.classifier.label_sigma_factor,
-    ).cpu()
 
 
 def _show(axes: Axes, image: Tensor, title: str) -> Axes:

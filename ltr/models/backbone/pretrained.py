@@ -18,7 +18,6 @@ IMAGENET_URLS = {
     "resnet50": "https://download.pytorch.org/models/resnet50-0676ba61.pth",
 }
 MAE_URL = "https://dl.fbaipublicfiles.com/mae/pretrain/mae_pretrain_vit_base.pth"
-_BLOCK = 2**20
 
 
 def imagenet_file(name: str) -> Path:
@@ -35,10 +34,15 @@ def load_imagenet(backbone: ResNet, name: str) -> None:
     Raises:
         PretrainedWeightsError: offline, or a file that is not the right one; the message says where to put it by hand.
     """
-    path = imagenet_file(name)
+    url, path = IMAGENET_URLS[name], imagenet_file(name)
     if not path.is_file():
-        _download(name, path)
-    _check(name, path)
+        _download(url, path)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    if not digest.startswith(_hash_prefix(url)):
+        raise PretrainedWeightsError(
+            f"{path} is not the file of {url}: its sha256 begins with {digest[:8]}, not {_hash_prefix(url)}. Delete it "
+            "to download it again, or put the right file there"
+        )
     try:
         weights = tensors_of(load_torch_file(path))
     except CheckpointError as error:
@@ -72,30 +76,17 @@ def load_mae(backbone: OneStreamViT) -> None:
         raise PretrainedWeightsError(f"{path} holds no weights of this transformer: {error}") from error
 
 
-def _hash_prefix(name: str) -> str:
-    return IMAGENET_URLS[name].rsplit("-", 1)[1].removesuffix(".pth")
-
-
-def _download(name: str, path: Path) -> None:
-    url = IMAGENET_URLS[name]
+def _download(url: str, path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # To a temporary name beside the target, renamed once the checksum is right.
-        torch.hub.download_url_to_file(url, str(path), hash_prefix=_hash_prefix(name), progress=True)
+        torch.hub.download_url_to_file(url, str(path), hash_prefix=_hash_prefix(url), progress=True)
     except (OSError, RuntimeError) as error:
         raise PretrainedWeightsError(
-            f"cannot download the ImageNet weights of {name}: {error}. Fetch {url} on a machine with internet and put "
-            f"it at {path}, or build the network with backbone_pretrained=False"
+            f"cannot download the ImageNet weights: {error}. Fetch {url} on a machine with internet and put it at "
+            f"{path}, or build the network with backbone_pretrained=False"
         ) from error
 
 
-def _check(name: str, path: Path) -> None:
-    digest = hashlib.sha256()
-    with open(path, "rb") as stream:
-        while block := stream.read(_BLOCK):
-            digest.update(block)
-    if not digest.hexdigest().startswith(_hash_prefix(name)):
-        raise PretrainedWeightsError(
-            f"{path} is not the file of {IMAGENET_URLS[name]}: its sha256 begins with {digest.hexdigest()[:8]}, not "
-            f"{_hash_prefix(name)}. Delete it to download it again, or put the right file there"
-        )
+def _hash_prefix(url: str) -> str:
+    return url.rsplit("-", 1)[1].removesuffix(".pth")

@@ -18,12 +18,7 @@ from pytracking.tracker.inputs import as_image, check_first_box
 
 
 class Algorithm(NamedTuple):
-    """One of OpenCV's trackers.
-
-    Attributes:
-        name: as in `cv2.Tracker<name>`.
-        weights: field of `cv2.Tracker<name>_Params` -> pattern of its file below `net_path`.
-    """
+    """`cv2.Tracker<name>`, and field of its `_Params` -> pattern of the file of weights below `net_path`."""
 
     name: str
     weights: dict[str, str]
@@ -73,6 +68,7 @@ class OpenCVTracker:
 
     def __init__(self, params: OpenCVParameters) -> None:
         self._params = params
+        self._name, self._weights = ALGORITHMS[params.algorithm]
         self._tracker: Any = None
         self._box: Box = (0.0, 0.0, 0.0, 0.0)
         # The networks of Nano, Vit and DaSiamRPN are read here, so that a missing file is named before the first frame.
@@ -90,8 +86,7 @@ class OpenCVTracker:
         try:
             tracker.init(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), whole)
         except cv2.error as error:
-            name = ALGORITHMS[self._params.algorithm].name
-            raise UserError(f"OpenCV's {name} cannot start on the box {whole}: {error.err}") from error
+            raise UserError(f"OpenCV's {self._name} cannot start on the box {whole}: {error.err}") from error
         self._tracker = tracker
         return TrackResult(self._box, 1.0, "init", time.perf_counter() - start)
 
@@ -104,14 +99,14 @@ class OpenCVTracker:
         try:
             found, box = self._tracker.update(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
         except cv2.error as error:
-            name, (height, width) = ALGORITHMS[self._params.algorithm].name, image.shape[:2]
-            raise UserError(f"OpenCV's {name} cannot track in this {width} x {height} image: {error.err}") from error
+            size = f"{image.shape[1]} x {image.shape[0]}"
+            raise UserError(f"OpenCV's {self._name} cannot track in this {size} image: {error.err}") from error
         # A box of one pixel leaves OpenCV's filters nothing to correlate: they report success and drift or give zeros.
         found = bool(found) and min(box[2:]) >= _LEAST_SIDE
         if found:
             x, y, w, h = box
             self._box = (float(x), float(y), float(w), float(h))
-        scored = bool(ALGORITHMS[self._params.algorithm].weights) and hasattr(self._tracker, "getTrackingScore")
+        scored = bool(self._weights) and hasattr(self._tracker, "getTrackingScore")
         score = float(self._tracker.getTrackingScore()) if scored else float(found)
         return TrackResult(self._box, score, "normal" if found else "not_found", time.perf_counter() - start)
 
