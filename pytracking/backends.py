@@ -35,11 +35,9 @@ class Backend(Protocol):
     @property
     def refiner(self) -> ClosedFormHead:
         """The ascent of boxes."""
-        ...
 
     def extract(self, samples: Tensor) -> dict[str, Tensor]:
         """Features by name (`Extraction.names`), float32, of samples [n, 3, S, S] in 0..255."""
-        ...
 
 
 class TorchBackend:

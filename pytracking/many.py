@@ -24,19 +24,15 @@ class Targets(Protocol):
 
         `seed` is for parameters without one: the target then draws from a generator of its own.
         """
-        ...
 
     def track(self, images: Mapping[int, np.ndarray]) -> dict[int, TrackResult]:
         """Results by target. Raises `TargetErrors` after all targets but those were tracked."""
-        ...
 
     def remove(self, slot: int) -> None:
         """Forget a target."""
-        ...
 
     def change(self, **parameters: Any) -> None:
         """Change parameters from the next frame on. Raises `UserError` where that cannot be."""
-        ...
 
 
 class OneByOne:

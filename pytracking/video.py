@@ -33,7 +33,6 @@ class AddFrame(Protocol):
             time: seconds since the first frame, later than that of the frame before; one frame later if left out.
             duration: seconds that it is shown for, which counts for the last frame alone.
         """
-        ...
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from ltr.admin.model_constructor import NetworkConstructor
 from ltr.admin.paths import PUBLIC_SUFFIXES
 from ltr.admin.public_checkpoint import PublicCheckpoint, load_public_checkpoint, save_public_checkpoint
 from ltr.admin.torch_file import is_torch_file
-from ltr.errors import CheckpointError
+from ltr.errors import CheckpointError, exit_status
 
 _SUFFIX = ".safetensors"
 
@@ -67,14 +67,9 @@ def _to_ours(source: Path, target: Path, dtype: torch.dtype) -> nn.Module:
 def _to_public(source: Path, target: Path) -> nn.Module:
     constructor, net = read_checkpoint(source)
     origin = _origin_on_card(source, constructor)
-    save_public_checkpoint(
-        target,
-        constructor,
-        net.state_dict(),
-        net_type=_value(origin, "net_type", str),
-        actor_type=_value(origin, "actor_type", str),
-        epoch=_value(origin, "epoch", int) or 0,
-    )
+    kinds = {"net_type": str, "actor_type": str, "epoch": int}
+    stated = {key: origin[key] for key, kind in kinds.items() if type(origin.get(key)) is kind}
+    save_public_checkpoint(target, constructor, net.state_dict(), **stated)
     return net
 
 
@@ -110,11 +105,6 @@ def _origin_on_card(source: Path, constructor: NetworkConstructor) -> dict[str, 
     return origin if type(origin) is dict else {}
 
 
-def _value(origin: dict[str, Any], key: str, kind: type) -> Any:
-    value = origin.get(key)
-    return value if type(value) is kind else None
-
-
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     result = argparse.ArgumentParser(
@@ -129,16 +119,13 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
-    options = parser().parse_args(arguments)
-    dtype = torch.float16 if options.half else torch.float32
-    try:
-        net = convert(options.source, options.target, dtype, options.overwrite)
-    except (CheckpointError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return exit_status(lambda: _run(parser().parse_args(arguments)))
+
+
+def _run(options: argparse.Namespace) -> None:
+    net = convert(options.source, options.target, torch.float16 if options.half else torch.float32, options.overwrite)
     count = sum(parameter.numel() for parameter in net.parameters())
     print(f"{options.target}: {type(net).__name__} of {count / 1e6:.1f} million parameters")
-    return 0
 
 
 if __name__ == "__main__":

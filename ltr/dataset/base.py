@@ -32,16 +32,12 @@ class TrainingDataset(Protocol):
 
     def __len__(self) -> int:
         """Number of sequences."""
-        ...
 
     def sequence_name(self, index: int) -> str:
         """Name of a sequence, for messages."""
-        ...
 
     def sequence_info(self, index: int) -> SequenceInfo:
         """Annotation of a sequence."""
-        ...
 
     def frames(self, index: int, frame_ids: Sequence[int]) -> list[np.ndarray]:
         """Frames of a sequence, uint8 RGB [H, W, 3]."""
-        ...

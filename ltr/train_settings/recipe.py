@@ -266,8 +266,7 @@ def _assign(settings: Any, keys: list[str], value: Any) -> Any:
     head, rest = keys[0], keys[1:]
     if isinstance(settings, dict):
         # Keys of learning_rates have dots of their own.
-        name = ".".join(keys)
-        return {**settings, name: value}
+        return {**settings, ".".join(keys): value}
     fields = {item.name for item in dataclasses.fields(settings)}
     if head not in fields:
         raise unknown_name(f"setting of {type(settings).__name__}", head, fields)

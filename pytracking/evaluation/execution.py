@@ -124,11 +124,9 @@ class Backend(Protocol):
 
     def free(self) -> int:
         """How many units may be submitted now."""
-        ...
 
     def submit(self, unit: Unit) -> None:
         """Start a unit; only where `free()` is not 0."""
-        ...
 
     def wait(self, report: Callable[[Event], None]) -> None:
         """Hand over what has happened, after at most about a second; in this process, after a unit.
@@ -136,11 +134,9 @@ class Backend(Protocol):
         Raises:
             UserError: no worker can be started.
         """
-        ...
 
     def close(self) -> None:
         """Stop everything at once, units that are being tracked too."""
-        ...
 
 
 def run_sequence(tracker: Tracker, sequence: Sequence, on_frame: OnFrame | None = None) -> RawResult:

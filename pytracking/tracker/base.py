@@ -76,11 +76,9 @@ class Tracker(Protocol):
 
     def initialize(self, image: np.ndarray, box: Sequence[float]) -> TrackResult:
         """Start on the first frame. Raises `UserError` for what is no image or no box in it."""
-        ...
 
     def track(self, image: np.ndarray) -> TrackResult:
         """Track the target in the next frame. Raises `RuntimeError` when called before `initialize`."""
-        ...
 
 
 class TargetErrors(ValueError):

@@ -5,13 +5,13 @@ from __future__ import annotations
 from ltr.models.bbreg.atom import AtomNet
 from pytracking.backends import find_graphs
 from pytracking.networks import checksum
-from pytracking.tracker.atom.atom import ATOM, ATOMTargets
+from pytracking.tracker.atom.atom import ATOMTargets
 from pytracking.tracker.atom.settings import ATOMParameters
 from pytracking.tracker.base import Tracker
 from pytracking.tracker.shared.networks import checkpoint_of, load_tracking_network
 from pytracking.tracker.shared.online_tracker import OnlineTracker
 
-__all__ = ["ATOM", "ATOMParameters", "ATOMTargets", "create", "create_targets"]
+__all__ = ["ATOMParameters", "ATOMTargets", "create", "create_targets"]
 
 
 def create(params: ATOMParameters) -> Tracker:

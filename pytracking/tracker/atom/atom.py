@@ -19,7 +19,6 @@ from pytracking.tracker.atom.classifier import (
 )
 from pytracking.tracker.atom.settings import ATOMParameters
 from pytracking.tracker.shared.online_targets import OnlineTargets
-from pytracking.tracker.shared.online_tracker import OnlineTracker
 from pytracking.tracker.shared.rows import Rows, Slots
 
 _CLASSIFICATION_LAYER = "layer3"
@@ -71,10 +70,3 @@ class ATOMTargets(OnlineTargets[AtomNet, ATOMParameters]):
             # The target's area is the sample's over the search area's scale squared, at the scale of the crop.
             sigma_factor=params.output_sigma_factor / params.search_area_scale,
         )
-
-
-class ATOM(OnlineTracker[ATOMTargets]):
-    """Tracks one target with a classifier learned online; see `OnlineTracker`."""
-
-    def __init__(self, params: ATOMParameters, network: AtomNet) -> None:
-        super().__init__(ATOMTargets(params, network))

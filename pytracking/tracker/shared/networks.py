@@ -21,12 +21,10 @@ class NamesNetwork(Protocol):
     @property
     def net_name(self) -> str:
         """Its name in a collection."""
-        ...
 
     @property
     def net_path(self) -> str | None:
         """Its checkpoint file, instead of the name."""
-        ...
 
 
 def checkpoint_of(params: NamesNetwork) -> Path:

@@ -12,10 +12,11 @@ from tiny_tracking import square_video, tiny_atomnet, tiny_dimpnet
 
 from ltr.errors import UserError
 from pytracking.registry import load_tracker
-from pytracking.tracker.atom import ATOM, ATOMParameters
+from pytracking.tracker.atom import ATOMParameters, ATOMTargets
 from pytracking.tracker.base import TrackResult
 from pytracking.tracker.dimp import DiMP, DiMPParameters
 from pytracking.tracker.inputs import as_image, check_first_box
+from pytracking.tracker.shared.online_tracker import OnlineTracker
 
 BOX = (60, 40, 24, 24)
 FRAMES = square_video([BOX, (63, 41, 24, 24)])
@@ -71,7 +72,7 @@ def tracker(request):
     if request.param == "dimp":
         return DiMP(DiMPParameters(**SMALL), tiny_dimpnet())
     if request.param == "atom":
-        return ATOM(ATOMParameters(**SMALL), tiny_atomnet())
+        return OnlineTracker(ATOMTargets(ATOMParameters(**SMALL), tiny_atomnet()))
     return load_tracker("default", "static") if request.param == "static" else load_tracker(request.param)
 
 

@@ -11,8 +11,9 @@ from ltr.errors import UserError
 from pytracking.features.augmentation import NO_AUGMENTATION
 from pytracking.networks import checksum
 from pytracking.registry import load_tracker
-from pytracking.tracker.atom import ATOM, ATOMParameters, ATOMTargets, atom
+from pytracking.tracker.atom import ATOMParameters, ATOMTargets, atom
 from pytracking.tracker.atom.classifier import compress, normalise_power
+from pytracking.tracker.shared.online_tracker import OnlineTracker
 
 SQUARE = (60, 40, 24, 24)
 MOVING = [(60 + 3 * step, 40 + step, 24, 24) for step in range(12)]
@@ -20,12 +21,12 @@ NORMAL = {"hard_negative_threshold": 1e9, "distractor_threshold": 1e9, "target_n
 HARD_NEGATIVE = {"hard_negative_threshold": -1e9, "distractor_threshold": 1e9, "target_not_found_threshold": -1e9}
 
 
-def make(**changes) -> ATOM:
+def make(**changes) -> OnlineTracker:
     base = {"device": "cpu", "image_sample_size": 128, "use_iou_net": False, "target_not_found_threshold": 0.1}
-    return ATOM(ATOMParameters(**{**base, **changes}), tiny_atomnet())
+    return OnlineTracker(ATOMTargets(ATOMParameters(**{**base, **changes}), tiny_atomnet()))
 
 
-def run(tracker: ATOM, frames, box=SQUARE):
+def run(tracker: OnlineTracker, frames, box=SQUARE):
     return [tracker.initialize(frames[0], box)] + [tracker.track(frame) for frame in frames[1:]]
 
 

@@ -10,8 +10,9 @@ from ltr.models.bbreg.atom import atom_resnet18
 from ltr.models.tracking.dimpnet import dimpnet18
 from pytracking import backends
 from pytracking.registry import load_parameters
-from pytracking.tracker.atom import ATOM
+from pytracking.tracker.atom import ATOMTargets
 from pytracking.tracker.dimp import DiMP
+from pytracking.tracker.shared.online_tracker import OnlineTracker
 from pytracking.tracker.shared.rows import Slots
 
 CHANGES = {
@@ -31,7 +32,7 @@ def second_frame(kind: str, precision: str) -> tuple[np.ndarray, np.ndarray]:
         tracker = DiMP(params, fill_by_rule(dimpnet18()))
     else:
         params = load_parameters("default", "atom", precision=precision, **CHANGES)
-        tracker = ATOM(params, fill_by_rule(atom_resnet18()))
+        tracker = OnlineTracker(ATOMTargets(params, fill_by_rule(atom_resnet18())))
     tracker.initialize(golden["frames"][0], golden["gt_boxes"][0])
     targets = tracker.targets
     slots = Slots([0], targets.device)

@@ -12,7 +12,7 @@ from tiny_tracking import square_video, tiny_atomnet, tiny_dimpnet
 from ltr.ebm.ascent import gradient_ascent
 from ltr.errors import UserError
 from pytracking import backends
-from pytracking.tracker.atom import ATOM, ATOMParameters
+from pytracking.tracker.atom import ATOMParameters, ATOMTargets
 from pytracking.tracker.dimp import DiMP, DiMPParameters
 from pytracking.tracker.shared.online_tracker import OnlineTracker
 
@@ -34,8 +34,8 @@ def make_dimp(**changes) -> DiMP:
     return DiMP(DiMPParameters(**{**BASE, **changes}), tiny_dimpnet())
 
 
-def make_atom(**changes) -> ATOM:
-    return ATOM(ATOMParameters(**{**BASE, **changes}), tiny_atomnet())
+def make_atom(**changes) -> OnlineTracker:
+    return OnlineTracker(ATOMTargets(ATOMParameters(**{**BASE, **changes}), tiny_atomnet()))
 
 
 @pytest.fixture(params=[make_dimp, make_atom], ids=["dimp", "atom"])
@@ -308,7 +308,7 @@ def test_a_network_in_training_mode_is_refused():
     with pytest.raises(ValueError, match="training mode"):
         DiMP(DiMPParameters(device="cpu"), tiny_dimpnet().train())
     with pytest.raises(ValueError, match="training mode"):
-        ATOM(ATOMParameters(device="cpu"), tiny_atomnet().train())
+        OnlineTracker(ATOMTargets(ATOMParameters(device="cpu"), tiny_atomnet().train()))
 
 
 def test_tiny_and_huge_targets(make):
