@@ -21,6 +21,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
+from ltr.admin.inputs import parse_assignment
 from ltr.errors import UserError, replace_fields, unknown_name
 from pytracking.networks import find_network
 from pytracking.tracker.inputs import COLOURS, as_image
@@ -166,16 +167,7 @@ def parse_overrides(assignments: Iterable[str]) -> dict[str, Any]:
     >>> parse_overrides(["iounet_k=5", "net_path=~/nano", "box_refinement_step_length=(5e-4, 2e-3)"])
     {'iounet_k': 5, 'net_path': '~/nano', 'box_refinement_step_length': (0.0005, 0.002)}
     """
-    overrides: dict[str, Any] = {}
-    for assignment in assignments:
-        field, equals, text = assignment.partition("=")
-        if not equals or not field:
-            raise UserError(f"--set {assignment}: give FIELD=VALUE, such as target_not_found_threshold=0.2")
-        try:
-            overrides[field] = ast.literal_eval(text)
-        except (ValueError, SyntaxError):
-            overrides[field] = text
-    return overrides
+    return dict(map(parse_assignment, assignments))
 
 
 def _learned(path: Path | None) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
@@ -57,6 +58,17 @@ def check_name(kind: str, name: str) -> str:
     if any(ord(character) < 32 or 127 <= ord(character) < 160 for character in name):
         raise UserError(f"{shown} has a control character in its name; rename it")
     return name
+
+
+def parse_assignment(text: str) -> tuple[str, Any]:
+    """Key and value of a `--set KEY=VALUE`: a Python literal, else text. Raises UserError where there is no `=`."""
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise UserError(f"--set {text}: give KEY=VALUE, such as seed=1")
+    try:
+        return key.strip(), ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return key.strip(), value
 
 
 def check_regular(

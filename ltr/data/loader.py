@@ -20,15 +20,10 @@ from ltr.data.sampler import TrackingSampler
 from ltr.errors import SampleError, UserError
 
 
-class EpochBatches(Sampler[list[tuple[int, int]]]):
-    """Batches of (epoch, index) keys. Batch n of an epoch has the samples n B to (n + 1) B - 1.
+class _EpochBatches(Sampler[list[tuple[int, int]]]):
+    """Batches of (epoch, index) keys, `numbers` of the `total` in an epoch; n has the samples n B to (n + 1) B - 1.
 
     The epoch travels in the key, since persistent workers keep the copy of the data set that they were started with.
-
-    Attributes:
-        total: batches of a whole epoch.
-        epoch: the next iteration's.
-        numbers: the batches that it gives, in order; all of them at first.
     """
 
     def __init__(self, samples: int, batch_size: int) -> None:
@@ -60,7 +55,7 @@ class EpochLoader:
     """
 
     def __init__(self, sampler: TrackingSampler, batch_size: int, num_workers: int) -> None:
-        self.batches = EpochBatches(len(sampler), batch_size)
+        self.batches = _EpochBatches(len(sampler), batch_size)
         ending = RawValue("b", 0)
         # At exit, before multiprocessing terminates the workers and waits for them without end.
         atexit.register(_say, ending)

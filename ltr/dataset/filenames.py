@@ -70,49 +70,26 @@ def surroundings_of(listed: Iterable[SequenceFiles]) -> Surroundings:
 
 
 def absent(path: Path, what: str, official: Collection[Path] = ()) -> Finding:
-    """The finding for a file or folder that is not there, or is there under another name."""
-    if rename := find_misnamed(path, official):
-        return Finding("misnamed", f"{rename[0]} should be {rename[1].name}", (rename,))
-    similar, lost = similar_names(path), first_missing(path)
-    text = f"{lost}: no such {what if lost == path else 'folder'}"
-    return Finding("missing", text + (f"; there is {', '.join(similar)}" if similar else ""))
-
-
-def find_misnamed(path: Path, official: Collection[Path]) -> Rename | None:
-    """Something that must be `path`, or a folder above it, but is written differently.
+    """The finding for a file or folder that is not there, or is there under another name.
 
     Two names are the same but for writing when they agree in letters (of either case) and digits.
 
     Args:
         path: missing file or folder.
+        what: word for it.
         official: places that the data set's other files have a right to; never renamed.
-
-    Returns:
-        rename: (what there is, what it should be called), or None where there is nothing, or more than one.
     """
-    wanted = first_missing(path)
-    if not wanted.parent.is_dir():
-        return None
-    alike = [
-        entry
-        for entry in wanted.parent.iterdir()
-        if _plain(entry.name) == _plain(wanted.name) and entry not in official and not entry.name.startswith(".")
-    ]
-    return (alike[0], wanted) if len(alike) == 1 else None
-
-
-def similar_names(path: Path) -> list[str]:
-    """At most three names beside the first missing part of `path` that resemble it."""
-    wanted = first_missing(path)
-    names = [entry.name for entry in wanted.parent.iterdir()] if wanted.parent.is_dir() else []
-    return difflib.get_close_matches(wanted.name, sorted(names), n=3, cutoff=0.75)
-
-
-def first_missing(path: Path) -> Path:
-    """`path`, or the topmost folder above it that is not there."""
-    while not path.parent.exists() and path.parent != path:
-        path = path.parent
-    return path
+    lost = path
+    while not lost.parent.exists() and lost.parent != lost:
+        lost = lost.parent
+    there = {entry.name: entry for entry in lost.parent.iterdir()} if lost.parent.is_dir() else {}
+    alike = [entry for name, entry in there.items() if _plain(name) == _plain(lost.name) and not name.startswith(".")]
+    renames = tuple((entry, lost) for entry in alike if entry not in official)
+    if len(renames) == 1:
+        return Finding("misnamed", f"{renames[0][0]} should be {lost.name}", renames)
+    similar = difflib.get_close_matches(lost.name, sorted(there), n=3, cutoff=0.75)
+    text = f"{lost}: no such {what if lost == path else 'folder'}"
+    return Finding("missing", text + (f"; there is {', '.join(similar)}" if similar else ""))
 
 
 def number_text(numbers: list[int]) -> str:

@@ -114,12 +114,8 @@ def index_file(name: str, root: Path) -> Path:
     return cache_folder() / "index" / f"{name}-{place}.npz"
 
 
-def fingerprint(root: Path, files: Sequence[Path], rule: str) -> str:
-    """A digest of the names, sizes and times of annotation files, and of the rule that they are read by.
-
-    Raises:
-        AnnotationError: a file is missing or cannot be reached.
-    """
+def _fingerprint(root: Path, files: Sequence[Path], rule: str) -> str:
+    """A digest of the names, sizes and times of annotation files, and of the rule that they are read by."""
     with ThreadPoolExecutor(_THREADS) as pool:
         parts = pool.map(lambda k: _describe(root, files[k : k + _CHUNK]), range(0, len(files), _CHUNK))
         digest = hashlib.sha256(f"{_FORMAT}\n{rule}\n".encode())
@@ -153,7 +149,7 @@ def open_index(name: str, root: Path, files: Sequence[Path], rule: str, build: C
     Raises:
         AnnotationError: an annotation file is missing, or what `build` raises.
     """
-    wanted = fingerprint(root, files, rule)
+    wanted = _fingerprint(root, files, rule)
     path = index_file(name, root)
     found, reason = _load(path, wanted)
     if found is not None:

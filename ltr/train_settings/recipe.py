@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
+from ltr.admin.inputs import parse_assignment
 from ltr.admin.model_constructor import NetworkConstructor
 from ltr.data.processing import CropSettings
 from ltr.errors import UserError, replace_fields, unknown_name
@@ -251,14 +251,8 @@ def with_changes(settings: Any, assignments: list[str]) -> Any:
         ValueError: for a malformed assignment or an unknown key (the nearest is named).
     """
     for assignment in assignments:
-        key, equals, text = assignment.partition("=")
-        if not equals or not key.strip():
-            raise UserError(f"'{assignment}' is not of the form key=value")
-        try:
-            value = ast.literal_eval(text)
-        except (ValueError, SyntaxError):
-            value = text
-        settings = _assign(settings, key.strip().split("."), value)
+        key, value = parse_assignment(assignment)
+        settings = _assign(settings, key.split("."), value)
     return settings
 
 

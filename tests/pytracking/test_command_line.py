@@ -87,7 +87,7 @@ def test_set_changes_a_parameter(sequence_root: Path, tmp_path: Path, capsys: py
     manifest = json.loads((sequence_root.parent / "out" / "opencv" / "kcf" / "near.json").read_text())
     assert manifest["parameters"]["algorithm"] == "csrt"
     for given, message in (
-        ("algorithm", "give FIELD=VALUE"),
+        ("algorithm", "give KEY=VALUE"),
         ("algoritm=kcf", "did you mean 'algorithm'"),
         ("algorithm=3", "error: --set algorithm=3: opencv/kcf: algorithm must be str, such as 'kcf', not 3"),
     ):

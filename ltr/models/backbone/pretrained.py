@@ -36,7 +36,7 @@ def load_imagenet(backbone: ResNet, name: str) -> None:
     """
     url, path = IMAGENET_URLS[name], imagenet_file(name)
     if not path.is_file():
-        _download(url, path)
+        _download(name, url, path)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     if not digest.startswith(_hash_prefix(url)):
         raise PretrainedWeightsError(
@@ -76,15 +76,15 @@ def load_mae(backbone: OneStreamViT) -> None:
         raise PretrainedWeightsError(f"{path} holds no weights of this transformer: {error}") from error
 
 
-def _download(url: str, path: Path) -> None:
+def _download(name: str, url: str, path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # To a temporary name beside the target, renamed once the checksum is right.
         torch.hub.download_url_to_file(url, str(path), hash_prefix=_hash_prefix(url), progress=True)
     except (OSError, RuntimeError) as error:
         raise PretrainedWeightsError(
-            f"cannot download the ImageNet weights: {error}. Fetch {url} on a machine with internet and put it at "
-            f"{path}, or build the network with backbone_pretrained=False"
+            f"cannot download the ImageNet weights of {name}: {error}. Fetch {url} on a machine with internet and "
+            f"put it at {path}, or build the network with backbone_pretrained=False"
         ) from error
 
 
