@@ -19,7 +19,7 @@ class CV2Tracker:
     """A tracker with the interface of `cv2.Tracker`: images are BGR, `update` answers (found, box).
 
     Attributes:
-        tracker: the tracker below it.
+        tracker: the tracker below it, of BGR images.
         result: its answer on the last frame, with score and flag.
     """
 
@@ -37,7 +37,7 @@ class CV2Tracker:
         Raises:
             UserError: a bad image or box.
         """
-        self.result = self.tracker.initialize(_rgb(image), boundingBox)
+        self.result = self.tracker.initialize(image, boundingBox)
 
     def update(self, image: np.ndarray) -> tuple[bool, Box]:
         """Track the target in the next frame, BGR.
@@ -48,7 +48,7 @@ class CV2Tracker:
         Raises:
             RuntimeError: called before `init`.
         """
-        self.result = self.tracker.track(_rgb(image))
+        self.result = self.tracker.track(image)
         return self.result.flag != "not_found", self.result.box
 
 
@@ -61,7 +61,7 @@ def cv2_tracker(parameter: str, tracker: str | None = None, **overrides: Any) ->
     >>> tracker.update(np.zeros((120, 160, 3), np.uint8))
     (True, (40.0, 30.0, 50.0, 40.0))
     """
-    return CV2Tracker(load_tracker(parameter, tracker, **overrides))
+    return CV2Tracker(load_tracker(parameter, tracker, color="bgr", **overrides))
 
 
 def to_detections(results: TrackResult | Mapping[int, TrackResult]) -> supervision.Detections:
@@ -89,8 +89,3 @@ def to_detections(results: TrackResult | Mapping[int, TrackResult]) -> supervisi
         tracker_id=np.array(list(found), dtype=int),
         data={"flag": np.array([result.flag for result in found.values()])},
     )
-
-
-def _rgb(image: np.ndarray) -> np.ndarray:
-    """BGR to RGB without a copy; what is no colour image is left for the tracker's own check."""
-    return image[..., ::-1] if isinstance(image, np.ndarray) and image.ndim == 3 and image.shape[2] == 3 else image

@@ -75,7 +75,10 @@ def load_public_checkpoint(path: str | Path) -> PublicCheckpoint:
         if is_ostrack(root, state_dict):
             constructor = ostrack_constructor(state_dict, path)
         else:
-            constructor = from_public(_constructor(root))
+            named = root.get("constructor")
+            if not isinstance(named, Record) or named.class_name != _CONSTRUCTOR_CLASS:
+                raise CheckpointError(f"it does not say how to build its network: no {_CONSTRUCTOR_CLASS} in it")
+            constructor = from_public(named)
     except ValueError as error:
         raise CheckpointError(f"{path} cannot be read as a PyTracking checkpoint: {error}") from error
     return PublicCheckpoint(
@@ -146,14 +149,6 @@ def _state_dict(root: Any) -> dict[str, Tensor]:
     if state_dict is None:
         raise CheckpointError("'net' is not a state dict of tensors")
     return state_dict
-
-
-def _constructor(root: dict[str, Any]) -> Record:
-    """The object that says which network it is."""
-    constructor = root.get("constructor")
-    if not isinstance(constructor, Record) or constructor.class_name != _CONSTRUCTOR_CLASS:
-        raise CheckpointError(f"it does not say how to build its network: 'constructor' is no {_CONSTRUCTOR_CLASS}")
-    return constructor
 
 
 def _text(root: dict[str, Any], key: str) -> str:

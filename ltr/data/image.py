@@ -185,7 +185,9 @@ def read_annotated(path: str | os.PathLike[str], size: tuple[int, int]) -> np.nd
         )
     if size in ((0, 0), header.size):
         return image
-    return np.ascontiguousarray(_turn_back(image, header.orientation))
+    # A quarter turn is undone by the other one; all else undoes itself.
+    back = {6: 8, 8: 6}.get(header.orientation, header.orientation)
+    return np.ascontiguousarray(_turn(image, back))
 
 
 def read_rgba(path: str | os.PathLike[str]) -> np.ndarray:
@@ -397,9 +399,3 @@ def _turn(image: np.ndarray, orientation: int) -> np.ndarray:
     transposed, down, right = _TURNS[orientation]
     image = image.swapaxes(0, 1) if transposed else image
     return image[:: -1 if down else 1, :: -1 if right else 1]
-
-
-def _turn_back(image: np.ndarray, orientation: int) -> np.ndarray:
-    transposed, down, right = _TURNS[orientation]
-    image = image[:: -1 if down else 1, :: -1 if right else 1]
-    return image.swapaxes(0, 1) if transposed else image

@@ -14,7 +14,7 @@ from fractions import Fraction
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import av
 import cv2
@@ -39,14 +39,8 @@ _FORMATS = (
 _LARGE = 4096 * 2304
 
 
-@dataclass(frozen=True)
-class VideoInfo:
-    """What a video file says of itself.
-
-    Attributes:
-        rate: frames a second, from the times of its frames where the header's is not between 1 and 240.
-        frames: number of frames that the container announces, which need not be true; None where it does not tell.
-    """
+class VideoInfo(NamedTuple):
+    """Frames a second, by their times where the header's is not from 1 to 240, and the announced number, if any."""
 
     rate: Fraction
     frames: int | None

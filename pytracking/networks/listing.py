@@ -21,7 +21,9 @@ def models_text() -> str:
     lines = [_describe(file) for file in files]
     if not lines:
         lines.append(f"no trained network in {' or '.join(map(str, network_folders()))}")
-    wanted = _wanted() - {network_name(file) for file in files}
+    names = ((parameter, tracker) for tracker, names in list_trackers().items() for parameter in names)
+    wanted = {getattr(file_parameters(*pair), "net_name", "") for pair in names}
+    wanted -= {"", *map(network_name, files)}
     if wanted:
         lines += [
             "",
@@ -31,14 +33,6 @@ def models_text() -> str:
             "parameter net_path a checkpoint, PyTracking's included.",
         ]
     return "\n".join(lines)
-
-
-def _wanted() -> set[str]:
-    """The network names of all parameter files."""
-    parameters = [
-        file_parameters(parameter, tracker) for tracker, names in list_trackers().items() for parameter in names
-    ]
-    return {params.net_name for params in parameters if hasattr(params, "net_name")}
 
 
 def _describe(file: Path) -> str:
