@@ -23,15 +23,7 @@ from ltr.data.loader import make_loader, to_device
 from ltr.errors import SampleError, UserError
 from ltr.train_settings.recipe import Recipe
 from ltr.trainers.batch_norm import StepStatistics, set_train_mode, synchronise
-from ltr.trainers.checkpoints import (
-    NonFiniteLossError,
-    keep_best,
-    non_finite,
-    resume,
-    save,
-    save_result,
-    stop_if_asked,
-)
+from ltr.trainers.checkpoints import NonFiniteLossError, keep_best, non_finite, resume, save, save_result, stop_if_asked
 from ltr.trainers.log import Clock, RunLog, draw_curves, environment, summary
 from ltr.trainers.optimisation import average_weights, clip_gradients, make_optimiser, rate_factor, set_rates
 from ltr.trainers.processes import (

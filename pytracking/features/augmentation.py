@@ -90,10 +90,7 @@ def drop_feature_channels(
 
 
 def _plan(
-    augmentation: Augmentation,
-    sample_size: int,
-    random_shift_factor: float | None,
-    generator: torch.Generator | None,
+    augmentation: Augmentation, sample_size: int, random_shift_factor: float | None, generator: torch.Generator | None
 ) -> list[tuple[Transform, tuple[int, int]]]:
     """Each sample's transform and the shift of its content in whole pixels."""
     half = sample_size / 2

@@ -26,8 +26,7 @@ def recipe() -> Recipe:
     return Recipe(
         name="dimp_nceplus_lite",
         network=NetworkConstructor(
-            "dimpnet_lite0",
-            {"backbone_pretrained": True, "init_gauss_sigma": 0.25 / SEARCH_AREA * FEATURE_SIZE},
+            "dimpnet_lite0", {"backbone_pretrained": True, "init_gauss_sigma": 0.25 / SEARCH_AREA * FEATURE_SIZE}
         ),
         data=DataSettings(
             train=(DataSource("lite", "train"),),

@@ -27,8 +27,5 @@ def atom_nceplus() -> ATOMParameters:
 
 def _energy(net_name: str) -> ATOMParameters:
     return ATOMParameters(
-        net_name=net_name,
-        box_refinement_space="relative",
-        box_refinement_iter=10,
-        box_refinement_step_length=2.5e-3,
+        net_name=net_name, box_refinement_space="relative", box_refinement_iter=10, box_refinement_step_length=2.5e-3
     )

@@ -10,13 +10,7 @@ from torch import Tensor
 from ltr.models.bbreg.atom import AtomNet
 from ltr.models.target_classifier.filter import apply_filter
 from ltr.ops.labels import gaussian_label
-from pytracking.tracker.atom.classifier import (
-    compress,
-    fit_filter,
-    fit_layers,
-    normalise_power,
-    start_layers,
-)
+from pytracking.tracker.atom.classifier import compress, fit_filter, fit_layers, normalise_power, start_layers
 from pytracking.tracker.atom.settings import ATOMParameters
 from pytracking.tracker.shared.online_targets import OnlineTargets
 from pytracking.tracker.shared.rows import Rows, Slots

@@ -33,8 +33,7 @@ ALGORITHMS = {
     "nano": Algorithm("Nano", {"backbone": "*backbone*.onnx", "neckhead": "*head*.onnx"}),
     "vit": Algorithm("Vit", {"net": "*vit*.onnx"}),
     "dasiamrpn": Algorithm(
-        "DaSiamRPN",
-        {"kernel_cls1": "*kernel_cls1*.onnx", "kernel_r1": "*kernel_r1*.onnx", "model": "*model*.onnx"},
+        "DaSiamRPN", {"kernel_cls1": "*kernel_cls1*.onnx", "kernel_r1": "*kernel_r1*.onnx", "model": "*model*.onnx"}
     ),
     "goturn": Algorithm("GOTURN", {"modelTxt": "*.prototxt", "modelBin": "*.caffemodel"}),
 }
