@@ -140,11 +140,7 @@ class _Many:
         self._targets.remove(self._slots.pop(target))
 
     def change(self, **parameters: Any) -> None:
-        """Change thresholds or refinement from the next frame on; see `OnlineTargets.change`.
-
-        Raises:
-            UserError: a tracker, or a parameter of it, that does not allow it.
-        """
+        """Change thresholds or refinement from the next frame on, as `Targets.change`; see `OnlineTargets.change`."""
         self._targets.change(**parameters)
 
     def _follow(self, images: Mapping[int, Any]) -> dict[int, TrackResult]:

@@ -74,11 +74,7 @@ def find_tracker(parameter: str, tracker: str | None = None) -> tuple[str, str]:
 
 
 def describe_parameters(tracker: str, parameter: str) -> str:
-    """The first line of the docstring of a parameter file or function, read without running it; '' where it has none.
-
-    Raises:
-        UserError: no such tracker or parameter (the nearest is named).
-    """
+    """The first line of the docstring of parameters, read without running them. Errors as for `find_tracker`."""
     tracker, parameter = find_tracker(parameter, tracker)
     if not _folders(tracker):
         description: str = _table(tracker).descriptions()[parameter]
@@ -89,11 +85,7 @@ def describe_parameters(tracker: str, parameter: str) -> str:
 
 
 def file_parameters(parameter: str, tracker: str | None = None) -> Any:
-    """The parameters of a tracker as its parameter file gives them, whatever its network states.
-
-    Raises:
-        UserError: unknown tracker or parameter (the nearest is named).
-    """
+    """A tracker's parameters as its file gives them, whatever its network states. Errors as for `find_tracker`."""
     tracker, parameter = find_tracker(parameter, tracker)
     if not _folders(tracker):
         return _table(tracker).parameters(parameter)

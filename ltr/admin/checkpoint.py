@@ -239,11 +239,7 @@ def check_weights(net: nn.Module, tensors: dict[str, Tensor]) -> None:
 
 
 def load_network(path: str | Path) -> nn.Module:
-    """Build the network that a checkpoint names, ours or PyTracking's, and load its weights: float32, eval mode.
-
-    Raises:
-        CheckpointError: no such file, not a checkpoint, cut off, an unknown constructor, or weights that do not fit.
-    """
+    """The network of `read_checkpoint`: float32, in eval mode, on the CPU. Raises `CheckpointError` as it does."""
     return read_checkpoint(path)[1]
 
 

@@ -213,11 +213,7 @@ def read_mask(path: str | os.PathLike[str]) -> np.ndarray:
 
 
 def levels_of(first: str | os.PathLike[str]) -> tuple[float, float] | None:
-    """The values that become black and white in a sequence with this first frame; None where it has 8 bits.
-
-    Raises:
-        ImageError, UserError: as `read_image`.
-    """
+    """What become black and white in a sequence with this first frame; None for 8 bits. Errors as for `read_image`."""
     path = Path(first)
     if _is_video_frame(path):
         # PyAV is loaded for videos only.

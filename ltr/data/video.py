@@ -123,20 +123,12 @@ def _timed(path: str | os.PathLike[str], rate: Fraction) -> Iterator[VideoFrame]
 
 
 def count_frames(path: str | os.PathLike[str]) -> int:
-    """Number of frames that `read_video` gives, found by decoding them all, once for each file.
-
-    Raises:
-        UserError: as `read_video`.
-    """
+    """Number of frames that `read_video` gives, found by decoding them all, once for each file. Errors as there."""
     return _survey(os.fspath(path), _check_file(path).st_mtime_ns)[0]
 
 
 def video_notes(path: str | os.PathLike[str]) -> list[tuple[str, str]]:
-    """What is unusual about a video that is read all the same: ('size change' or 'note', what).
-
-    Raises:
-        UserError: as `read_video`; the whole video is decoded, once for each file.
-    """
+    """What is unusual about a video that is read all the same: ('size change' or 'note', what). See `count_frames`."""
     frames, sizes = _survey(os.fspath(path), _check_file(path).st_mtime_ns)
     with _open(path) as container:
         announced = container.streams.video[0].frames
@@ -154,20 +146,12 @@ def video_notes(path: str | os.PathLike[str]) -> list[tuple[str, str]]:
 
 
 def video_frames(path: Path) -> list[Path]:
-    """Names for the frames of a video file, `clip.mp4/00000001` and on, which `ltr.data.image.read_image` takes.
-
-    Raises:
-        UserError: as `read_video`; the whole video is decoded to count its frames.
-    """
+    """Names for a video's frames, `clip.mp4/00000001` and on, for `ltr.data.image.read_image`. See `count_frames`."""
     return [path / f"{number:08d}" for number in range(1, count_frames(path) + 1)]
 
 
 def read_frame(path: Path) -> np.ndarray:
-    """The frame [H, W, 3] uint8 RGB that a name of `video_frames` stands for.
-
-    Raises:
-        UserError: there is no such frame, or as `read_video`.
-    """
+    """The frame [H, W, 3] uint8 RGB that a name of `video_frames` stands for. Raises `UserError` where there is none."""
     video = path.parent
     if not (path.name.isascii() and path.name.isdigit() and len(path.name) < 12 and int(path.name) > 0):
         raise UserError(f"{path}: '{path.name}' is no number of a frame; frames are counted from 00000001")

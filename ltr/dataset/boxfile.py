@@ -139,10 +139,9 @@ def read_lines(path: str | os.PathLike[str]) -> list[str]:
 
 
 def read_names(path: str | os.PathLike[str]) -> list[str]:
-    """The names of sequences in a text file, one a line; empty lines are passed over.
+    """The names of sequences in a text file, one a line; those that could lead out of a folder are refused.
 
-    Raises:
-        AnnotationError: as `read_lines`; a name that could lead out of its folder (the line is named).
+    Empty lines are passed over. Raises `AnnotationError` as `read_lines`, naming the line.
     """
     names = []
     for number, line in enumerate(read_lines(path), start=1):

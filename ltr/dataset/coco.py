@@ -149,15 +149,11 @@ class CocoFormat(IndexedSequences):
 
 
 class Coco(CocoFormat):
-    """COCO's instances, crowds left out; every object is a sequence of one frame.
+    """COCO's instances, crowds left out; every object is a sequence of one frame. See `CocoFormat`.
 
     Args:
         root: the folder with `images/` and `annotations/`.
         split: 'train2017', 'val2017', ...
-        smallest: boxes whose shorter side is not above this, in pixels, are left out.
-
-    Raises:
-        AnnotationError: the annotation file is missing or not COCO's, or the folder of images is missing.
     """
 
     def __init__(self, root: Path, split: str = "train2017", smallest: float = 4.0) -> None:

@@ -84,8 +84,7 @@ class Lasot(IndexedVideos):
             text file of names.
 
     Raises:
-        UserError: an unknown split; the nearest is named.
-        MissingFileError: no such folder.
+        UserError, MissingFileError: as `list_sequences`.
         AnnotationError: a sequence of the split is not on disk, or an annotation cannot be read.
     """
 

@@ -75,11 +75,7 @@ def list_sequences(root: Path, split: str = "0-3") -> list[SequenceFiles]:
 
 
 def list_found(root: Path, split: str = "0-3") -> list[SequenceFiles]:
-    """The files of sequences with an annotation or with frames, for a check; a set that is not there counts as one.
-
-    Raises:
-        UserError: an unknown split.
-    """
+    """As `list_sequences`, for a check: those with an annotation or with frames, and each set that is not there."""
     videos = []
     for folder in (root / f"TRAIN_{number}" for number in set_numbers(split)):
         videos += [sequence_files(folder, name) for name in _names(folder) or [folder.name]]
@@ -113,8 +109,7 @@ class TrackingNet(IndexedVideos):
         split: sets such as '0-3' (which the field trains on), '0,4' or 'all'.
 
     Raises:
-        UserError: an unknown split.
-        MissingFileError: no such folder.
+        UserError, MissingFileError: as `list_sequences`.
         AnnotationError: a set is not there or empty, or an annotation cannot be read.
     """
 
