@@ -61,7 +61,8 @@ def video_writer(path: str | os.PathLike[str], rate: Fraction) -> Iterator[AddFr
         def add(image: np.ndarray, time: float | None = None, duration: float | None = None) -> None:
             nonlocal video
             if video is None:
-                container = stack.enter_context(av.open(stack.enter_context(_beside(target)), "w", format=kind))
+                temporary = os.fspath(stack.enter_context(whole_file(target)))
+                container = stack.enter_context(av.open(temporary, "w", format=kind))
                 video = _Video(container, image, rate, clock)
             video.add(image, time, duration)
 
@@ -117,13 +118,6 @@ class _Video:
         for packet in packets:
             packet.duration = self.durations.pop(packet.pts, self.step)
             self.container.mux(packet)
-
-
-@contextmanager
-def _beside(target: Path) -> Iterator[str]:
-    """`whole_file` as text, which is what PyAV takes."""
-    with whole_file(target) as temporary:
-        yield os.fspath(temporary)
 
 
 def _codec() -> tuple[str, dict[str, str]]:

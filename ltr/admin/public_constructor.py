@@ -145,10 +145,11 @@ def ostrack_constructor(state_dict: Mapping[str, Tensor], path: Path) -> Network
     if first is None or first.dim() != 4 or any(grid.shape[:2] != (1, side**2) for grid, side in zip(grids, sides)):
         raise UserError("its weights are not those of OSTrack: square position embeddings and a centre head")
     blocks = {name.split(".")[2] for name in state_dict if name.startswith("backbone.blocks.")}
+    named = [name.lower().split("_") for name in (path.name, path.parent.name)]
     arguments = {
         "template_size": PATCH * sides[0],
         "search_size": PATCH * sides[1],
-        "candidate_elimination": not any(_without(name) for name in (path.name, path.parent.name)),
+        "candidate_elimination": not any("mae" in words and "ce" not in words for words in named),
         "width": grids[0].shape[2],
         "depth": len(blocks),
         "heads": grids[0].shape[2] // _HEAD_WIDTH,
@@ -162,8 +163,3 @@ def check_public(constructor: NetworkConstructor) -> None:
     width, heads = (constructor.arguments.get(key, usual) for key, usual in (("width", 768), ("heads", 12)))
     if width != _HEAD_WIDTH * heads:
         raise UserError(f"the public OSTrack has heads of {_HEAD_WIDTH} channels, not {width} in {heads} heads")
-
-
-def _without(name: str) -> bool:
-    words = name.lower().split("_")
-    return "mae" in words and "ce" not in words

@@ -90,11 +90,6 @@ class ImageHeader:
         """(width, height) of the upright image, as `read_image` gives it."""
         return self.stored if self.orientation < 5 else (self.stored[1], self.stored[0])
 
-    @property
-    def turns_unseen(self) -> bool:
-        """Whether the upright image differs from the stored one and has the same size."""
-        return self.orientation > 1 and self.size == self.stored
-
     def has(self, size: tuple[int, int]) -> bool:
         """Whether the image has this (width, height), upright or as stored; zeros fit any image."""
         return size in ((0, 0), self.size, self.stored)

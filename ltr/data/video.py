@@ -151,7 +151,7 @@ def video_frames(path: Path) -> list[Path]:
 
 
 def read_frame(path: Path) -> np.ndarray:
-    """The frame [H, W, 3] uint8 RGB that a name of `video_frames` stands for. Raises `UserError` where there is none."""
+    """The frame [H, W, 3] uint8 RGB that a name of `video_frames` stands for. Raises `UserError` without one."""
     video = path.parent
     if not (path.name.isascii() and path.name.isdigit() and len(path.name) < 12 and int(path.name) > 0):
         raise UserError(f"{path}: '{path.name}' is no number of a frame; frames are counted from 00000001")

@@ -278,20 +278,16 @@ def _from_run_lengths(segmentation: dict[str, Any]) -> np.ndarray:
     if min(height, width) < 0 or height * width > MAX_PIXELS:
         raise AnnotationError(f"a mask of {width} x {height} pixels is larger than an image may be")
     if compressed:
-        return _from_compressed(segmentation)
+        try:
+            from pycocotools import mask
+        except ImportError as error:
+            raise AnnotationError("compressed masks need pycocotools: pip install 'ebm-tracking[coco]'") from error
+        return np.ascontiguousarray(mask.decode({**segmentation, "counts": segmentation["counts"].encode()}) * 255)
     if runs.ndim != 1 or (runs < 0).any() or runs.sum() != height * width:
         raise AnnotationError(f"run lengths of {int(runs.sum())} pixels do not fill a mask of {width} x {height}")
     values = np.zeros(len(runs), np.uint8)
     values[1::2] = 255
     return np.ascontiguousarray(np.repeat(values, runs).reshape(width, height).T)
-
-
-def _from_compressed(segmentation: dict[str, Any]) -> np.ndarray:
-    try:
-        from pycocotools import mask
-    except ImportError as error:
-        raise AnnotationError("compressed masks need pycocotools: pip install 'ebm-tracking[coco]'") from error
-    return np.ascontiguousarray(mask.decode({**segmentation, "counts": segmentation["counts"].encode()}) * 255)
 
 
 def is_compressed(segmentation: Any) -> bool:

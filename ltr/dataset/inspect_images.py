@@ -51,7 +51,7 @@ def _inspect_objects(path: Path, objects: list[CocoObject], opened: Opened | Non
     findings = []
     size, said = (opened.size if opened else (0, 0)), objects[0].size
     header = opened.header if opened else None
-    if header is not None and header.turns_unseen:
+    if header is not None and header.orientation > 1 and header.size == header.stored:
         text = f"{path}: EXIF turns the image, and its size does not tell whether the boxes were drawn before or after"
         findings.append(Finding("note", f"{text}: they are taken to belong to the upright picture"))
     if header is not None and header.has(said):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -71,7 +71,8 @@ def inspect_sequence(files: SequenceFiles, surroundings: Surroundings, mapper: M
         opened = list((map if video else mapper)(open_frame, frames.values()))
         findings += _inspect_video(files.folders[0]) if video else []
         findings += _inspect_pictures(files, opened, annotation, list(frames))
-    return [_with_hint(finding, files.hint) for finding in findings]
+    hint = f" [{files.hint}]" if files.hint else ""
+    return [finding if finding.harmless else replace(finding, text=finding.text + hint) for finding in findings]
 
 
 def _inspect_video(path: Path) -> list[Finding]:
@@ -87,9 +88,8 @@ def _inspect_annotation(files: SequenceFiles, around: Surroundings) -> tuple[lis
     findings = [absent(path, "annotation", around.official) for path in wanted if not path.exists()]
     if not files.annotation.exists():
         return findings, None
-    bare = SequenceFiles(**{**vars(files), "flags": ()})
     try:
-        boxes = read_annotation(bare).boxes
+        boxes = read_annotation(replace(files, flags=())).boxes
     except UserError as error:
         return [*findings, Finding("unreadable", str(error))], None
     shown = np.ones(len(boxes), dtype=bool)
@@ -212,9 +212,3 @@ def inspect_extents(place: str, boxes: np.ndarray, extents: np.ndarray, rows: np
     if over.any():
         findings.append(Finding("note", f"{place}: {int(over.sum())} boxes reach beyond the image"))
     return findings
-
-
-def _with_hint(finding: Finding, hint: str) -> Finding:
-    if not hint or finding.harmless:
-        return finding
-    return Finding(finding.kind, f"{finding.text} [{hint}]", finding.renames)
