@@ -121,6 +121,7 @@ def load_parameters(parameter: str, tracker: str | None = None, **overrides: Any
         if learned:
             named |= {name for name, default in vars(type(params)()).items() if getattr(params, name) != default}
     try:
+        _check_types(params, learned)
         return replace_fields(given, {name: value for name, value in learned.items() if name not in named})
     except (ValueError, TypeError) as error:
         raise UserError(f"{path}, for {tracker}/{parameter}: {error}") from None
@@ -246,6 +247,6 @@ def load_tracker(parameter: str, tracker: str | None = None, *, color: str = "rg
     """
     tracker, parameter = find_tracker(parameter, tracker)
     if color not in COLOURS:
-        raise unknown_name("color", color, COLOURS)
+        raise unknown_name("color", str(color), COLOURS)
     created = create_tracker(tracker, load_parameters(parameter, tracker, **overrides))
     return _TrackerOfBGR(created) if color == "bgr" else created

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ltr.admin.inputs import check_name
 from ltr.errors import UserError, exit_status, list_some, printable
 from pytracking.evaluation.run_options import report_unreadable
 
@@ -250,7 +251,7 @@ def _scorable(reading: Reading, protocol: Protocol) -> list[Sequence]:
 
 def _folder(args: argparse.Namespace, dataset: str, count: int) -> Path:
     if args.plot_path or args.report_name:
-        return (args.plot_path or Path("results", "result_plots")) / (args.report_name or dataset)
+        return (args.plot_path or Path("results", "result_plots")) / check_name("report", args.report_name or dataset)
     if args.output is None:
         return Path("results", "result_plots", dataset)
     return args.output / dataset if count > 1 else args.output

@@ -106,6 +106,8 @@ def main(argv: list[str] | None = None) -> int:
     from pytracking.tracker.shared.online_tracker import OnlineTracker
 
     tracker_name, parameter = find_tracker(args.tracker_param, args.tracker_name)
+    if args.seconds is not None and not args.seconds > 0:
+        raise UserError(f"--seconds must be above 0, not {args.seconds:g}")
     overrides = overrides_of(args, tracker_name, parameter)
     given = [parse_box(text) for text in args.box or []]
     several = (len(given) or args.targets) > 1

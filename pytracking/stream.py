@@ -98,6 +98,10 @@ def choose_stem(folder: Path, name: str, source: str | None) -> Path:
                 json.dump({"source": source}, file)
         except FileExistsError:
             continue
+        except OSError as error:
+            # A write that fails, as on a full disk, names no file by itself, and an empty claim would take the name.
+            manifest.unlink(missing_ok=True)
+            raise OSError(error.errno, error.strerror, str(manifest)) from error
         return stem
     raise AssertionError("numbers do not end")
 

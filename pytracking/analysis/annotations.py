@@ -70,6 +70,8 @@ def read_annotations(path: Path, dataset: str) -> list[Sequence]:
 
 def _read(path: Path, dataset: str) -> Reading:
     """`read_annotations`, with the sequences that cannot be read named beside the others."""
+    # It names the folder of the plots, too.
+    check_name("data set", dataset)
     entries = _folder_entries(path) if path.is_dir() else _json_entries(path)
     official = official_names(dataset)
     attributes = load_attributes(_ATTRIBUTES[dataset]) if dataset in _ATTRIBUTES else {}

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ltr.admin.inputs import check_name
 from ltr.errors import UserError, printable, unknown_name
 from pytracking.analysis.extract import extract_scores
 from pytracking.analysis.plots import draw_curves, save_figure
@@ -62,7 +63,7 @@ def plot_results(
     if not np.isclose(plot_bin_gap, 0.05):
         raise UserError(f"plot_bin_gap={plot_bin_gap:g}: every protocol has its thresholds, which are 0.05 apart")
     scores = _scores(trackers, dataset, merge_results, results, protocol, exclude_invalid_frames, skip_missing_seq)
-    return write_plots(scores, Path(plot_path or _FOLDER) / report_name, plot_types)
+    return write_plots(scores, Path(plot_path or _FOLDER) / check_name("report", report_name), plot_types)
 
 
 def write_plots(scores: Scores, folder: Path, plot_types: Iterable[str] = tuple(PLOTS)) -> list[Path]:

@@ -210,8 +210,8 @@ def track(
         print(f"{len(reading.skipped)} not on disk, left out: {list_some(reading.skipped)}", file=sys.stderr)
     for run in runs:
         print(f"results: {run.result_folder(root)}")
-        if args.debug > 1:
-            print(f"pictures of each frame: {run.result_folder(root)}_inside")
+        if args.debug > 1 and (inside := Path(f"{run.result_folder(root)}_inside")).exists():
+            print(f"pictures of each frame: {inside}")
     if len(runs) > 1:
         options = ["--skip_missing_seq"] if failures or args.skip_missing else []
         for names in _compared(args, sequences, list(datasets)):

@@ -186,12 +186,14 @@ def _to_track(
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise UserError(f"two sequences are called '{twice[0]}' and would share a result: run their data sets apart")
     check_distinct(names, names)
+    folders = [run.result_folder(root) for run in runs]
+    if twice := [folder for folder in folders if folders.count(folder) > 1]:
+        raise UserError(f"two runs would share the results in {twice[0]}: name each tracker and run once")
     works: list[Work] = []
-    for run in runs:
+    for run, folder in zip(runs, folders):
         given = load_parameters(run.parameter_name, run.name, **overrides)
         params = given if "seed" in overrides else seeded_by_run(run, given)
         spec = TrackerSpec(run.name, params, weights_checksum(params), create_tracker)
-        folder = run.result_folder(root)
         kept = 0
         for sequence in sequences:
             description = describe_run(run, params, spec.weights_sha256, sequence)

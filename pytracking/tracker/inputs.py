@@ -41,7 +41,7 @@ def as_image(image: Any, color: str = "rgb") -> np.ndarray:
             or more than the readers of images take (`ltr.data.media.MAX_PIXELS`).
     """
     if color not in COLOURS:
-        raise unknown_name("color", color, COLOURS)
+        raise unknown_name("color", str(color), COLOURS)
     kind = type(image).__module__.partition(".")[0]
     if kind == "PIL":
         if image.mode.startswith(("I", "F")):
@@ -121,8 +121,9 @@ def _four_numbers(box: Any) -> Box:
 
 def _of_tensor(image: Any) -> np.ndarray:
     """An array [H, W, C] of a torch tensor [C, H, W]."""
-    if image.dim() != 3 or image.shape[0] not in (1, 3):
-        raise UserError(f"{_WANTED}, or as a tensor [3, H, W]; this tensor has shape {list(image.shape)}")
+    if image.is_sparse or image.dim() != 3 or image.shape[0] not in (1, 3):
+        kind = "sparse tensor" if image.is_sparse else "tensor"
+        raise UserError(f"{_WANTED}, or as a tensor [3, H, W]; this {kind} has shape {list(image.shape)}")
     _limit((image.shape[2], image.shape[1]))
     array: np.ndarray = image.detach().permute(1, 2, 0).cpu().float().numpy()
     return array.astype(np.uint8) if str(image.dtype) == "torch.uint8" else array

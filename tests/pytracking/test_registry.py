@@ -82,6 +82,12 @@ def test_a_value_of_another_type_is_named(name: str, value: object, wanted: str)
         registry.load_parameters("dimp_nceplus_lite", **{name: value})
 
 
+def test_a_value_that_a_network_states_is_checked_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_learned", lambda path: {"search_area_scale": "wide"})
+    with pytest.raises(UserError, match=r"dimp18.*search_area_scale must be float, such as"):
+        registry.load_parameters("dimp18", net_path="x")
+
+
 def test_values_that_mean_what_a_field_has_are_taken() -> None:
     given = {"search_area_scale": 5, "seed": None, "box_refinement_step_length": [1e-3, 1e-2], "net_path": Path("x")}
     assert vars(registry.load_parameters("dimp18", **given)).items() >= given.items()

@@ -253,6 +253,8 @@ def test_a_stream_instead_of_a_camera(clip: Path, tmp_path: Path, capsys: pytest
 
 
 def test_a_camera_that_is_not_there(capfd: pytest.CaptureFixture) -> None:
+    assert webcam("--camera", "977", "--seconds", "nan") == 2
+    assert "--seconds must be above 0, not nan" in capfd.readouterr().err
     assert webcam("--camera", "977") == 2
     assert capfd.readouterr().err == "error: camera '977' cannot be opened; pass another one with --camera\n"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import shutil
 import time
@@ -94,6 +95,16 @@ def test_two_videos_of_one_name_keep_their_results(tmp_path: Path, capsys: pytes
     sources = [json.loads((tmp_path / "out" / f"{name[:-4]}.json").read_text())["source"] for name in names]
     assert sources == [str(video) for video in videos]
     assert [len(read_boxes(tmp_path / "out" / f"{name[:-4]}.txt")) for name in names] == [10, 20, 20]
+
+
+def test_a_full_disk_is_named_and_leaves_no_claim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(content: object, file: object) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(json, "dump", full)
+    with pytest.raises(OSError, match=r"full.*new\.json"):
+        choose_stem(tmp_path, "new", None)
+    assert not list(tmp_path.iterdir())
 
 
 def test_results_of_unknown_origin_are_left_alone(tmp_path: Path) -> None:

@@ -41,6 +41,8 @@ ALGORITHMS = {
 
 # Least width and height in pixels of a box that was found.
 _LEAST_SIDE = 2
+# Area in pixels below which MIL draws its random features for ever: 16 and less were seen to hang, 24 and more to end.
+_LEAST_MIL_AREA = 24
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,8 @@ class OpenCVTracker:
         self._box = check_first_box(box, image)
         tracker, self._ready = self._ready or _create(self._params), None
         whole = _whole_pixels(self._box, image)
+        if self._params.algorithm == "mil" and (min(whole[2:]) < _LEAST_SIDE or whole[2] * whole[3] < _LEAST_MIL_AREA):
+            raise UserError(f"OpenCV's MIL never finds features on the box {whole}: give it a larger one")
         try:
             tracker.init(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), whole)
         except cv2.error as error:

@@ -16,6 +16,7 @@ from ltr.errors import UserError, exit_status
 from pytracking import get_dataset, trackerlist
 from pytracking.analysis.annotations import find_sequences
 from pytracking.analysis.extract import extract_scores
+from pytracking.analysis.plot_results import plot_results
 from pytracking.analysis.report.data import report_data, unpack
 from pytracking.analysis.report.frames import choose_clips, clip_tracks, embed_clips
 from pytracking.analysis.report.html import first_runs, write_report
@@ -185,6 +186,18 @@ def test_a_sequence_with_a_broken_frame_is_scored_and_not_played(
         assert len(content["data"]["sequences"]) == 2 and "tracks-1" not in content
         assert content["data"]["page"]["playback"] == "frames cannot be read: near"
         assert "(scored, but not played)" in capsys.readouterr().err
+
+
+def test_names_of_folders_cannot_lead_elsewhere(sequence_root: Path, results: Path, tmp_path: Path) -> None:
+    (tmp_path / "boxes.json").write_text(json.dumps({"near": {"gt_rect": [[1, 2, 3, 4]] * 6}}))
+    command = ["t/other", "--results", str(results), "--plots"]
+    data = ["--dataset_name", "folder", "--dataset_path", str(sequence_root)]
+    for options in (["--dataset_name", f"../x={tmp_path / 'boxes.json'}"], [*data, "--report_name", "../x"]):
+        with pytest.raises(UserError, match="would lead to another folder"):
+            main([*command, *options])
+    runs, dataset = trackerlist("t", "other"), get_dataset("folder", path=sequence_root)
+    with pytest.raises(UserError, match=r"the report .* would lead to another folder"):
+        plot_results(runs, dataset, "../x", results=results, plot_path=tmp_path)
 
 
 def test_against_takes_the_name_and_the_label(

@@ -41,6 +41,15 @@ def test_results_appear_and_are_kept(sequences: list[Sequence], tmp_path: Path, 
     assert file.stat().st_mtime_ns != before
 
 
+@pytest.mark.parametrize("runs", [[STATIC, STATIC], [TrackerRun("a", "b", 0), TrackerRun("a", "b_000")]])
+def test_runs_that_would_share_results_are_refused(
+    runs: list[TrackerRun], sequences: list[Sequence], tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match="two runs would share the results in"):
+        run_dataset(sequences, runs, tmp_path)
+    assert not list(tmp_path.rglob("*.lock"))
+
+
 def test_a_half_written_result_is_redone(
     sequences: list[Sequence], tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:

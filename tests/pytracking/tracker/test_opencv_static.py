@@ -92,6 +92,12 @@ def test_a_box_too_small_for_csrt_is_a_value_error() -> None:
         load_tracker("csrt").initialize(moving_square(0), (5, 5, 0.4, 0.4))
 
 
+@pytest.mark.parametrize("size", [(0.5, 0.5), (4, 4), (1, 60)])
+def test_a_box_on_which_mil_would_search_for_ever_is_refused(size: tuple[float, float]) -> None:
+    with pytest.raises(UserError, match="MIL never finds features on the box"):
+        load_tracker("mil").initialize(moving_square(0), (5, 5, *size))
+
+
 def test_unknown_algorithm_and_opencv_without_contrib(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match="did you mean 'csrt'"):
         create(OpenCVParameters("csr"))

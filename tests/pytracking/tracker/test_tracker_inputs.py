@@ -58,6 +58,7 @@ REFUSED = {
     "batch": (RGB[None], r"not uint8 \[1, 6, 5, 3\]"),
     "batched tensor": (torch.zeros(1, 3, 6, 5), r"tensor has shape \[1, 3, 6, 5\]"),
     "channels last tensor": (torch.zeros(6, 5, 3), r"tensor has shape \[6, 5, 3\]"),
+    "sparse tensor": (torch.zeros(3, 6, 5).to_sparse(), r"this sparse tensor has shape \[3, 6, 5\]"),
     "16 bit PIL": (Image.fromarray(GREY.astype(np.uint16)), "mode 'I;16'"),
     "too many pixels": (np.broadcast_to(np.uint8(0), (50000, 50000, 3)), "50000 x 50000 pixels; more than 67,108,864"),
     "too many floats": (np.broadcast_to(np.float32(0), (9000, 9000)), "9000 x 9000 pixels; more than"),
