@@ -187,8 +187,8 @@ def _to_track(
         raise UserError(f"two sequences are called '{twice[0]}' and would share a result: run their data sets apart")
     check_distinct(names, names)
     folders = [run.result_folder(root) for run in runs]
-    if twice := [folder for folder in folders if folders.count(folder) > 1]:
-        raise UserError(f"two runs would share the results in {twice[0]}: name each tracker and run once")
+    if shared := [folder for folder in folders if folders.count(folder) > 1]:
+        raise UserError(f"two runs would share the results in {shared[0]}: name each tracker and run once")
     works: list[Work] = []
     for run, folder in zip(runs, folders):
         given = load_parameters(run.parameter_name, run.name, **overrides)
