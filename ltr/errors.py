@@ -61,7 +61,6 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UserError:
 
     Args:
         kind: kind of thing that the name stands for, such as 'data set'.
-        name: the unknown name.
         known: the names there are, compared without regard to case.
     """
     choices = sorted(set(known))

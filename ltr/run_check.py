@@ -73,7 +73,6 @@ def main(
     """Check, print, and return the exit status.
 
     Args:
-        arguments: the command line's words.
         evaluation: the data sets for evaluation, with the places of their files.
         find_root: the configured folder of a data set.
         training_first: whether a name that stands for both means the training sequences.

@@ -63,11 +63,10 @@ def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     # Imported after parsing, so that --help and a mistyped option answer at once.
     from ltr.data.video import probe_video, read_timed, video_levels
-    from pytracking.frames import read_ahead
     from pytracking.many import MultiTracker
     from pytracking.registry import find_tracker, load_tracker
     from pytracking.select_box import choose_boxes, parse_box
-    from pytracking.stream import choose_stem, finish, track_stream
+    from pytracking.stream import choose_stem, finish, read_ahead, track_stream
     from pytracking.tracker.shared.online_tracker import OnlineTracker
 
     tracker_name, parameter = find_tracker(args.tracker_param, args.tracker_name)

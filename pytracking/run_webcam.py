@@ -98,11 +98,10 @@ def camera_rate(capture: cv2.VideoCapture) -> Fraction:
 def main(argv: list[str] | None = None) -> int:
     """Run the command line. Returns 0; raises `UserError` where the input ended it."""
     args = build_parser().parse_args(argv)
-    from pytracking.frames import read_ahead
     from pytracking.many import MultiTracker
     from pytracking.registry import find_tracker, load_tracker
     from pytracking.select_box import choose_boxes, opencv_has_windows, parse_box
-    from pytracking.stream import choose_stem, finish, track_stream
+    from pytracking.stream import choose_stem, finish, read_ahead, track_stream
     from pytracking.tracker.shared.online_tracker import OnlineTracker
 
     tracker_name, parameter = find_tracker(args.tracker_param, args.tracker_name)

@@ -35,7 +35,6 @@ class BoxEnergy:
     y = [cx / sw, cy / sh, log w, log h] with (sw, sh) the annotated size, so that every density is in parts of the box.
 
     Args:
-        head: the box head.
         modulation, features: those of N test images, from the box head.
         annotation: [N, 4] (x, y, w, h) in crop pixels.
         precision: a name of `PRECISIONS`, for the head's arithmetic; scores are float32.

@@ -77,11 +77,8 @@ def check_regular(
     """Refuse what is no regular file: a pipe would be waited for, and a device never ends.
 
     Args:
-        path: the file.
-        status: its status.
         kind: kind of file that it should be, such as 'image'.
-        limit: the largest size in bytes.
-        error: the class of the error.
+        limit: largest size in bytes.
 
     Raises:
         UserError: a folder, a pipe, a socket or a device, or a file larger than `limit`.
@@ -95,12 +92,7 @@ def check_regular(
 
 
 def read_bytes(path: str | os.PathLike[str], limit: int = MAX_BYTES, error: type[UserError] = UserError) -> bytes:
-    """The content of a regular file; a pipe or a device is refused instead of waited for.
-
-    Args:
-        path: the file.
-        limit: the largest size in bytes.
-        error: the class of the error.
+    """The content of a regular file of at most `limit` bytes; a pipe or a device is refused instead of waited for.
 
     Raises:
         UserError: no such file, no regular file, one larger than `limit`, or one that the system does not let us read.

@@ -102,7 +102,6 @@ def read_image(path: str | os.PathLike[str], first: str | os.PathLike[str] | Non
     one scale. A JPEG with damage inside is decoded as far as it goes, and a line on stderr names it, once a file.
 
     Args:
-        path: the file.
         first: the first frame of the sequence that the image belongs to; the image itself where it is left out.
 
     Returns:
@@ -166,7 +165,6 @@ def read_annotated(path: str | os.PathLike[str], size: tuple[int, int]) -> np.nd
     """An image as uint8 RGB [H, W, 3] as those who annotated it saw it: upright, or as stored where its size says so.
 
     Args:
-        path: the image.
         size: (width, height) that the annotation gives; zeros where it gives none, for upright.
 
     Raises:

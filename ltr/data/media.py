@@ -23,9 +23,7 @@ def media_status(path: str | os.PathLike[str], kind: str, error: type[UserError]
     """The status of the regular file of an image or a video; anything else is refused before it is opened.
 
     Args:
-        path: the file.
         kind: 'image', which has a limit on its bytes, or 'video'.
-        error: the class of the error.
 
     Raises:
         UserError: the file is missing, a folder, a pipe, a socket or a device, or too large for an image.

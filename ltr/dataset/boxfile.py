@@ -24,7 +24,6 @@ def read_rows(path: str | os.PathLike[str], columns: int, lone_zero: bool = Fals
     """Numbers from a text file, separated by commas, semicolons, tabs or spaces; whole, decimal or 'nan'.
 
     Args:
-        path: the file.
         columns: number of numbers in a line.
         lone_zero: whether a line with nothing but `0` is taken, as NaN.
 

@@ -104,10 +104,7 @@ def check_evaluation(name: str, root: Path, lister: Lister, options: CheckOption
     """Check a local copy of a data set that is evaluated on.
 
     Args:
-        name: name of the data set.
-        root: its folder.
         lister: function that says where its files are, such as one of `EVALUATION`.
-        options: options of the check and of the repair of names.
 
     Raises:
         UserError: an unknown sequence, or a folder that is not this data set's.
@@ -127,9 +124,7 @@ def check_training(name: str, root: Path, splits: Sequence[str] = (), options: C
 
     Args:
         name: name of the data set, a key of `SPLITS`.
-        root: its folder.
         splits: as the data set's reader takes them; those of `SPLITS` by default.
-        options: options of the check and of the repair of names.
 
     Raises:
         UserError: an unknown data set, split or sequence, or a data set whose names cannot be repaired.

@@ -112,9 +112,6 @@ class CocoFormat(IndexedSequences):
     """Objects of a COCO instances file and a folder of images.
 
     Args:
-        path: the annotation file.
-        folder: the images.
-        name: name of the data set.
         smallest: boxes whose shorter side is not above this, in pixels, are left out; so are boxes that are no numbers.
 
     Raises:
@@ -168,7 +165,6 @@ class MaskCutouts:
 
     Args:
         objects: as `read_objects` gives them.
-        folder: the images.
         smallest: shortest side of an object's box, in pixels.
 
     Raises:

@@ -17,9 +17,8 @@ from ltr.admin.inputs import read_text
 from ltr.data.image import VIDEO_SUFFIXES, read_image
 from ltr.dataset.base import SequenceInfo
 from ltr.dataset.boxfile import parse_numbers, positive
-from ltr.dataset.index import open_index, read_index
+from ltr.dataset.index import IndexedVideos, open_index, read_index, read_split
 from ltr.dataset.layout import SequenceFiles, find_images, list_images, read_annotation
-from ltr.dataset.videos import IndexedVideos, read_split
 from ltr.errors import AnnotationError, MissingFileError, unknown_name
 
 ANNOTATION = "groundtruth_rect.txt"
@@ -35,7 +34,6 @@ def list_folder(root: Path, strays: bool = False) -> list[SequenceFiles]:
     video file beside it. A video `<name>.mp4` with `<name>.txt` is a sequence too.
 
     Args:
-        root: the folder.
         strays: also folders that have `img/` and no annotation, for a check.
 
     Raises:
@@ -185,7 +183,6 @@ class ImageBoxes:
     """`<root>/images/` with `<root>/boxes.csv` (columns image, x, y, w, h): every box a sequence of one frame.
 
     Args:
-        root: the folder.
         smallest: boxes with a shorter side, in pixels, are left out.
         keep: file names of the images to use; all by default.
 

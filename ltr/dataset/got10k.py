@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ltr.dataset.index import IndexedVideos, read_split, split_label
 from ltr.dataset.layout import FlagFile, SequenceFiles, require_folder
-from ltr.dataset.videos import IndexedVideos, read_split, split_label
 from ltr.errors import MissingFileError
 
 # PyTracking's lists of sequences, counted from 0. 'vot...' were meant to leave out the 1000 sequences that VOT forbids,

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ltr.dataset.index import IndexedVideos, read_split, split_label
 from ltr.dataset.layout import FlagFile, SequenceFiles, load_attributes, load_list, require_folder
-from ltr.dataset.videos import IndexedVideos, read_split, split_label
 from ltr.errors import MissingFileError
 
 # PyTracking's lists: the 1120 training sequences, and their parts of 1000 and 120.

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ltr.dataset.index import IndexedVideos
 from ltr.dataset.layout import SequenceFiles, require_folder
-from ltr.dataset.videos import IndexedVideos
 from ltr.errors import AnnotationError, MissingFileError, UserError
 
 _SETS = 12

@@ -11,10 +11,10 @@ from ltr.dataset.coco import Coco, CocoFormat, MaskCutouts, coco_format_files, r
 from ltr.dataset.composited import CompositedVideo
 from ltr.dataset.folders import FolderSequences, folder_split
 from ltr.dataset.got10k import Got10k
+from ltr.dataset.index import split_label
 from ltr.dataset.lasot import Lasot
 from ltr.dataset.lite import build_lite_datasets
 from ltr.dataset.tracking_net import TrackingNet
-from ltr.dataset.videos import split_label
 from ltr.errors import MissingFileError, UserError, unknown_name
 from ltr.train_settings.recipe import DataSource
 

@@ -233,7 +233,7 @@ def test_lists(capsys: pytest.CaptureFixture, tmp_path: Path, monkeypatch: pytes
 
 
 def test_no_model_at_hand(capsys: pytest.CaptureFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("pytracking.networks", "pytracking.networks.listing"):
+    for module in ("pytracking.networks", "pytracking.run_models"):
         monkeypatch.setattr(f"{module}.network_folders", lambda: [tmp_path])
     assert package_main.main(["models"]) == 0
     assert f"no trained network in {tmp_path}" in capsys.readouterr().out

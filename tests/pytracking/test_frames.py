@@ -11,7 +11,7 @@ import pytest
 
 from ltr.data.video import VideoFrame
 from ltr.errors import UserError
-from pytracking.frames import read_ahead
+from pytracking.stream import read_ahead
 
 IMAGE = np.zeros((2, 2, 3), np.uint8)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytracking.tracker.atom.settings import ATOMParameters
+from pytracking.tracker.atom.atom import ATOMParameters
 
 
 def default() -> ATOMParameters:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from ltr.models.bbreg.atom import AtomNet
 from pytracking.backends import find_graphs
 from pytracking.networks import checksum
-from pytracking.tracker.atom.atom import ATOMTargets
-from pytracking.tracker.atom.settings import ATOMParameters
+from pytracking.tracker.atom.atom import ATOMParameters, ATOMTargets
 from pytracking.tracker.base import Tracker
 from pytracking.tracker.shared.networks import checkpoint_of, load_tracking_network
 from pytracking.tracker.shared.online_tracker import OnlineTracker

@@ -1,19 +1,75 @@
-"""The ATOM tracker: its target model is a two-layer classifier learned online (Danelljan et al., CVPR 2019)."""
+"""The ATOM tracker and its parameters; its target model is learned online (Danelljan et al., CVPR 2019)."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from ltr.errors import UserError
 from ltr.models.bbreg.atom import AtomNet
 from ltr.models.target_classifier.filter import apply_filter
 from ltr.ops.labels import gaussian_label
-from pytracking.tracker.atom.classifier import compress, fit_filter, fit_layers, normalise_power, start_layers
-from pytracking.tracker.atom.settings import ATOMParameters
+from pytracking.features.augmentation import Augmentation
+from pytracking.tracker.atom.classifier import (
+    ClassifierParameters,
+    compress,
+    fit_filter,
+    fit_layers,
+    normalise_power,
+    start_layers,
+)
 from pytracking.tracker.shared.online_targets import OnlineTargets
 from pytracking.tracker.shared.rows import Rows, Slots
+from pytracking.tracker.shared.settings import TrackerParameters, check_at_least, check_choices, check_positive
+
+
+def _augmentation() -> Augmentation:
+    return Augmentation(
+        blur=((2.0, 0.2), (0.2, 2.0), (3.0, 1.0), (1.0, 3.0), (2.0, 2.0)),
+        rotate=(5.0, -5.0, 10.0, -10.0, 20.0, -20.0, 30.0, -30.0, 45.0, -45.0, 60.0, -60.0),
+        dropout=(7, 0.2),
+    )
+
+
+@dataclass(frozen=True)
+class ATOMParameters(TrackerParameters, ClassifierParameters):
+    """Every parameter of the ATOM tracker; the values named here are those that differ from `TrackerParameters`.
+
+    Defaults are those of the public `atom/default` (docs/reference.md, section 4).
+
+    Raises:
+        UserError: a value that is not one of its choices or out of its range.
+    """
+
+    net_name: str = "atom_default"
+
+    image_sample_size: int = 288
+    search_area_scale: float = 5.0
+    border_mode: str = "replicate"
+
+    sample_memory_size: int = 250
+    train_skipping: int = 10
+
+    box_refinement_space: str = "absolute"
+    box_refinement_iter: int = 5
+    box_refinement_step_length: float | tuple[float, float] = 1.0
+
+    augmentation: Augmentation = field(default_factory=_augmentation)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choices(self, {"response_activation": ("mlu", "none")})
+        check_at_least(self, ("compressed_dim", "kernel_size", "init_GN_iter"), 1)
+        check_at_least(self, ("init_CG_iter", "CG_iter", "hard_negative_CG_iter"), 0)
+        check_positive(self, ("output_sigma_factor", "mlu_min_value", "filter_reg", "projection_reg"))
+        if self.init_CG_iter % self.init_GN_iter:
+            raise UserError(
+                f"parameter init_CG_iter ({self.init_CG_iter}) must be a multiple of init_GN_iter ({self.init_GN_iter})"
+            )
+
 
 _CLASSIFICATION_LAYER = "layer3"
 

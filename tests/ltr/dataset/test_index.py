@@ -36,7 +36,7 @@ def reads(monkeypatch):
         counted.append(len(names))
         return original(names, read, title)
 
-    monkeypatch.setattr("ltr.dataset.videos.read_index", read_index)
+    monkeypatch.setattr("ltr.dataset.index.read_index", read_index)
     return counted
 
 
