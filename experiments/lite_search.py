@@ -42,11 +42,24 @@ _COMPOSITED = 40
 _LENGTH = 40
 _SEED = 1000
 _THRESHOLDS = np.linspace(0, 1, 21)
+_PLAIN = {"displacement_penalty": 0.0, "distractor_penalty": 0.0, "target_not_found_threshold": 0.25}
+_CHOSEN = {
+    "displacement_penalty": 0.4,
+    "velocity_weight": 0.8,
+    "distractor_penalty": 0.5,
+    "target_not_found_threshold": 0.2,
+}
 
 # Each changes one thing (or two that belong together) in the parameters as they are.
 VARIANTS: dict[str, dict[str, Any]] = {
     "as it is": {},
-    **{f"displacement_penalty {p:g}": {"displacement_penalty": p} for p in (0.15, 0.3, 0.5)},
+    # What was chosen against look-alikes, and what of it is left out.
+    "no penalties": _PLAIN,
+    "penalties, threshold 0.2": _CHOSEN,
+    "no penalties, threshold 0.2": _PLAIN | {"target_not_found_threshold": 0.2},
+    "penalties": _CHOSEN | {"target_not_found_threshold": 0.25},
+    "no distractor_penalty, threshold 0.2": _CHOSEN | {"distractor_penalty": 0.0},
+    "no displacement_penalty, threshold 0.2": _CHOSEN | {"displacement_penalty": 0.0},
     **{f"search_area_scale {s:g}": {"search_area_scale": s} for s in (4.0, 4.5, 5.5)},
     **{f"target_not_found_threshold {t:g}": {"target_not_found_threshold": t} for t in (0.1, 0.4)},
     **{f"distractor_threshold {t:g}": {"distractor_threshold": t} for t in (0.6, 0.9)},

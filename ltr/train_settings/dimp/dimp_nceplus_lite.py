@@ -55,7 +55,7 @@ def recipe() -> Recipe:
             flip_probability=0.5,
         ),
         box=BoxSettings("nceplus", weight=1.0),
-        classifier=ClassifierSettings(label_sigma_factor=0.25 / SEARCH_AREA),
+        classifier=ClassifierSettings(label_sigma_factor=0.25 / SEARCH_AREA, score_threshold=0.2),
         optimiser=OptimiserSettings(
             {
                 "classifier.filter_initializer": 5e-4,

@@ -69,8 +69,16 @@ def dimp_nceplus() -> DiMPParameters:
     return DiMPParameters(net_name="dimp_nceplus")
 
 
-# How often the compact trackers' target models are updated was chosen on held-out scenes by experiments.lite_search.
-_LITE = DiMPParameters(image_sample_size=256, search_area_scale=5.0, train_skipping=5)
+# What differs from the other trackers' in localisation and updates was chosen on held-out scenes (docs/training.md).
+_LITE = DiMPParameters(
+    image_sample_size=256,
+    search_area_scale=5.0,
+    target_not_found_threshold=0.2,
+    displacement_penalty=0.4,
+    velocity_weight=0.8,
+    distractor_penalty=0.5,
+    train_skipping=5,
+)
 
 
 def dimp_nceplus_lite() -> DiMPParameters:

@@ -24,12 +24,12 @@ from ltr.models.tracking.dimpnet import DiMPNet
 from pytracking.features.augmentation import augment_first_frame, drop_feature_channels, expanded_size
 from pytracking.tracker.dimp.dimp import DiMPTargets
 from pytracking.tracker.dimp.settings import DiMPParameters
-from pytracking.tracker.shared.answers import learning_rates, moved_to
+from pytracking.tracker.shared.answers import learning_rates, moved_to, trail_after
 from pytracking.tracker.shared.geometry import SampleFrame, TargetState
 from pytracking.tracker.shared.memory import weights_after
 from pytracking.tracker.shared.refinement import propose, refine
 from pytracking.tracker.shared.rows import Slots
-from pytracking.tracker.shared.search import Search
+from pytracking.tracker.shared.search import NO_TRAIL, Search
 
 _MODULATION = ("modulation_0", "modulation_1")
 INPUTS = {
@@ -140,7 +140,7 @@ class _Deployed(DiMPTargets):
         modulation = self.net.bb_regressor.get_modulation([layer[:1] for layer in layers], boxes[:1])
         count = int(features.shape[0])
         weights = torch.tensor([1 / count] * count + [0.0] * (params.sample_memory_size - count))
-        target = torch.cat([state.rows(), state.size / scale[:, None]], dim=1)
+        target = torch.cat([state.rows(), state.size / scale[:, None], NO_TRAIL], dim=1)
         return target, filters, *modulation, features, boxes, weights, torch.tensor([count, -1])
 
     def step(
@@ -155,7 +155,7 @@ class _Deployed(DiMPTargets):
     ) -> tuple[Tensor, ...]:
         """What `track` finds and would remember; see `INPUTS` and `OUTPUTS`."""
         params, size = self.params, self.params.image_sample_size
-        state, base_size = TargetState.from_rows(target[:, :5]), target[:, 5:]
+        state, base_size, trail = TargetState.from_rows(target[:, :5]), target[:, 5:7], target[:, 7:]
         offset = (self._feature_size + self._filter_size) % 2 * (size / (2 * self._feature_size))
         centre = state.position + offset * state.scale[:, None]
         crop, shown = graph_patch(
@@ -164,7 +164,7 @@ class _Deployed(DiMPTargets):
         image_size = torch._shape_as_tensor(image)[None, :2].float()
         frame = SampleFrame.from_coordinates(shown, size)
         sides = self._score_side, self._feature_size
-        search = Search(state, frame, base_size, base_size, image_size, jitter[None], *sides)
+        search = Search(state, frame, base_size, base_size, image_size, trail, jitter[None], *sides)
         layers, features = self._extract(crop)
         self.filters.data = filters
         scores = self._score_maps(self._slots_of_one, features)
@@ -188,7 +188,7 @@ class _Deployed(DiMPTargets):
             box[0],
             found.score[0],
             found.flag[0],
-            torch.cat([moved.rows(), base_size], dim=1),
+            torch.cat([moved.rows(), base_size, trail_after(found, search, moved)], dim=1),
             weights[0],
             torch.cat([count, newest]),
             place[0],

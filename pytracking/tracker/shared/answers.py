@@ -46,6 +46,14 @@ def starts_at(cell: Tensor, search: Search, params: TrackerParameters) -> Tensor
     return starts
 
 
+def trail_after(found: Localisation, search: Search, target: TargetState) -> Tensor:
+    """The trail [N, 4] (see `Target`) when the targets are there now; as it was for those that were not found."""
+    cell = (search.pixels_per_cell * search.frame.scale)[:, None]
+    other = search.frame.position + from_centre(found.other, search.score_side, search.score_side) * cell
+    trail = torch.cat([target.position - search.target.position, other], dim=1)
+    return torch.where(found.found[:, None], trail, search.trail)
+
+
 def learning_rates(flag: Tensor, params: TrackerParameters) -> Tensor:
     """Weights [N], float64, of new samples of frames with flags [N]."""
     rates = torch.full(flag.shape, params.learning_rate, dtype=torch.float64)
@@ -110,11 +118,11 @@ def _taken_over(found: Localisation, ascend: Ascend | None, search: Search, para
     here = search.here
     rows = [found.rows()] if ascend is None else [found.rows(), *_refined(found, ascend, search, params)]
     row = torch.cat(rows, dim=1).cpu()
-    peaks = Localisation.from_rows(row)
+    peaks = Localisation.from_rows(row[:, :9])
     target = moved_to(peaks.cell, here, params)
     if ascend is None:
         return Answers(peaks, target.where(peaks.found, here.target), [None] * len(row), None)
-    boxes, fair, kept, drawn = row[:, 5:9], row[:, 9] > 0, row[:, 10] > 0, row[:, 11:]
+    boxes, fair, kept, drawn = row[:, 9:13], row[:, 13] > 0, row[:, 14] > 0, row[:, 15:]
     if isinstance(ascend, FrameAscent) and not (kept | ~peaks.found).all():
         return _taken_over(found, ascend.waiting, search, params)
     target = here.frame.state_of(boxes, here.base_size).where(fair, target).where(peaks.found, here.target)

@@ -12,6 +12,9 @@ from torch import Tensor
 
 FLAGS = ("normal", "hard_negative", "uncertain", "not_found")
 NORMAL, HARD_NEGATIVE, UNCERTAIN, NOT_FOUND = range(4)
+# A second peak that is worth remembering is higher than this part of the first, and reaches so far, in target sides.
+_MATTERS = 0.3
+_REACH = 0.8
 
 
 @dataclass(frozen=True)
@@ -24,9 +27,12 @@ class LocalisationThresholds:
         hard_negative_threshold: a second peak above this part of the first is a hard negative.
         target_neighborhood_scale: side of the first peak's neighbourhood over the target's.
         displacement_scale: a displacement is large beyond this part of half the score map's side.
-        displacement_penalty: part of its score that a peak loses at half the score map's side from where the target
-            was; less where it is nearer, as a Hann window has it. Peaks are chosen and compared by what is left, and
-            thresholds hold for it. 0 is the reference.
+        displacement_penalty: part of its score that a peak loses far from where the target is expected; less where it
+            is nearer, by a Gaussian. Peaks are chosen and compared by what is left. 0 is the reference.
+        displacement_sigma: standard deviation of that Gaussian over the square root of the target's area.
+        velocity_weight: part of the last displacement that is expected again.
+        distractor_penalty: part of its score that a peak loses where it is rather the last frame's second peak, being
+            nearer to that one's place than to the expected one. 0 is the reference.
     """
 
     target_not_found_threshold: float = 0.25
@@ -35,6 +41,9 @@ class LocalisationThresholds:
     target_neighborhood_scale: float = 2.2
     displacement_scale: float = 0.8
     displacement_penalty: float = 0.0
+    displacement_sigma: float = 1.0
+    velocity_weight: float = 0.0
+    distractor_penalty: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -42,17 +51,35 @@ class Localisation:
     """What N score maps say, on the maps' device.
 
     Attributes:
-        cell: [N, 2] (row, column) of the peaks that are taken for the targets, float32.
-        score: [N] value of the highest peak, whichever is taken.
+        cells: [N, 2, 2] (row, column) of the first and the second peak, float32.
+        scores: [N, 2] value of the first peak, whichever is taken, and of the second less what it loses by penalties.
+        taken: [N] which of the two is taken for the target, float32.
         flag: [N] index into `FLAGS`.
         finite: [N] 1 where the map holds finite values only; elsewhere 0, no peak means anything, and the flag is
             'not_found'.
     """
 
-    cell: Tensor
-    score: Tensor
+    cells: Tensor
+    scores: Tensor
+    taken: Tensor
     flag: Tensor
     finite: Tensor
+
+    @property
+    def score(self) -> Tensor:
+        """[N] value of the first peak, whichever is taken."""
+        return self.scores[:, 0]
+
+    @cached_property
+    def cell(self) -> Tensor:
+        """[N, 2] (row, column) of the peaks that are taken for the targets, float32."""
+        return self.cells.gather(1, self.taken.long()[:, None, None].expand(-1, 1, 2))[:, 0]
+
+    @property
+    def other(self) -> Tensor:
+        """[N, 2] (row, column) of the peaks that are not taken, NaN where the second is too low to matter."""
+        cells = self.cells.gather(1, 1 - self.taken.long()[:, None, None].expand(-1, 1, 2))[:, 0]
+        return cells.masked_fill((self.scores[:, 1] <= _MATTERS * self.scores[:, 0])[:, None], math.nan)
 
     @cached_property
     def found(self) -> Tensor:
@@ -65,17 +92,24 @@ class Localisation:
         return self.flag <= HARD_NEGATIVE
 
     def rows(self) -> Tensor:
-        """[N, 5] float32: cell, score, flag, finite."""
-        return torch.cat([self.cell, self.score[:, None], self.flag[:, None], self.finite[:, None]], dim=1)
+        """[N, 9] float32: cells, scores, which is taken, flag, finite."""
+        rest = [self.taken[:, None], self.flag[:, None], self.finite[:, None]]
+        return torch.cat([self.cells.flatten(1), self.scores, *rest], dim=1)
 
     @classmethod
     def from_rows(cls, rows: Tensor) -> Localisation:
         """What `rows` was made of."""
-        return cls(rows[:, :2], rows[:, 2], rows[:, 3].long(), rows[:, 4])
+        cells, scores, taken, flag, finite = rows.split([4, 2, 1, 1, 1], dim=1)
+        return cls(cells.unflatten(1, (2, 2)), scores, taken[:, 0], flag[:, 0].long(), finite[:, 0])
 
 
 def localise(
-    scores: Tensor, previous: Tensor, target_cells: Tensor, thresholds: LocalisationThresholds
+    scores: Tensor,
+    previous: Tensor,
+    target_cells: Tensor,
+    expected: Tensor,
+    other: Tensor,
+    thresholds: LocalisationThresholds,
 ) -> Localisation:
     """Find N targets, each on its score map (docs/reference.md, section 4), without waiting for the device.
 
@@ -83,20 +117,24 @@ def localise(
         scores: [N, H, W] score maps.
         previous: [N, 2] (y, x) of the targets before this frame, in cells from the map's centre.
         target_cells: [N, 2] (height, width) of the targets in cells.
+        expected, other: [N, 2] where the targets are expected now and the last frame's second peaks were, as
+            `previous`; NaN where there was no second peak. They matter to penalties only.
         thresholds: see there.
     """
-    if thresholds.displacement_penalty:
-        scores = _penalised(scores, previous, thresholds.displacement_penalty)
+    weighed = scores
+    if thresholds.displacement_penalty or thresholds.distractor_penalty:
+        weighed = _penalised(scores, target_cells, expected, other, thresholds)
     height, width = scores.shape[1:]
-    first, first_score = _peak(scores)
-    others = _without_neighbourhood(scores, first, thresholds.target_neighborhood_scale * target_cells)
-    second, second_score = _peak(others)
+    first, first_score, index = _peak(weighed)
+    others = _without_neighbourhood(weighed, first, thresholds.target_neighborhood_scale * target_cells)
+    second, second_score, _ = _peak(others)
     cells = torch.stack([first, second], dim=1)
     away = from_centre(cells, height, width) - previous[:, None]
+    # Whether there is a target at all is decided by what the model says, whatever was expected.
+    said = first_score[:, None] if weighed is scores else scores.flatten(1).gather(1, index[:, None])
     lowest = scores.flatten(1).amin(dim=1)
-    values = torch.cat(
-        [first_score[:, None], second_score[:, None], away.square().sum(dim=2).sqrt(), lowest[:, None]], dim=1
-    )
+    peaks = torch.cat([said, second_score[:, None]], dim=1)
+    values = torch.cat([peaks, away.square().sum(dim=2).sqrt(), lowest[:, None], first_score[:, None]], dim=1)
     # Thresholds are compared in float64, which holds them and the float32 scores exactly as they are written.
     limits = (
         thresholds.distractor_threshold,
@@ -107,8 +145,7 @@ def localise(
     factors, bounds, bits, verdicts = _rules(limits, scores.device)
     met = (values.double()[:, None] * factors).sum(dim=2) > bounds
     flag, finite, taken = verdicts[(met * bits).sum(dim=1)].unbind(1)
-    cell = cells.gather(1, taken[:, None, None].expand(-1, 1, 2))[:, 0]
-    return Localisation(cell, first_score, flag, finite)
+    return Localisation(cells, peaks, taken, flag, finite)
 
 
 @lru_cache(16)
@@ -119,15 +156,15 @@ def _rules(limits: tuple[float, float, float, float], device: torch.device) -> t
         limits: thresholds of a distractor, of a hard negative, of a target, and of a large displacement in cells.
 
     Returns:
-        Factors [9, 5] of (first peak, second peak, displacement of each, lowest score), and what [9] their sums are
-        compared with; the bit [9] of each comparison; and by what they make together, [512, 3]: flag, whether all is
-        finite, and which of the two peaks is taken.
+        Factors [9, 6] of (first peak, second peak, displacement of each, lowest score, first peak less penalties), and
+        what [9] their sums are compared with; the bit [9] of each comparison; and by what they make together, [512, 3]:
+        flag, whether all is finite, and which of the two peaks is taken.
     """
     distractor, hard_negative, target, far = limits
     # A value that is not finite makes all sums NaN, and all comparisons false, the last one, too.
-    factors = np.zeros((9, 5))
+    factors = np.zeros((9, 6))
     bounds = np.array([0.0, 0.0, target, far, far, -far, -far, -target, -1.0])
-    factors[0, :2], factors[1, :2] = (-distractor, 1), (-hard_negative, 1)
+    factors[:2, 1], factors[:2, 5] = 1, (-distractor, -hard_negative)
     for rule, (value, sign) in enumerate([(1, 1), (2, 1), (3, 1), (2, -1), (3, -1), (0, -1)], start=2):
         factors[rule, value] = sign
     bits = 2 ** np.arange(9)
@@ -158,21 +195,26 @@ def from_centre(cell: Tensor, height: int, width: int) -> Tensor:
     return torch.stack([cell[..., 0] - (height - 1) / 2, cell[..., 1] - (width - 1) / 2], dim=-1)
 
 
-def _penalised(scores: Tensor, previous: Tensor, penalty: float) -> Tensor:
-    """Scores [N, H, W] less a part of the positive ones that grows with the distance from `previous` [N, 2] (y, x)."""
+def _penalised(
+    scores: Tensor, target_cells: Tensor, expected: Tensor, other: Tensor, thresholds: LocalisationThresholds
+) -> Tensor:
+    """Scores [N, H, W], the positive ones less what the penalties take; see `localise` and `LocalisationThresholds`."""
     height, width = scores.shape[1:]
-    down, across = (torch.arange(side, device=scores.device) - (side - 1) / 2 for side in (height, width))
-    distance = torch.hypot((down - previous[:, :1]).unsqueeze(2), (across - previous[:, 1:]).unsqueeze(1)) / (
-        min(height, width) / 2
-    )
-    kept = 1 - penalty * torch.sin(math.pi / 2 * distance.clamp(max=1)).square()
-    return torch.where(scores > 0, scores * kept, scores)
+    cells = from_centre(_cells(height, width, scores.device), height, width)
+    away = (cells - torch.stack([expected, other], dim=1)[:, :, None]).square().sum(dim=3)
+    area = target_cells.prod(dim=1)[:, None]
+    near = torch.exp(away[:, 0] / area * (-1 / (2 * thresholds.displacement_sigma**2)))
+    kept = 1 - thresholds.displacement_penalty + thresholds.displacement_penalty * near
+    # False where there was no other.
+    others = (away[:, 1] < away[:, 0]) & (away[:, 1] < _REACH**2 * area)
+    kept = kept * (1 - thresholds.distractor_penalty * others)
+    return torch.minimum(scores, scores * kept.view(scores.shape))
 
 
-def _peak(scores: Tensor) -> tuple[Tensor, Tensor]:
-    """Cells [N, 2] (row, column) as float32, and values [N], of the maxima of maps [N, H, W]."""
+def _peak(scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Cells [N, 2] (row, column) as float32, values [N] and places [N] in reading order of the maxima of [N, H, W]."""
     value, index = scores.flatten(1).max(dim=1)
-    return _cells(scores.shape[1], scores.shape[2], scores.device)[index], value
+    return _cells(scores.shape[1], scores.shape[2], scores.device)[index], value, index
 
 
 def _without_neighbourhood(scores: Tensor, cells: Tensor, sides: Tensor) -> Tensor:

@@ -28,7 +28,7 @@ from pytracking.features.augmentation import (
 )
 from pytracking.tracker.base import TargetErrors, TrackResult
 from pytracking.tracker.inputs import as_image, check_first_box
-from pytracking.tracker.shared.answers import Answers, Refinement, learning_rates, starts_at
+from pytracking.tracker.shared.answers import Answers, Refinement, learning_rates, starts_at, trail_after
 from pytracking.tracker.shared.frame_pictures import Seen
 from pytracking.tracker.shared.geometry import SampleFrame, TargetState
 from pytracking.tracker.shared.localisation import (
@@ -214,7 +214,7 @@ class OnlineTargets(ABC, Generic[Network, Parameters]):
         scores = self._score_maps(slots, features)
         self._last_scores = slots.numbers, scores
         answers = self._answers(slots, self._localise(scores, search), layers, search)
-        results = self._conclude(slots, answers, errors)
+        results = self._conclude(slots, answers, search.here, errors)
         self._remember(slots, features, answers, search)
         if self._pictures is not None:
             starts = starts_at(answers.peaks.cell.to(self.device), search, self.params)
@@ -299,6 +299,7 @@ class OnlineTargets(ABC, Generic[Network, Parameters]):
             torch.cat([target.base_size for target in targets]),
             torch.cat([target.scale_limits for target in targets]),
             image_sizes(images.values()),
+            torch.cat([target.trail for target in targets]),
             torch.stack([target.next_jitter(params) for target in targets]),
             self._score_side,
             self._feature_size,
@@ -318,7 +319,7 @@ class OnlineTargets(ABC, Generic[Network, Parameters]):
         return self._feature_size + (self._filter_size + 1) % 2
 
     def _localise(self, scores: Tensor, search: Search) -> Localisation:
-        return localise(scores, *search.in_cells(), self.params)
+        return localise(scores, *search.in_cells(self.params.velocity_weight), self.params)
 
     def _answers(self, slots: Slots, found: Localisation, layers: list[Tensor], search: Search) -> Answers:
         """The targets at the peaks, with the boxes that the box head prefers, and the only wait for the device."""
@@ -332,11 +333,15 @@ class OnlineTargets(ABC, Generic[Network, Parameters]):
             boxes = search.here.frame.box_of(answers.target)
             self.memory.insert(slots, self._remembered(slots, features), boxes, rates, answers.peaks.teaches)
 
-    def _conclude(self, slots: Slots, answers: Answers, errors: dict[int, ValueError]) -> dict[int, TrackResult]:
+    def _conclude(
+        self, slots: Slots, answers: Answers, search: Search, errors: dict[int, ValueError]
+    ) -> dict[int, TrackResult]:
         """Take over what was found."""
-        results = {}
-        rows = zip(slots.numbers, answers.peaks.rows()[:, 2:].tolist(), answers.target.rows(), answers.uncertainty)
-        for slot, (score, flag, finite), state, uncertainty in rows:
+        results, peaks = {}, answers.peaks
+        said = torch.stack([peaks.score, peaks.flag, peaks.finite], dim=1).tolist()
+        trails = trail_after(peaks, search, answers.target).split(1)
+        rows = zip(slots.numbers, said, answers.target.rows(), trails, answers.uncertainty)
+        for slot, (score, flag, finite), state, trail, uncertainty in rows:
             target = self._targets[slot]
             target.frame_number += 1
             if not finite:
@@ -345,7 +350,7 @@ class OnlineTargets(ABC, Generic[Network, Parameters]):
                 )
                 continue
             if flag != NOT_FOUND:
-                target.state, target.jitter = TargetState.from_rows(state[None]), None
+                target.state, target.trail, target.jitter = TargetState.from_rows(state[None]), trail, None
             results[slot] = TrackResult(target.state.box(), score, FLAGS[int(flag)], 0.0, uncertainty)
         return results
 

@@ -18,6 +18,8 @@ from pytracking.tracker.shared.refinement import draw_jitter, propose
 from pytracking.tracker.shared.rows import send
 from pytracking.tracker.shared.settings import TrackerParameters
 
+NO_TRAIL = torch.tensor([[0.0, 0.0, torch.nan, torch.nan]])
+
 
 @dataclass
 class Target:
@@ -28,6 +30,8 @@ class Target:
         base_size: [1, 2] (height, width) at scale 1.
         scale_limits: [1, 2] least and largest scale.
         generator: source of its random numbers; None for torch's default generator.
+        trail: [1, 4] of the last frame that showed the target: by how much (y, x) it had moved, and where in the image
+            the second peak was, NaN without one.
         frame_number: number of the last frame, the first being 1.
         jitter: [J, 4] drawn for the next refinement.
     """
@@ -36,6 +40,7 @@ class Target:
     base_size: Tensor
     scale_limits: Tensor
     generator: torch.Generator | None
+    trail: Tensor = NO_TRAIL
     frame_number: int = 1
     jitter: Tensor | None = None
 
@@ -55,10 +60,10 @@ class Search:
         frame: the frames of the samples that are searched.
         base_size, scale_limits: [N, 2] as in `Target`.
         image_size: [N, 2] (height, width) of the images.
+        trail: [N, 4] as in `Target`, on the host.
         jitter: [N, J, 4] for the proposals, on the host.
         score_side, feature_side: cells of the score map and of the features along an axis.
-        cells: (y, x) of the targets from the samples' centres and their (height, width) in such cells, [N, 2] each;
-            worked out where they are not given.
+        cells: what `in_cells` gives, worked out where it is not given.
         starts: [N, M, 4] the proposals with the targets where they were, in sample pixels, for a device other than the
             host; what follows from a peak is then a shift.
         host: the same on the host, where the device is another.
@@ -69,10 +74,11 @@ class Search:
     base_size: Tensor
     scale_limits: Tensor
     image_size: Tensor
+    trail: Tensor
     jitter: Tensor
     score_side: int
     feature_side: int
-    cells: tuple[Tensor, Tensor] | None = None
+    cells: tuple[Tensor, Tensor, Tensor, Tensor] | None = None
     starts: Tensor | None = None
     host: Search | None = None
 
@@ -81,10 +87,15 @@ class Search:
         """Sample pixels per cell of the score map, a float32 number."""
         return float(np.float32(self.frame.size) / np.float32(self.feature_side))
 
-    def in_cells(self) -> tuple[Tensor, Tensor]:
-        """See `cells`."""
-        cell = (self.pixels_per_cell * self.frame.scale)[:, None]
-        return self.cells or ((self.target.position - self.frame.position) / cell, self.target.size / cell)
+    def in_cells(self, velocity_weight: float = 0.0) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """In cells of the score map, [N, 2] each: (y, x) of the targets from the samples' centres, their (height,
+        width), and (y, x) of where they are expected and of the last frame's second peaks."""
+        if self.cells is not None:
+            return self.cells
+        cell, here = (self.pixels_per_cell * self.frame.scale)[:, None], self.target.position - self.frame.position
+        moved, other = self.trail.split(2, dim=1)
+        expected, other = here + velocity_weight * moved, other - self.frame.position
+        return here / cell, self.target.size / cell, expected / cell, other / cell
 
     @property
     def here(self) -> Search:
@@ -117,25 +128,27 @@ class Search:
             self.base_size,
             self.scale_limits,
             self.image_size,
-            *self.in_cells(),
+            *self.in_cells(params.velocity_weight),
             starts.flatten(1),
         ]
         rows = torch.cat(parts, dim=1)
         whole = send(torch.cat([rows.view(torch.uint8).flatten(), torch.from_numpy(pixels).flatten()]), device)
         rows, sent = whole[: rows.nbytes].view(torch.float32).view(rows.shape), whole[rows.nbytes :].view(pixels.shape)
-        shares, target, position, scale, base, limits, image, place, extent, begin = rows.split(
+        shares, target, position, scale, base, limits, image, *cells, begin = rows.split(
             [part.shape[1] for part in parts], dim=1
         )
+        place, extent, expected, other = cells
         search = Search(
             TargetState.from_rows(target),
             SampleFrame(position, scale[:, 0], size),
             base,
             limits,
             image,
+            self.trail,
             self.jitter,
             self.score_side,
             self.feature_side,
-            (place, extent),
+            (place, extent, expected, other),
             begin.unflatten(1, starts.shape[1:]),
             self,
         )

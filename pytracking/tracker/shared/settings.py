@@ -27,7 +27,7 @@ _AT_LEAST_ONE = (
     "augmentation_expansion_factor",
 )
 _NOT_NEGATIVE = ("box_refinement_iter", "num_init_random_boxes", "init_samples_minimum_weight")
-_POSITIVE = ("search_area_scale", "maximal_aspect_ratio", "uncertainty_temperature")
+_POSITIVE = ("search_area_scale", "displacement_sigma", "maximal_aspect_ratio", "uncertainty_temperature")
 
 
 Settings = TypeVar("Settings")

@@ -66,7 +66,18 @@ def test_the_shipped_tracker_in_a_real_clip(tmp_path, monkeypatch, capsys) -> No
 @pytest.mark.parametrize(
     ("filter_size", "changes"),
     [
-        (4, {"border_mode": "inside", "sample_memory_size": 4, "use_augmentation": False, "train_skipping": 3}),
+        (
+            4,
+            {
+                "border_mode": "inside",
+                "sample_memory_size": 4,
+                "use_augmentation": False,
+                "train_skipping": 3,
+                "displacement_penalty": 0.4,
+                "velocity_weight": 0.8,
+                "distractor_penalty": 0.5,
+            },
+        ),
         (5, {"box_refinement_space": "absolute", "score_preprocess": "softmax", "target_not_found_threshold": 0.0}),
     ],
 )

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pytracking.tracker.shared.localisation import FLAGS, LocalisationThresholds, from_centre, localise
 
 CENTRE = (0.0, 0.0)
+NOWHERE = (math.nan, math.nan)
 THREE_CELLS = (3 / 2.2, 3 / 2.2)
 
 
@@ -20,11 +21,10 @@ def score_map(peaks: dict[tuple[int, int], float], shape: tuple[int, int] = (19,
     return scores
 
 
-def find(scores: torch.Tensor, previous=CENTRE, cells=THREE_CELLS, **thresholds):
+def find(scores: torch.Tensor, previous=CENTRE, cells=THREE_CELLS, expected=CENTRE, other=NOWHERE, **thresholds):
     """(flag, cell, score) of one map [H, W]."""
-    found = localise(
-        scores[None], torch.tensor([previous]), torch.tensor([cells]), LocalisationThresholds(**thresholds)
-    )
+    places = (torch.tensor([place]) for place in (previous, cells, expected, other))
+    found = localise(scores[None], *places, LocalisationThresholds(**thresholds))
     row, column = found.cell[0].tolist()
     return FLAGS[found.flag[0]], (row, column), found.score.item()
 
@@ -58,20 +58,47 @@ def test_of_two_equal_peaks_the_near_one_wins_if_the_other_is_far():
     assert flag_and_cell({(0, 0): 1.0, (18, 18): 0.9}) == ("uncertain", (0, 0))
 
 
-def test_a_penalty_on_displacement_weighs_peaks_by_a_hann_window_around_the_previous_position():
-    assert flag_and_cell({(9, 9): 0.7, (9, 18): 1.0}) == ("hard_negative", (9, 18))
-    # The far peak is 9 of 9.5 cells away, where the window takes 0.5 sin(pi/2 9/9.5)^2 of it.
-    kept = 1 - 0.5 * math.sin(math.pi / 2 * 9 / 9.5) ** 2
-    penalty = {"displacement_penalty": 0.5}
-    assert flag_and_cell({(9, 9): 0.7, (9, 18): 1.0}, **penalty) == ("hard_negative", (9, 9))
-    assert find(score_map({(9, 18): 1.0}), **penalty)[1:] == ((9, 18), pytest.approx(kept, rel=1e-5))
-    there = (0.0, 9.0)
-    assert find(score_map({(9, 9): 0.7, (9, 18): 1.0}), there, **penalty)[1:] == ((9, 18), pytest.approx(1.0))
-    # Rows and columns are not mixed up, and beyond half a side the window takes no more.
-    for previous, cell in (((-9.0, 0.0), (18, 9)), ((0.0, -9.0), (9, 18))):
-        assert find(score_map({cell: 1.0}), previous, **penalty)[2] == pytest.approx(0.5)
+def test_a_penalty_on_displacement_weighs_peaks_by_a_gaussian_around_the_expected_position():
+    assert flag_and_cell({(9, 9): 0.7, (9, 13): 1.0}) == ("hard_negative", (9, 13))
+    # The far peak is 4 cells away, the target's sides are 2 and 8 cells, and the deviation is half their mean, 2 cells.
+    settings = {"cells": (2.0, 8.0), "displacement_penalty": 0.5, "displacement_sigma": 0.5}
+    kept = 0.5 + 0.5 * math.exp(-(4**2) / (2 * 2**2))
+    assert flag_and_cell({(9, 9): kept + 0.01, (9, 18): 1.0}, **settings)[1] == (9, 9)
+    assert find(score_map({(9, 9): kept - 0.01, (13, 9): 1.0}), **settings)[1:] == ((13, 9), 1.0)
+    assert flag_and_cell({(9, 9): 0.9, (13, 9): 1.0}, expected=(4.0, 0.0), **settings)[1] == (13, 9)
+    # Rows and columns are not mixed up.
+    assert flag_and_cell({(9, 9): 0.9, (13, 9): 1.0}, expected=(0.0, 4.0), **settings)[1] == (9, 9)
     negative = torch.full((19, 19), -1.0)
-    assert find(negative, **penalty)[2] == -1.0, "what is no score of a target is left as it is"
+    assert find(negative, **settings)[2] == -1.0, "what is no score of a target is left as it is"
+
+
+def test_whether_there_is_a_target_is_decided_by_the_score_itself():
+    far = {"expected": (-9.0, 0.0), "displacement_penalty": 0.9, "distractor_penalty": 0.9, "other": (9.0, 0.0)}
+    assert find(score_map({(18, 9): 0.25}), **far) == ("normal", (18, 9), 0.25)
+    assert find(score_map({(18, 9): 0.24}), **far)[0] == "not_found"
+
+
+def test_a_peak_where_the_last_frame_had_its_second_one_is_taken_for_that_one():
+    peaks = {(9, 9): 0.6, (9, 13): 1.0}
+    settings = {"distractor_penalty": 0.5, "cells": (3.0, 3.0)}
+    assert flag_and_cell(peaks, **settings)[1] == (9, 13)
+    assert flag_and_cell(peaks, other=(0.0, 4.0), **settings)[1] == (9, 9)
+    assert flag_and_cell(peaks, other=(0.0, 2.1), **settings)[1] == (9, 9), "1.9 cells away, of 2.4"
+    assert flag_and_cell(peaks, other=(0.0, 6.9), **settings)[1] == (9, 13), "2.9 cells away"
+    assert flag_and_cell({(9, 9): 0.4, (9, 13): 1.0}, other=(0.0, 4.0), **settings)[1] == (9, 13), "half is left of it"
+    # Nearer to where the target is expected, it is the target.
+    assert flag_and_cell(peaks, other=(0.0, 2.5), expected=(0.0, 3.0), **settings)[1] == (9, 13)
+
+
+def test_the_peak_that_is_not_taken_is_remembered_where_it_matters():
+    def other(peaks, **thresholds):
+        places = (torch.tensor([place]) for place in (CENTRE, THREE_CELLS, CENTRE, NOWHERE))
+        found = localise(score_map(peaks)[None], *places, LocalisationThresholds(**thresholds))
+        return found.other[0].tolist()
+
+    assert other({(9, 9): 1.0, (3, 4): 0.31}) == [3, 4]
+    assert all(map(math.isnan, other({(9, 9): 1.0, (3, 4): 0.29})))
+    assert other({(0, 0): 1.0, (9, 9): 0.9}) == [0, 0], "the second peak is taken"
 
 
 def test_displacement_counts_from_the_previous_position():
@@ -129,7 +156,7 @@ def test_thresholds_are_compared_as_they_are_written():
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_scores_that_are_not_finite_are_told_and_found_nowhere(bad):
     scores = torch.stack([score_map({(2, 2): bad}), score_map({(2, 2): 1.0})])
-    found = localise(scores, torch.zeros(2, 2), torch.ones(2, 2), LocalisationThresholds())
+    found = localise(scores, *(torch.ones(2, 2) for _ in range(4)), LocalisationThresholds())
     assert found.finite.tolist() == [False, True] and found.found.tolist() == [False, True]
 
 
@@ -138,10 +165,13 @@ def test_many_maps_at_once_are_found_as_one_by_one():
     scores = torch.rand(200, 19, 18, generator=generator) ** 100
     previous = torch.rand(200, 2, generator=generator) * 18 - 9
     cells = torch.rand(200, 2, generator=generator) * 5 + 0.5
-    found = localise(scores, previous, cells, LocalisationThresholds())
+    expected, other = (previous + torch.randn(200, 2, generator=generator) for _ in range(2))
+    penalties = {"displacement_penalty": 0.4, "distractor_penalty": 0.5}
+    found = localise(scores, previous, cells, expected, other, LocalisationThresholds(**penalties))
     assert set(found.flag.tolist()) >= {0, 1, 2}
     for number in range(len(scores)):
-        alone = find(scores[number], previous[number].tolist(), cells[number].tolist())
+        places = (each[number].tolist() for each in (previous, cells, expected, other))
+        alone = find(scores[number], *places, **penalties)
         together = (FLAGS[found.flag[number]], tuple(found.cell[number].tolist()), found.score[number].item())
         assert alone == together
 
