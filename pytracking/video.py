@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import av
 import cv2
@@ -22,22 +22,13 @@ _CONTAINERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".avi": "avi"}
 _CLOCK = Fraction(1, 60000)
 
 
-class AddFrame(Protocol):
-    """What `video_writer` gives."""
-
-    def __call__(self, image: np.ndarray, time: float | None = None, duration: float | None = None) -> None:
-        """Append a frame.
-
-        Args:
-            image: [H, W, 3] uint8 RGB; scaled where its size is not the first one's.
-            time: seconds since the first frame, later than that of the frame before; one frame later if left out.
-            duration: seconds that it is shown for, which counts for the last frame alone.
-        """
-
-
 @contextmanager
-def video_writer(path: str | os.PathLike[str], rate: Fraction) -> Iterator[AddFrame]:
+def video_writer(path: str | os.PathLike[str], rate: Fraction) -> Iterator[Callable[..., None]]:
     """A function that appends frames to a new H.264 video, which is complete when the block ends.
+
+    It takes an image [H, W, 3] uint8 RGB, scaled where its size is not the first one's, its `time` in seconds since the
+    first frame (later than that of the frame before; one frame later if left out), and the `duration` in seconds that
+    it is shown for, which counts for the last frame alone.
 
     The file appears when the block ends without an error and a frame was added. Odd sizes are cropped by one pixel, as
     H.264 needs even ones. Where PyAV comes without libx264, MPEG-4 is used and a message says so.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
@@ -155,7 +155,7 @@ def read_frame(path: Path) -> np.ndarray:
     video = path.parent
     if not (path.name.isascii() and path.name.isdigit() and len(path.name) < 12 and int(path.name) > 0):
         raise UserError(f"{path}: '{path.name}' is no number of a frame; frames are counted from 00000001")
-    return _opened(video, video.stat().st_mtime_ns).frame(int(path.name)).copy()
+    return _opened(video, video.stat().st_mtime_ns)(int(path.name)).copy()
 
 
 def video_levels(path: Path) -> tuple[float, float] | None:
@@ -181,32 +181,26 @@ def _survey(path: str, modified: int) -> tuple[int, list[tuple[int, int, int]]]:
     return number, sizes
 
 
-class _OpenVideo:
-    """A video that is read from frame to frame; a step back starts it again."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.number = 0
-        self.image: np.ndarray | None = None
-        self.rest: Iterator[np.ndarray] = iter(())
-
-    def frame(self, number: int) -> np.ndarray:
-        """[H, W, 3] uint8 RGB of a frame, counted from 1."""
-        if self.image is None or number < self.number:
-            self.rest, self.number = read_video(self.path), 0
-        while self.number < number:
-            self.image = next(self.rest, None)
-            self.number += 1
-            if self.image is None:
-                raise UserError(f"{self.path}: has {self.number - 1} frames, no frame {number}")
-        assert self.image is not None
-        return self.image
-
-
 @lru_cache(maxsize=1)
-def _opened(path: Path, modified: int) -> _OpenVideo:
-    """The video that is being read, so that frames in order are decoded once; `modified` tells a changed file."""
-    return _OpenVideo(path)
+def _opened(path: Path, modified: int) -> Callable[[int], np.ndarray]:
+    """What gives a video's frames by number, from 1, decoding those in order once; `modified` tells a changed file."""
+    rest: Iterator[np.ndarray] = iter(())
+    image: np.ndarray | None = None
+    place = 0
+
+    def frame(number: int) -> np.ndarray:
+        nonlocal rest, image, place
+        if image is None or number < place:
+            rest, place = read_video(path), 0
+        while place < number:
+            image = next(rest, None)
+            place += 1
+            if image is None:
+                raise UserError(f"{path}: has {place - 1} frames, no frame {number}")
+        assert image is not None
+        return image
+
+    return frame
 
 
 def _decode(path: str | os.PathLike[str]) -> Iterator[Any]:

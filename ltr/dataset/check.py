@@ -56,13 +56,7 @@ _THREADS = 8
 
 @dataclass(frozen=True)
 class SequenceReport:
-    """What was found about a sequence, an image or a folder, after any repair.
-
-    Attributes:
-        name: name of the sequence; empty for what concerns the data set as a whole.
-        findings: nothing for one that is as it should be.
-        renamed: renames that repaired it.
-    """
+    """What was found about a sequence, an image or a folder ('' for the data set as a whole), and what was renamed."""
 
     name: str
     findings: list[Finding]

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from ltr.dataset.layout import SequenceFiles
 from ltr.errors import UserError
@@ -42,14 +43,8 @@ class Finding:
         return self.kind in ("note", "size change")
 
 
-@dataclass(frozen=True)
-class Surroundings:
-    """What the other sequences of the data set have to do with this one.
-
-    Attributes:
-        official: the places of all files and folders of the data set; they are never renamed.
-        spans: for a folder of frames, the first and last number that its sequences use together.
-    """
+class Surroundings(NamedTuple):
+    """The places of all files of a data set, never renamed, and by folder the first and last number of its frames."""
 
     official: Collection[Path]
     spans: Mapping[Path, tuple[int, int]]
