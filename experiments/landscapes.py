@@ -34,6 +34,7 @@ from ltr.ops.boxes import iou
 from ltr.run_training import load_recipe
 from ltr.train_settings.recipe import Refinement
 from ltr.trainers.validation import jittered_boxes, refine
+from pytracking.analysis.tables import format_table
 from pytracking.evaluation import Sequence as Clip
 from pytracking.evaluation import get_dataset
 from pytracking.visualise import COLOURS
@@ -231,13 +232,13 @@ def _name(colour: str) -> str:
 
 def table(landscapes: Sequence[Landscape]) -> str:
     """A line a head: the range of f, the densities' standard deviations, the refined box's IoU."""
-    lines = [f"{'head':18}{'range of f':>12}{'std x':>8}{'std y':>8}{'std log w':>11}{'std log h':>11}{'IoU':>7}"]
+    rows = []
     for found in landscapes:
         span = float(torch.maximum(found.position.max(), found.size.max()))
         span -= float(torch.minimum(found.position.min(), found.size.min()))
-        x, y, w, h = found.deviation.tolist()
-        lines.append(f"{found.label:18}{span:12.2f}{x:8.3f}{y:8.3f}{w:11.3f}{h:11.3f}{found.overlap:7.3f}")
-    return "\n".join(lines)
+        numbers = [f"{value:.3f}" for value in (*found.deviation.tolist(), found.overlap)]
+        rows.append([found.label, f"{span:.2f}", *numbers])
+    return format_table(["head", "range of f", "std x", "std y", "std log w", "std log h", "IoU"], rows)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -40,7 +40,6 @@ def build_parser() -> argparse.ArgumentParser:
     box.add_argument(
         "--optional_box", nargs=4, metavar=("X", "Y", "W", "H"), help="the same, as PyTracking's run_video spells it"
     )
-    parser.add_argument("--targets", type=int, default=1, help="number of boxes to draw with the mouse (default: 1)")
     parser.add_argument(
         "--realtime",
         action="store_true",

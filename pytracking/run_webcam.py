@@ -45,7 +45,6 @@ def build_parser() -> argparse.ArgumentParser:
         action="append",
         help="the target in the first frame, in pixels; once for each target (default: drawn with the mouse)",
     )
-    parser.add_argument("--targets", type=int, default=1, help="number of boxes to draw with the mouse (default: 1)")
     parser.add_argument("--seconds", type=float, help="end after so many seconds (default: at q or Ctrl-C)")
     add_video_options(parser)
     return parser

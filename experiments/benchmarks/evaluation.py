@@ -1,12 +1,11 @@
 """What running and evaluating cost besides the trackers themselves, on this machine.
 
     python -m experiments.benchmarks.evaluation --json evaluation.json
-    python -m experiments.benchmarks.evaluation --results results/tracking_results --trackers dimp/dimp_nceplus:0,1,2
 
 (a) The runner's overhead a frame: a tracker that does nothing, over the demo clips, by `run_dataset` in this process
 and in worker processes, against a bare loop that reads the images and calls the tracker. The time to start is measured
 separately.
-(b) The time to score stored results: those of `--results` on `--dataset`, or made-up ones as long as OTB-100's.
+(b) The time to score stored results, made-up ones as long as OTB-100's.
 """
 
 from __future__ import annotations
@@ -28,12 +27,12 @@ from experiments.common import command_line, positive
 from ltr.dataset.layout import load_list
 from ltr.errors import exit_status
 from pytracking.analysis.extract import extract_scores
-from pytracking.analysis.tables import per_sequence_table, results_table
+from pytracking.analysis.tables import format_table, per_sequence_table, results_table
 from pytracking.evaluation.data import Sequence
 from pytracking.evaluation.datasets import get_dataset
 from pytracking.evaluation.results import RawResult, save_result
 from pytracking.evaluation.running import Workers, run_dataset
-from pytracking.evaluation.tracker import TrackerRun, parse_runs
+from pytracking.evaluation.tracker import TrackerRun
 from pytracking.tracker.static import StaticTracker
 
 STATIC = TrackerRun("static", "default")
@@ -162,39 +161,28 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--workers", nargs="+", type=positive, default=[1, 2], help="worker processes (default: 1 2)")
     parser.add_argument("--copies", type=positive, default=3, help="copies of the demo clips (default: %(default)s)")
     parser.add_argument("--repeats", type=positive, default=3, help="the best counts (default: %(default)s)")
-    parser.add_argument("--results", type=Path, help="folder of stored results to score instead of made-up ones")
-    parser.add_argument(
-        "--trackers", nargs="+", metavar="TRACKER/PARAMETERS[:RUN]", help="whose, as `report` takes them"
-    )
-    parser.add_argument("--dataset", default="otb", help="with --results: on which data set (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write machine, settings and results there too")
     return parser
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line. Returns 0."""
-    parser = build_parser()
-    args = parser.parse_args(argv)
-    if (args.results is None) != (args.trackers is None):
-        parser.error("--results and --trackers go together")
+    args = build_parser().parse_args(argv)
     print(", ".join(f"{key}: {value}" for key, value in describe_machine().items()))
     sequences = copies(get_dataset("demo"), args.copies)
     found = measure_overhead(sequences, args.workers, args.repeats)
-    print(f"\n{'static tracker':22}{'frames':>8}{'seconds':>9}{'ms/frame':>10}{'beyond the bare loop':>22}")
-    for item in found:
-        print(f"{item.how:22}{item.frames:8d}{item.seconds:9.2f}{item.per_frame:10.3f}{item.overhead:19.3f} ms")
+    rows = [
+        [item.how, f"{item.frames}", f"{item.seconds:.2f}", f"{item.per_frame:.3f}", f"{item.overhead:.3f} ms"]
+        for item in found
+    ]
+    header = ["static tracker", "frames", "seconds", "ms/frame", "beyond the bare loop"]
+    print(f"\n{format_table(header, rows)}")
     print("ms/frame leave the start of worker processes out, which the seconds contain")
     with tempfile.TemporaryDirectory() as folder:
-        if args.results is None:
-            root, what = Path(folder), "made-up results"
-            stored, runs = made_up(root, otb_lengths())
-        else:
-            root, what = args.results, str(args.results)
-            stored = get_dataset(args.dataset)
-            runs = [run for text in args.trackers for run in parse_runs(text)]
-        took, table = score(stored, runs, root)
+        stored, runs = made_up(Path(folder), otb_lengths())
+        took, table = score(stored, runs, Path(folder))
     count = sum(len(sequence.frames) for sequence in stored)
-    print(f"\n{what}: {len(runs)} x {len(stored)} sequences, {count} frames, read and scored in {took:.2f} s\n{table}")
+    print(f"\nmade-up results on {len(stored)} sequences, {count} frames, read and scored in {took:.2f} s\n{table}")
     scoring = {"runs": len(runs), "sequences": len(stored), "frames": count, "seconds": took}
     write_measurements(args, overhead=[asdict(item) for item in found], scoring=scoring)
     return 0

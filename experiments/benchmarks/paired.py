@@ -5,7 +5,7 @@
 
 Every contestant is a process of its own, which waits while another computes: each frame is tracked by all, one after
 the other, in an order that turns from frame to frame. So what else the machine does meets all alike. With --page the
-figures replace those of a page, between its two comments.
+figures replace those of a page, between `<!-- paired -->` and `<!-- end -->`.
 """
 
 from __future__ import annotations
@@ -25,16 +25,17 @@ import numpy as np
 import torch
 
 from experiments.benchmarks.speed import describe_machine
-from experiments.common import command_line, positive
-from ltr.admin.files import write_json
+from experiments.common import command_line, fill, markdown, positive, save_figure
+from ltr.admin.files import write_json, write_text
 from ltr.errors import UserError, exit_status
 from ltr.ops.boxes import iou
 from pytracking.evaluation.data import Sequence
 from pytracking.evaluation.datasets import get_dataset
+from pytracking.registry import parse_overrides
 
 WORKER = Path(__file__).with_name("paired_worker.py")
 CHECKOUT = Path(__file__).resolve().parents[2]
-BEGIN, END = "<!-- figures: python -m experiments.benchmarks.paired -->", "<!-- end of figures -->"
+PLACE = "paired"
 
 
 @dataclass(frozen=True)
@@ -112,18 +113,10 @@ class Worker:
 
 
 def parse_contestant(text: str) -> Contestant:
-    """`NAME[:FIELD=VALUE ...]`, or `FOLDER=NAME[:FIELD=VALUE ...]` of another checkout; values are JSON or text."""
+    """`NAME[:FIELD=VALUE ...]`, or `FOLDER=NAME[:FIELD=VALUE ...]` of another checkout; values as `--set` has them."""
     name, *changes = text.split(":")
     folder, _, parameter = name.rpartition("=")
-    overrides = {}
-    for change in changes:
-        key, separator, value = change.partition("=")
-        if not separator:
-            raise UserError(f"'{change}' in '{text}' is not FIELD=VALUE")
-        try:
-            overrides[key] = json.loads(value)
-        except ValueError:
-            overrides[key] = value
+    overrides = parse_overrides(changes)
     checkout = Path(folder).resolve() if folder else CHECKOUT
     if not (checkout / "pytracking").is_dir():
         raise UserError(f"{checkout} is no checkout: it has no folder pytracking")
@@ -168,32 +161,18 @@ def race(contestants: list[Contestant], clips: list[Sequence], threads: int, cou
 
 def table(records: list[Record]) -> str:
     """The figures in Markdown; every contestant's factor and boxes against the last one with as many threads."""
-    lines = [
-        "| tracker | threads | ms a frame: median (10-90 %) | frames/s | times the last | boxes differ by | IoU "
-        "| import | first box | memory |",
-        "|---|---|---|---|---|---|---|---|---|---|",
-    ]
+    rows = []
     for record in records:
         last = [other for other in records if other.threads == record.threads][-1]
         low, median, high = np.percentile(np.array(record.seconds) * 1e3, [10, 50, 90])
         factor = np.median(np.array(last.seconds) / np.array(record.seconds))
         apart = np.abs(np.array(record.boxes) - np.array(last.boxes)).max()
-        lines.append(
-            f"| {record.label} | {record.threads} | {median:.1f} ({low:.1f}-{high:.1f}) "
-            f"| {len(record.seconds) / sum(record.seconds):.1f} | {factor:.2f} | {apart:.3g} px "
-            f"| {record.overlap:.1f} % | {record.imported:.2f} s | {record.first_box:.2f} s | {record.memory:.0f} MiB |"
-        )
-    return "\n".join(lines)
-
-
-def put_into(page: Path, text: str) -> None:
-    """Replace what stands between a page's two comments. Raises `UserError` if it has none."""
-    content = page.read_text(encoding="utf-8")
-    before, begin, rest = content.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise UserError(f"{page} has no place for figures: put the lines {BEGIN} and {END} into it")
-    page.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", encoding="utf-8")
+        speed = [f"{median:.1f} ({low:.1f}-{high:.1f})", f"{len(record.seconds) / sum(record.seconds):.1f}"]
+        against = [f"{factor:.2f}", f"{apart:.3g} px", f"{record.overlap:.1f} %"]
+        cost = [f"{record.imported:.2f} s", f"{record.first_box:.2f} s", f"{record.memory:.0f} MiB"]
+        rows.append([record.label, f"{record.threads}", *speed, *against, *cost])
+    header = ["tracker", "threads", "ms a frame: median (10-90 %)", "frames/s", "times the last", "boxes differ by"]
+    return markdown([*header, "IoU", "import", "first box", "memory"], rows)
 
 
 def plot(records: list[Record], path: Path) -> None:
@@ -216,7 +195,7 @@ def plot(records: list[Record], path: Path) -> None:
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter(NullFormatter())
     figure.legend(loc="outside lower center", fontsize=7)
-    figure.savefig(path, dpi=150)
+    save_figure(figure, path)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -258,7 +237,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.plot:
         plot(records, args.plot)
     if args.page:
-        put_into(args.page, text)
+        write_text(args.page, fill(args.page.read_text(encoding="utf-8"), {PLACE: f"\n{text}\n"}, str(args.page)))
     return 0
 
 

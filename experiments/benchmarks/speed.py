@@ -34,6 +34,7 @@ from ltr.admin.files import write_json
 from ltr.admin.model_constructor import NetworkConstructor
 from ltr.errors import UserError, exit_status
 from ltr.run_training import load_recipe, recipes
+from pytracking.analysis.tables import format_table
 from pytracking.evaluation.datasets import get_dataset
 from pytracking.networks import network_file
 from pytracking.registry import find_tracker, load_parameters, load_tracker
@@ -265,19 +266,13 @@ def write_measurements(options: argparse.Namespace, **measured: Any) -> None:
 
 def table(results: list[Speed]) -> str:
     """The results as text, a line a tracker; times in milliseconds, stages in per cent of a frame's time."""
-    lines = [
-        f"{'parameter':20}{'fps':>7}{'median':>9}{'p10-p90':>15}{'init':>8}  {'weights':8}"
-        + "".join(f"{stage:>10}" for stage in STAGES)
-        + f"{'network':>10}"
-    ]
+    rows = []
     for result in results:
-        spread = f"{result.p10 * 1e3:.1f}-{result.p90 * 1e3:.1f}"
-        line = f"{result.parameter:20}{result.fps:7.1f}{result.median * 1e3:9.1f}{spread:>15}"
-        line += f"{result.initialise * 1e3:8.0f}  {result.weights:8}"
-        if result.network is not None:
-            line += "".join(f"{share:10.0%}" for share in result.shares.values()) + f"{result.network:10.0%}"
-        lines.append(line)
-    return "\n".join(lines)
+        times = [f"{result.median * 1e3:.1f}", f"{result.p10 * 1e3:.1f}-{result.p90 * 1e3:.1f}"]
+        shares = [f"{share:.0%}" for share in (*result.shares.values(), *filter(None, [result.network]))]
+        row = [result.parameter, f"{result.fps:.1f}", *times, f"{result.initialise * 1e3:.0f}", result.weights, *shares]
+        rows.append(row + [""] * (len(STAGES) + 1 - len(shares)))
+    return format_table(["parameter", "fps", "median", "p10-p90", "init", "weights", *STAGES, "network"], rows)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -33,6 +33,7 @@ from ltr.train_settings.recipe import BoxSettings, Recipe, with_changes
 from ltr.trainers.batch_norm import set_train_mode
 from ltr.trainers.optimisation import clip_gradients, make_optimiser
 from ltr.trainers.processes import keep_freed_memory
+from pytracking.analysis.tables import format_table
 
 IOU = "iou"
 _NUMBERS: dict[str, dict[str, Any]] = {"iou": {"num_proposals": 128}, "sm": {}}
@@ -166,21 +167,14 @@ def _cost(name: str, found: dict[str, list[dict[str, float]]], failed: dict[str,
 
 def table(costs: list[Cost], device: str) -> str:
     """The results as text, a line an objective; times in milliseconds."""
-    lines = [
-        f"{'objective':12}"
-        + "".join(f"{part:>11}" for part in PARTS)
-        + f"{'step':>9}{'images/s':>10}{'relative':>10}{'paper':>7}  device"
-    ]
-    for cost in costs:
-        if cost.note:
-            lines.append(f"{cost.objective:12}  not run: {cost.note}")
-            continue
-        line = f"{cost.objective:12}" + "".join(f"{1e3 * cost.parts[part]:11.1f}" for part in PARTS)
-        line += f"{1e3 * cost.step:9.1f}{cost.images_per_second:10.1f}"
-        line += f"{cost.relative:10.2f}" if cost.relative is not None else f"{'-':>10}"
-        line += f"{PAPER[cost.objective]:7.2f}" if cost.objective in PAPER else f"{'-':>7}"
-        lines.append(f"{line}  {device}")
-    return "\n".join(lines)
+    rows, notes = [], [f"{cost.objective}: not run: {cost.note}" for cost in costs if cost.note]
+    for cost in (cost for cost in costs if not cost.note):
+        times = [f"{1e3 * value:.1f}" for value in (*(cost.parts[part] for part in PARTS), cost.step)]
+        relative = "-" if cost.relative is None else f"{cost.relative:.2f}"
+        paper = f"{PAPER[cost.objective]:.2f}" if cost.objective in PAPER else "-"
+        rows.append([cost.objective, *times, f"{cost.images_per_second:.1f}", relative, paper, device])
+    header = ["objective", *PARTS, "step", "images/s", "relative", "paper", "device"]
+    return "\n".join([format_table(header, rows), *notes])
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -19,6 +19,7 @@ from ltr.actors.tracking import Actor
 from ltr.admin.files import write_json
 from ltr.admin.inputs import read_json
 from ltr.models.tracking.tracking_net import BOX_LAYERS
+from pytracking.analysis.tables import format_table
 from pytracking.evaluation.data import Sequence as Clip
 
 _WARMUP = 2
@@ -131,16 +132,13 @@ def _report(taken: dict[str, list[float]], rounds: int) -> dict[str, Any]:
 
 def cost_table(cost: dict[str, Any]) -> str:
     """The measured cost as text, a line a method."""
-    lines = [f"{'method':12}{'ms/step':>9}{'p10-p90':>16}{'relative':>10}{'+backbone':>11}{'paper':>7}"]
+    rows = []
     for name, row in cost["methods"].items():
-        spread = f"{row['ms_p10']:.0f}-{row['ms_p90']:.0f}"
-        paper = "-" if row["paper"] is None else f"{row['paper']:.2f}"
-        lines.append(
-            f"{METHODS[name].label:12}{row['ms']:9.0f}{spread:>16}{row['relative']:10.2f}"
-            f"{row['relative_with_backbone']:11.2f}{paper:>7}"
-        )
-    lines.append(f"backbone {cost['backbone_ms']:.0f} ms; medians of {cost['rounds']} interleaved steps")
-    return "\n".join(lines)
+        times = [f"{row['ms']:.0f}", f"{row['ms_p10']:.0f}-{row['ms_p90']:.0f}"]
+        relative = [f"{row[key]:.2f}" for key in ("relative", "relative_with_backbone")]
+        rows.append([METHODS[name].label, *times, *relative, "-" if row["paper"] is None else f"{row['paper']:.2f}"])
+    table = format_table(["method", "ms/step", "p10-p90", "relative", "+backbone", "paper"], rows)
+    return f"{table}\nbackbone {cost['backbone_ms']:.0f} ms; medians of {cost['rounds']} interleaved steps"
 
 
 def refinement_seconds(settings: StudySettings, device: torch.device, clock: Callable[[], float]) -> float:

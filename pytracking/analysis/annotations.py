@@ -25,12 +25,22 @@ _ATTRIBUTES = {"otb": "otb_attributes.json", "uav": "uav123_attributes.json", "l
 def find_sequences(
     dataset: str, path: Path | None = None, names: list[str] | None = None, skip_missing: bool = False
 ) -> Reading:
-    """The sequences of a data set, or from annotations alone where `path` is a file or a folder of `<sequence>.txt`.
+    """The sequences of a data set, or from annotations alone: pysot's JSON, or a folder of `<sequence>.txt`.
 
-    A sequence that cannot be read is named in the reading; the others can be used.
+    Args:
+        dataset: name of the data set; decides names, attributes and how a protocol treats absent frames.
+        path: folder of the data set; or a JSON file with `gt_rect` of every sequence and perhaps `absent`, 1 in frames
+            that count; or a folder of `<sequence>.txt` and perhaps `absent/<sequence>.txt`, 1 in frames that do not, as
+            LaSOT's toolkit has it. Frames are then names only: a protocol that clips boxes to the image does without.
+        names: names of the sequences to read; all when left out.
+        skip_missing: leave out sequences of the data set that are not on disk.
+
+    Returns:
+        What was read; a sequence that cannot be read is named, and the others can be used.
 
     Raises:
-        UserError: as `read_dataset` and `read_annotations`; an unknown name names the nearest.
+        UserError: as `read_dataset`; nothing of the kind at `path`, no sequence that can be read, or an unknown name
+            (the nearest is named).
     """
     # In these two layouts a folder of videos has text files in it, too.
     videos = path is None or (path.is_dir() and (dataset in ("folder", "vot") or not any(path.glob("*.txt"))))
@@ -49,27 +59,8 @@ def find_sequences(
     return Reading(found, unreadable)
 
 
-def read_annotations(path: Path, dataset: str) -> list[Sequence]:
-    """The sequences of pysot's JSON, or of a folder of `<sequence>.txt` with `absent/<sequence>.txt` (1 = absent).
-
-    Their frames are names only: a protocol that clips boxes to the image does without.
-
-    Args:
-        path: the JSON file (`gt_rect` of every sequence; `absent`, where it has that, is 1 in frames that count), or
-            the folder, as LaSOT's toolkit has it.
-        dataset: name of the data set; decides names, attributes and how a protocol treats absent frames.
-
-    Raises:
-        UserError: nothing of the kind, a file that cannot be read, or a name that the data set does not have.
-    """
-    reading = _read(path, dataset)
-    if reading.unreadable:
-        raise AnnotationError(unreadable_text(reading.unreadable))
-    return reading.sequences
-
-
 def _read(path: Path, dataset: str) -> Reading:
-    """`read_annotations`, with the sequences that cannot be read named beside the others."""
+    """What annotations alone give."""
     # It names the folder of the plots, too.
     check_name("data set", dataset)
     entries = _folder_entries(path) if path.is_dir() else _json_entries(path)
@@ -97,10 +88,7 @@ def _read(path: Path, dataset: str) -> Reading:
 
 def _folder_entries(path: Path) -> dict[str, Callable[[], _Annotated]]:
     """Name of a sequence -> what reads its boxes and where it is visible."""
-    files = sorted(path.glob("*.txt"))
-    if not files:
-        raise UserError(f"{path}: no <sequence>.txt in it")
-    return {file.stem: partial(_read_file, file) for file in files}
+    return {file.stem: partial(_read_file, file) for file in sorted(path.glob("*.txt"))}
 
 
 def _read_file(file: Path) -> _Annotated:

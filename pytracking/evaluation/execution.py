@@ -7,6 +7,7 @@ import socket
 import sys
 import traceback
 from collections.abc import Callable
+from collections.abc import Sequence as Listing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -151,10 +152,7 @@ def run_sequence(tracker: Tracker, sequence: Sequence, on_frame: OnFrame | None 
         UserError: a frame cannot be read, or the first box is not finite, empty or outside the image.
         RuntimeError: the tracker answered a box that is not finite.
     """
-    boxes = np.empty((len(sequence.frames), 4), np.float64)
-    times = np.empty(len(sequence.frames), np.float64)
-    scores = np.empty(len(sequence.frames), np.float64)
-    flags: list[str] = []
+    results: list[TrackResult] = []
     for number in range(len(sequence.frames)):
         try:
             image = sequence.image(number)
@@ -166,11 +164,18 @@ def run_sequence(tracker: Tracker, sequence: Sequence, on_frame: OnFrame | None 
             result = tracker.track(image)
         if not np.isfinite(result.box).all():
             raise RuntimeError(f"frame {number + 1}: the tracker answered a box that is not finite: {result.box}")
-        boxes[number], times[number], scores[number] = result.box, result.time, result.score
-        flags.append(result.flag)
+        results.append(result)
         if on_frame is not None:
             on_frame(number, image, result)
-    return RawResult(boxes, times, scores, flags)
+    return raw_result(results)
+
+
+def raw_result(results: Listing[TrackResult]) -> RawResult:
+    """What is kept of a tracker's answers to the frames of a sequence."""
+    boxes, times, scores = (
+        np.array([getattr(one, name) for one in results], np.float64) for name in ("box", "time", "score")
+    )
+    return RawResult(boxes, times, scores, [one.flag for one in results])
 
 
 def first_box(sequence: Sequence, image: np.ndarray) -> Box:

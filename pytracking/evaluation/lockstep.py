@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ltr.errors import UserError
-from pytracking.evaluation.execution import Event, Failed, Frames, Tracked, Unit, Worker, first_box, where
-from pytracking.evaluation.results import RawResult
+from pytracking.evaluation.execution import Event, Failed, Frames, Tracked, Unit, Worker, first_box, raw_result, where
 from pytracking.many import OneByOne, Targets
 from pytracking.tracker.base import TargetErrors, TrackResult
 
@@ -171,13 +170,8 @@ class Lockstep:
         run.results.append(result)
         events.append(Frames(number, 1))
         if run.finished:
-            raw = RawResult(
-                np.array([one.box for one in run.results], np.float64),
-                np.array([one.time for one in run.results], np.float64),
-                np.array([one.score for one in run.results], np.float64),
-                [one.flag for one in run.results],
-            )
-            self._end(run, Tracked(number, raw, {**where(), **run.unit.sequence.levels()}), events)
+            levels = run.unit.sequence.levels()
+            self._end(run, Tracked(number, raw_result(run.results), {**where(), **levels}), events)
 
     def _end(self, run: _Run, event: Event, events: list[Event]) -> None:
         assert self._targets is not None

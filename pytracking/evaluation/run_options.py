@@ -30,6 +30,7 @@ def add_set_option(parser: argparse.ArgumentParser) -> None:
 
 def add_video_options(parser: argparse.ArgumentParser) -> None:
     """What is drawn on annotated video and where it goes, and changes of the tracker's parameters."""
+    parser.add_argument("--targets", type=int, default=1, help="number of boxes to draw with the mouse (default: 1)")
     parser.add_argument(
         "--uncertainty",
         action="store_true",

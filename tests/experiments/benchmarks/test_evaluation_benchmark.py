@@ -37,9 +37,3 @@ def test_stored_results_are_scored(tmp_path: Path) -> None:
 def test_otb_has_its_lengths() -> None:
     lengths = evaluation.otb_lengths()
     assert (len(lengths), min(lengths), max(lengths)) == (100, 71, 3872)
-
-
-def test_results_need_trackers(capsys: pytest.CaptureFixture) -> None:
-    with pytest.raises(SystemExit):
-        evaluation.main(["--results", "results"])
-    assert "go together" in capsys.readouterr().err

@@ -14,7 +14,7 @@ from ltr.dataset.boxfile import format_boxes
 from ltr.errors import UserError
 from pytracking import run_report
 from pytracking.analysis import published
-from pytracking.analysis.annotations import read_annotations
+from pytracking.analysis.annotations import find_sequences
 from pytracking.analysis.bootstrap import paired_difference
 from pytracking.analysis.extract import extract_scores
 from pytracking.analysis.scores import Scores
@@ -63,7 +63,7 @@ def lasot(tmp_path: Path) -> Path:
 @pytest.fixture
 def scores(results: Path, otb: Path) -> Scores:
     runs = trackerlist("atom", "published", display_name="ATOM") + trackerlist("siamfc", "published", None, "SiamFC")
-    return extract_scores(runs, read_annotations(otb, "otb"), results)
+    return extract_scores(runs, find_sequences("otb", otb).sequences, results)
 
 
 def test_the_published_table(capsys: pytest.CaptureFixture) -> None:
@@ -134,16 +134,16 @@ def test_bad_command_lines(results: Path, otb: Path) -> None:
 
 
 def test_annotations_without_videos(otb: Path, lasot: Path) -> None:
-    sequences = read_annotations(otb, "otb")
+    sequences = find_sequences("otb", otb).sequences
     assert [sequence.name for sequence in sequences] == ["Couple", "Crossing", "Deer", "Skiing"]
     assert sequences[2].attributes == ("MB", "FM", "IPR", "BC", "LR")
     assert len(sequences[2].frames) == 71
-    (yoyo,) = read_annotations(lasot, "lasot")
+    (yoyo,) = find_sequences("lasot", lasot).sequences
     assert yoyo.target_visible is not None
     assert (~yoyo.target_visible).sum() == 33
     content = {"a": {"gt_rect": [[1, 2, 3, 4], [1, 2, 3, 4]], "absent": [1, 0]}}
     otb.write_text(json.dumps(content))
-    (other,) = read_annotations(otb, "other")
+    (other,) = find_sequences("other", otb).sequences
     assert other.target_visible is not None
     assert other.target_visible.tolist() == [True, False]
 
@@ -172,14 +172,14 @@ def test_annotations_without_videos(otb: Path, lasot: Path) -> None:
 def test_damaged_annotations(otb: Path, content: str, message: str) -> None:
     otb.write_text(content)
     with pytest.raises(UserError, match=message):
-        read_annotations(otb, "otb")
+        find_sequences("otb", otb)
 
 
 def test_missing_annotations(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="none: no such file"):
-        read_annotations(tmp_path / "none", "otb")
-    with pytest.raises(UserError, match=r"no <sequence>\.txt"):
-        read_annotations(tmp_path, "otb")
+        find_sequences("otb", tmp_path / "none")
+    with pytest.raises(UserError, match="0 of 100 sequences are there"):
+        find_sequences("otb", tmp_path)
 
 
 def test_figures_by_attribute(scores: Scores) -> None:
@@ -194,7 +194,7 @@ def test_figures_by_attribute(scores: Scores) -> None:
 
 
 def test_nothing_known_of_attributes(scores: Scores, results: Path, lasot: Path) -> None:
-    sequences = read_annotations(lasot, "elsewhere")
+    sequences = find_sequences("elsewhere", lasot).sequences
     other = extract_scores(trackerlist("atom", "published"), sequences, results)
     with pytest.raises(UserError, match="no attributes are known for the sequences of elsewhere"):
         attribute_table(other)
@@ -226,7 +226,7 @@ def test_runs_stay_apart_in_the_table(results: Path, otb: Path) -> None:
         shutil.copytree(results / "atom" / "published", results / "atom" / f"published_{run}")
     (results / "atom" / "published_001" / "Deer.txt").write_text("1,1,5,5\n" * 60)
     runs = trackerlist("atom", "published", (0, 1), "ATOM")
-    merged = extract_scores(runs, read_annotations(otb, "otb"), results, merge_results=True)
+    merged = extract_scores(runs, find_sequences("otb", otb).sequences, results, merge_results=True)
     frame = merged.to_pandas()
     assert frame["run"].tolist() == [0, 1] * 4
     deer = frame[frame["sequence"] == "Deer"]

@@ -17,7 +17,7 @@ from ltr.dataset.boxfile import read_boxes, read_flags, read_names, read_polygon
 from ltr.dataset.coco import decode_mask, read_objects
 from ltr.dataset.folders import ImageBoxes
 from ltr.errors import UserError
-from pytracking.analysis.annotations import read_annotations
+from pytracking.analysis.annotations import find_sequences
 from pytracking.evaluation.foreign import read_foreign
 from pytracking.evaluation.pathsfile import read_local_py, write_paths
 
@@ -61,7 +61,7 @@ READERS: list[tuple[str, bytes, Callable[[Path], object]]] = [
     ("list.txt", b"ball\nJogging-1\n", read_names),
     ("boxes.csv", b'image,x,y,w,h\na.jpg,1,2,30,40\n"a.jpg",1.5,2,30,40\n', read_table),
     ("coco.json", json.dumps(COCO).encode(), read_masks),
-    ("pysot.json", json.dumps(PYSOT).encode(), lambda path: read_annotations(path, "folder")),
+    ("pysot.json", json.dumps(PYSOT).encode(), lambda path: find_sequences("folder", path)),
     ("a.json", json.dumps(OTB).encode(), lambda path: read_foreign(path.parent, "otb")),
     ("any.json", json.dumps([COCO, 1.5, None]).encode(), read_json),
     ("any.toml", b'a = 1\n[paths]\notb = "/otb"\nb = [1, 2.5, {c = 2}]\n', read_toml),
