@@ -11,13 +11,7 @@ import sys
 from pathlib import Path
 
 from ltr.errors import exit_status
-from pytracking.evaluation.run_options import (
-    add_run_options,
-    add_set_option,
-    numbered_runs,
-    overrides_of,
-    track,
-)
+from pytracking.evaluation.run_options import add_run_options, add_set_option, numbered_runs, overrides_of, track
 
 _EXAMPLES = """examples:
   run_tracker.py dimp dimp_nceplus_lite                                      the demo clips, in this process

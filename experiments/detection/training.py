@@ -197,10 +197,7 @@ def _optimiser(head: EnergyHead, settings: TrainingSettings) -> torch.optim.Opti
     if settings.optimiser == "adam":
         return torch.optim.AdamW(head.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
     return torch.optim.SGD(
-        head.parameters(),
-        lr=settings.learning_rate,
-        momentum=settings.momentum,
-        weight_decay=settings.weight_decay,
+        head.parameters(), lr=settings.learning_rate, momentum=settings.momentum, weight_decay=settings.weight_decay
     )
 
 

@@ -10,13 +10,7 @@ from matplotlib.figure import Figure
 from experiments.common import fill, markdown, save_figure
 from experiments.training_methods.ablations import ABLATIONS
 from experiments.training_methods.pictures import ablation_figure, comparison_figure, steps_figure
-from experiments.training_methods.results import (
-    ablation_table,
-    choice_table,
-    difference_table,
-    main_table,
-    write_csv,
-)
+from experiments.training_methods.results import ablation_table, choice_table, difference_table, main_table, write_csv
 from experiments.training_methods.stages import STUDY_FILE
 from ltr.admin.files import write_json, write_text
 from ltr.admin.inputs import read_json

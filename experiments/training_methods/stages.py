@@ -242,12 +242,7 @@ def judge_unit(place: Workplace, settings: StudySettings, unit: HeadUnit, folder
     """Metrics of one unit on the test crops."""
     path = unit_path(folder, unit)
     samples = None if METHODS[unit.method].objective == "iou" else settings.nll_samples
-    question = {
-        "weights": checksum(path),
-        "step": list(step),
-        "samples": settings.test_samples,
-        "nll_samples": samples,
-    }
+    question = {"weights": checksum(path), "step": list(step), "samples": settings.test_samples, "nll_samples": samples}
 
     def answer() -> dict[str, Any]:
         device = torch.device(place.device)

@@ -13,17 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ltr.errors import UserError
-from pytracking.evaluation.execution import (
-    Event,
-    Failed,
-    Frames,
-    Lost,
-    Tracked,
-    TrackerSpec,
-    Unit,
-    Worker,
-    set_threads,
-)
+from pytracking.evaluation.execution import Event, Failed, Frames, Lost, Tracked, TrackerSpec, Unit, Worker, set_threads
 from pytracking.evaluation.lockstep import Lockstep
 from pytracking.tracker.base import TrackResult
 
