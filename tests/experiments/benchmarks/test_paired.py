@@ -21,7 +21,7 @@ def test_contestants_are_read_from_text(tmp_path) -> None:
     assert (peer.label, peer.parameter, peer.checkout) == ("old: kcf", "kcf", tmp_path / "old")
 
 
-@pytest.mark.parametrize(("text", "said"), [("kcf:backend", "give FIELD=VALUE"), ("/nowhere=kcf", "no checkout")])
+@pytest.mark.parametrize(("text", "said"), [("kcf:backend", "give KEY=VALUE"), ("/nowhere=kcf", "no checkout")])
 def test_what_is_no_contestant_is_said(text, said) -> None:
     with pytest.raises(UserError, match=said):
         parse_contestant(text)
