@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ltr.admin.inputs import check_name
 from ltr.errors import UserError, exit_status, list_some, printable
 from pytracking.evaluation.run_options import report_unreadable
 
@@ -124,9 +123,6 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="MB",
         help="size of the file; longer sequences are thinned out to every k-th frame to keep below it (default: 25)",
     )
-    # Older spellings of --output.
-    parser.add_argument("--plot_path", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--report_name", help=argparse.SUPPRESS)
     return parser
 
 
@@ -250,8 +246,6 @@ def _scorable(reading: Reading, protocol: Protocol) -> list[Sequence]:
 
 
 def _folder(args: argparse.Namespace, dataset: str, count: int) -> Path:
-    if args.plot_path or args.report_name:
-        return (args.plot_path or Path("results", "result_plots")) / check_name("report", args.report_name or dataset)
     if args.output is None:
         return Path("results", "result_plots", dataset)
     return args.output / dataset if count > 1 else args.output

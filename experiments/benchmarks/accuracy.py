@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments.common import command_line
 from ltr.errors import EXIT_FAILED_SEQUENCES, UserError, exit_status
 from pytracking.analysis.bootstrap import tracker_difference
 from pytracking.analysis.extract import extract_scores
@@ -34,11 +35,7 @@ _WORST = 5
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.benchmarks.accuracy",
-        description="Track a folder of sequences with several trackers, and print AUC, precision, speed and paired "
-        "intervals, in all and for each group.",
-    )
+    parser = command_line("benchmarks.accuracy", __doc__)
     parser.add_argument("folder", type=Path, help="its sub-folders with sequences are the groups")
     names: dict[str, Any] = {"nargs": "+", "metavar": "TRACKER/PARAMETERS"}
     parser.add_argument("--trackers", default=["dimp/dimp_nceplus_lite"], help="ours; the first is the base", **names)

@@ -65,6 +65,7 @@ def conditions(study: dict[str, Any]) -> str:
     training, noise, head = settings["training"], settings["noise"], settings["head"]
     outputs = "one output for all classes" if head["class_agnostic"] else "one output a class"
     detector = settings["detector"]
+    torch_and_commit = f"{study['environment']['torch']}, {study['environment']['commit'][:10]}"
     rows = [
         ["data", f"{data['name']}: {data['train_images']} images to train, {data['judged_images']} to judge"],
         ["judged", f"{data['detections']} detections, {data['judged_boxes']} annotated boxes"],
@@ -77,7 +78,7 @@ def conditions(study: dict[str, Any]) -> str:
         ["boxes an image, samples a box", f"{training['boxes_per_image'] or 'all'}, M = {noise['num_samples']}"],
         ["learning rate", f"{training['learning_rate']:g}, x {training['decay']:g} at {training['decay_at']}"],
         ["seeds", str(len(settings["seeds"]))],
-        ["device, torch, commit", f"{study['device']}, {study['environment']['torch']}, {_commit(study)}"],
+        ["device, torch, commit", f"{study['device']}, {torch_and_commit}"],
     ]
     return markdown(["what", "value"], rows)
 
@@ -130,7 +131,3 @@ def write_report(cards: Path, docs: Path) -> list[Path]:
 
 def _percent(values: list[float]) -> str:
     return mean_and_spread([100 * value for value in values])
-
-
-def _commit(study: dict[str, Any]) -> str:
-    return str(study["environment"]["commit"])[:10]

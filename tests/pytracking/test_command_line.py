@@ -164,7 +164,7 @@ def test_report(sequence_root: Path, capsys: pytest.CaptureFixture) -> None:
         "--results",
         str(sequence_root.parent / "out"),
     ]
-    argv = ["report", "static/default:0=Static", *data, "--plot_path", str(sequence_root.parent / "plots")]
+    argv = ["report", "static/default:0=Static", *data, "--output", str(sequence_root.parent / "plots" / "folder")]
     assert exit_status(lambda: package_main.main(argv)) == 0
     out = capsys.readouterr().out
     assert "Static" in out

@@ -21,11 +21,6 @@ def pack(values: np.ndarray) -> dict[str, Any]:
     return {"shape": list(array.shape), "float32": base64.b64encode(array.tobytes()).decode("ascii")}
 
 
-def unpack(packed: dict[str, Any]) -> np.ndarray:
-    """The array that `pack` made into JSON, as float32."""
-    return np.frombuffer(base64.b64decode(packed["float32"]), "<f4").reshape(packed["shape"])
-
-
 def report_data(scores: Scores, against: str | None = None, seed: int = 0) -> dict[str, Any]:
     """All numbers of the page. The page computes none itself: means, intervals and curves of every subset are here.
 
