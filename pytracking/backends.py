@@ -17,7 +17,8 @@ from ltr.admin.paths import cache_folder
 from ltr.errors import MissingPackageError, UserError
 from ltr.models.bbreg.box_head import BoxHead
 from ltr.models.bbreg.closed_form import ClosedFormHead
-from ltr.models.export import ASCENT, EXTRACTION, AscentGraph, Graph, read_graphs, write_graphs
+from ltr.models.export import ASCENT, EXTRACTION, FORMAT, AscentGraph, Graph, read_graphs, write_graphs
+from ltr.models.tracking.dimpnet import FEATURE_STRIDE
 from ltr.models.tracking.extraction import Extraction, fold_batch_norm
 from ltr.models.tracking.tracking_net import TrackingNet
 
@@ -75,8 +76,8 @@ def _joined(parts: Sequence[Tensor]) -> Tensor:
 
 # What computes a graph's outputs of its inputs by name, others being left aside.
 Session = Callable[[dict[str, np.ndarray]], list[np.ndarray]]
-# Makes a session for a graph, a module with its weights, and sizes of dimensions that are fixed.
-Sessions = Callable[[Graph, nn.Module, dict[str, int]], Session]
+# Makes a session for a graph and a module with its weights.
+Sessions = Callable[[Graph, nn.Module], Session]
 
 
 class GraphBackend:
@@ -91,7 +92,7 @@ class GraphBackend:
     def __init__(self, network: TrackingNet, graphs: dict[str, Graph], sessions: Sessions) -> None:
         extraction = Extraction(network)
         self._names = extraction.names
-        self._session = sessions(graphs[EXTRACTION], extraction, {})
+        self._session = sessions(graphs[EXTRACTION], extraction)
         self.refiner = GraphHead(network.bb_regressor, graphs[ASCENT], sessions)
 
     def extract(self, samples: Tensor) -> dict[str, Tensor]:
@@ -104,21 +105,22 @@ class GraphBackend:
 class GraphHead(ClosedFormHead):
     """`ClosedFormHead` whose ascent of a graph's space and steps runs in another engine; another runs in torch."""
 
-    # A session is made for every number of cells, so there are few of them.
-    cells_granule = 2
+    # These engines take any size as it comes.
+    part_granule = 1
 
     def __init__(self, head: BoxHead, graph: Graph, sessions: Sessions) -> None:
         super().__init__(head)
-        self._graph, self._make_session = graph, sessions
-        facts = graph.facts
-        self._module = [AscentGraph(self, facts["space"], facts["steps"])]
-        self._sessions: dict[tuple[int, ...], Session] = {}
+        self._facts = graph.facts
+        module = AscentGraph(self, graph.facts["space"], graph.facts["steps"])
+        self._inputs = list(module.inputs())
+        self._session = sessions(graph, module)
 
     def climb(
         self,
         parts: Sequence[Tensor],
         modulation: Sequence[Tensor] | None,
-        places: Sequence[Tensor],
+        columns: Sequence[Tensor],
+        lines: Sequence[Tensor],
         first: Tensor,
         within: Tensor,
         starts: Tensor,
@@ -128,28 +130,21 @@ class GraphHead(ClosedFormHead):
         **options: Any,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """See `ClosedFormHead.climb`."""
-        plain = {"decay": 1.0, "per_box_step_control": False, **self._graph.facts}
+        plain = {"decay": 1.0, "per_box_step_control": False, **self._facts}
         if modulation is None or any(plain.get(name, value) != value for name, value in options.items()):
             return super().climb(
-                parts, modulation, places, first, within, starts, unit, step_length=step_length, **options
+                parts, modulation, columns, lines, first, within, starts, unit, step_length=step_length, **options
             )
         centre, size = step_length if isinstance(step_length, tuple) else (step_length, step_length)
         lengths = torch.tensor([centre, centre, size, size])
-        values = (*parts, *modulation, *places, first, within, starts, unit, lengths)
-        feed = {name: value.contiguous().numpy() for name, value in zip(self._module[0].inputs(), values)}
-        sizes = (*starts.shape[:2], len(within))
-        if sizes not in self._sessions:
-            named = dict(zip(("N", "M", "cells"), sizes))
-            self._sessions[sizes] = self._make_session(self._graph, self._module[0], named)
-        boxes, scores, visited = map(torch.from_numpy, self._sessions[sizes](feed))
+        values = (*parts, *modulation, *columns, *lines, first, within, starts, unit, lengths)
+        feed = {name: value.contiguous().numpy() for name, value in zip(self._inputs, values)}
+        boxes, scores, visited = map(torch.from_numpy, self._session(feed))
         return boxes, scores, visited
 
 
-def onnx_session(graph: Graph, module: nn.Module, sizes: dict[str, int]) -> Session:
+def onnx_session(graph: Graph, module: nn.Module) -> Session:
     """A session of ONNX Runtime for a graph, with the weights of the module that it was made from.
-
-    Args:
-        sizes: dimensions that are fixed from now on, by name.
 
     Raises:
         UserError: the module has not the graph's weights.
@@ -165,8 +160,6 @@ def onnx_session(graph: Graph, module: nn.Module, sizes: dict[str, int]) -> Sess
     options.log_severity_level = 3
     # Threads that wait in a loop for the next frame would take the cores from torch's.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    for name, value in sizes.items():
-        options.add_free_dimension_override_by_name(name, value)
     values = [onnxruntime.OrtValue.ortvalue_from_numpy(values) for values in _weights_of(graph, module)]
     options.add_external_initializers(graph.weights, values)
     engine = onnxruntime.InferenceSession(graph.model, options, providers=["CPUExecutionProvider"])
@@ -174,7 +167,7 @@ def onnx_session(graph: Graph, module: nn.Module, sizes: dict[str, int]) -> Sess
     return lambda feed: engine.run(None, {name: feed[name] for name in inputs})
 
 
-def openvino_session(graph: Graph, module: nn.Module, sizes: dict[str, int], precision: str = "fp32") -> Session:
+def openvino_session(graph: Graph, module: nn.Module, precision: str = "fp32") -> Session:
     """The same in OpenVINO.
 
     Args:
@@ -193,10 +186,6 @@ def openvino_session(graph: Graph, module: nn.Module, sizes: dict[str, int], pre
     stored = {tensor.name: tensor for tensor in model.graph.initializer}
     for name, values in zip(graph.weights, _weights_of(graph, module)):
         stored[name].CopyFrom(onnx.numpy_helper.from_array(values, name))
-    for entry in model.graph.input:
-        for side in entry.type.tensor_type.shape.dim:
-            if side.dim_param in sizes:
-                side.dim_value = sizes[side.dim_param]
     settings = {
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         "INFERENCE_PRECISION_HINT": {"fp32": "f32"}.get(precision, precision),
@@ -234,10 +223,10 @@ def find_graphs(params: TrackerParameters, network: TrackingNet, checkpoint: Pat
     if params.backend in ("torch", "compile"):
         return None
     beside = graphs_beside(checkpoint)
-    if beside.is_file() and read_graphs(beside)[EXTRACTION].facts["size"] == params.image_sample_size:
+    if beside.is_file() and _fits(read_graphs(beside), params.image_sample_size):
         return beside
     facts = (params.image_sample_size, params.box_refinement_space, params.box_refinement_iter)
-    cached = cache_folder() / "graphs" / ("-".join(map(str, (weights_sha256[:16], *facts))) + GRAPHS_SUFFIX)
+    cached = cache_folder() / "graphs" / ("-".join(map(str, (weights_sha256[:16], *facts, FORMAT))) + GRAPHS_SUFFIX)
     if not cached.is_file():
         if params.backend == "auto" or find_spec("onnx") is None:
             return beside if beside.is_file() else None
@@ -312,7 +301,13 @@ def _hindrance(engine: str, device: torch.device, size: int, precision: str, gra
         return (
             "the network has no graphs: python -m pytracking export writes them, or pip install onnx, for it to be done"
         )
-    exported = read_graphs(graphs)[EXTRACTION].facts["size"]
-    if exported != size:
+    if not _fits(found := read_graphs(graphs), size):
+        exported = found[EXTRACTION].facts["size"]
         return f"{graphs} is for samples of {exported} pixels, not {size}: export again, or pip install onnx"
     return None
+
+
+def _fits(graphs: dict[str, Graph], size: int) -> bool:
+    """Whether graphs are for samples of a side: where all strides divide it, paddings are the same as of another."""
+    exported = graphs[EXTRACTION].facts["size"]
+    return bool(exported == size or exported % FEATURE_STRIDE == size % FEATURE_STRIDE == 0)

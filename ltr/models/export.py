@@ -1,7 +1,7 @@
 """Networks as ONNX graphs without weights, for ONNX Runtime: the weights are put in from the checkpoint on loading.
 
 So a graph is small, and it serves every training of the same network. Writing one needs the package `onnx`, reading one
-does not. A file of graphs is a zip archive: `graphs.json` says what each needs, in the order of its inputs.
+does not. A file of graphs is a zip archive: an index says what each needs, in the order of its inputs.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ from ltr.models.tracking.extraction import Extraction
 from ltr.models.tracking.tracking_net import TrackingNet
 
 EXTRACTION, ASCENT = "extraction", "ascent"
-_INDEX = "graphs.json"
+# What graphs take and give; files of another format are refused.
+FORMAT = 2
+_INDEX = f"graphs{FORMAT}.json"
 _OPSET = 18
 
 
@@ -57,7 +59,8 @@ class AscentGraph(nn.Module):
         return {
             **{f"part_{k}": {0: "N", 2: f"height_{k}", 3: f"width_{k}"} for k in levels},
             **{f"modulation_{k}": {0: "N"} for k in levels},
-            **{f"places_{k}": {0: f"places_{k}"} for k in levels},
+            **{f"columns_{k}": {0: "N", 2: f"columns_{k}"} for k in levels},
+            **{f"lines_{k}": {0: "N", 2: f"lines_{k}"} for k in levels},
             "first": {0: "N"},
             "within": {0: "cells"},
             "starts": {0: "N", 1: "M"},
@@ -68,10 +71,10 @@ class AscentGraph(nn.Module):
     def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(boxes [N, M, 4], scores [N, M], all boxes that were scored [T, N, M, 4])."""
         count = len(self.head.levels)
-        parts, modulation, places = (inputs[k * count : (k + 1) * count] for k in range(3))
-        first, within, starts, unit, step_length = inputs[3 * count :]
+        parts, modulation, columns, lines = (inputs[k * count : (k + 1) * count] for k in range(4))
+        first, within, starts, unit, step_length = inputs[4 * count :]
         return self.head.climb(
-            parts, modulation, places, first, within, starts, unit,
+            parts, modulation, columns, lines, first, within, starts, unit,
             space=self.space, steps=self.steps, step_length=step_length,
         )  # fmt: skip
 
@@ -99,7 +102,7 @@ def write_graphs(net: TrackingNet, path: Path, *, size: int, space: str, steps: 
     example = (*recorder.seen, torch.zeros(4))
     outputs = ("boxes", "scores", "visited")
     graphs = {
-        EXTRACTION: _graph(extraction, (samples,), {"samples": {0: "N"}}, extraction.names, {"size": size}),
+        EXTRACTION: _graph(extraction, (samples,), extraction.inputs, extraction.names, {"size": size}),
         ASCENT: _graph(ascent, example, ascent.inputs(), outputs, {"space": space, "steps": steps}),
     }
     index = {name: {"weights": graph.weights, "facts": graph.facts} for name, graph in graphs.items()}
@@ -135,8 +138,8 @@ class _Recorder(ClosedFormHead):
     def climb(
         self, parts: Sequence[Tensor], modulation: Sequence[Tensor] | None, *rest: Any, **options: Any
     ) -> tuple[Tensor, Tensor, Tensor]:
-        places, *others = rest
-        self.seen = (*parts, *(modulation or ()), *places, *others)
+        columns, lines, *others = rest
+        self.seen = (*parts, *(modulation or ()), *columns, *lines, *others)
         return super().climb(parts, modulation, *rest, **options)
 
 

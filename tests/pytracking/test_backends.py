@@ -26,6 +26,7 @@ from pytracking.backends import GraphBackend, TorchBackend, choose_backend, find
 from pytracking.networks import network_file
 from pytracking.registry import load_parameters
 from pytracking.tracker.dimp.settings import DiMPParameters
+from pytracking.tracker.shared.networks import load_tracking_network
 
 SIZE = 128
 CPU = torch.device("cpu")
@@ -184,7 +185,7 @@ def test_an_ascent_that_no_graph_is_for_runs_in_torch(graphs, monkeypatch) -> No
     layers = [backend.extract(samples(1))[name] for name in ("layer2", "layer3")]
     starts = torch.tensor([[[40.0, 50, 36, 30], [42, 48, 30, 36]]])
     modulation = net.bb_regressor.get_modulation(layers, starts[:, 0])
-    monkeypatch.setattr(backend.refiner, "_make_session", lambda *_: pytest.fail("a session was made"))
+    monkeypatch.setattr(backend.refiner, "_session", lambda *_: pytest.fail("the graph was asked"))
     for other in ({"steps": 3}, {"space": "absolute"}, {"decay": 0.5}, {"per_box_step_control": True}):
         options = {**ASCENT_OPTIONS, **other}
         expected = TorchBackend(deepcopy(net), SIZE).refiner.refine(modulation, layers, starts, **options)
@@ -214,6 +215,17 @@ def test_the_shipped_network_tracks_alike() -> None:
     assert tracks[1][1] == tracks[0][1]
 
 
+def test_a_graph_serves_samples_of_another_size() -> None:
+    net = load_tracking_network(network_file("dimp_nceplus_lite"), TrackingNet)
+    shipped = read_graphs(network_file("dimp_nceplus_lite").with_suffix(".graphs.zip"))
+    assert b"Pad" not in shipped[EXTRACTION].model
+    backend = GraphBackend(net, shipped, onnx_session)
+    for size in (160, 256):
+        crop = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(size)) * 255
+        expected = TorchBackend(deepcopy(net), size).extract(crop)
+        torch.testing.assert_close(backend.extract(crop), expected, rtol=1e-4, atol=1e-4)
+
+
 def test_auto_takes_what_is_there(graphs, tmp_path, monkeypatch) -> None:
     def chosen(name="auto", path=graphs, **changes) -> type:
         return type(choose_backend(name, network(), CPU, **{"size": SIZE, "graphs": path, **changes}))
@@ -223,7 +235,8 @@ def test_auto_takes_what_is_there(graphs, tmp_path, monkeypatch) -> None:
     assert chosen(path=None) is TorchBackend
     assert chosen("torch") is TorchBackend
     assert chosen(precision="bf16") is TorchBackend
-    assert chosen(size=160) is TorchBackend
+    assert chosen(size=160) is GraphBackend
+    assert chosen(size=150) is TorchBackend
     monkeypatch.setattr(backends, "find_spec", lambda name: None)
     assert chosen() is TorchBackend
 
@@ -233,7 +246,7 @@ def test_auto_takes_what_is_there(graphs, tmp_path, monkeypatch) -> None:
     [
         ({"graphs": None}, "cpu", "python -m pytracking export"),
         ({"precision": "bf16"}, "cpu", "fp32"),
-        ({"size": 160}, "cpu", "128 pixels, not 160"),
+        ({"size": 150}, "cpu", "128 pixels, not 150"),
         ({}, "meta", "not on meta"),
     ],
 )

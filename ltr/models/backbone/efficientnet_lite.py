@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -44,8 +45,27 @@ class SameConv2d(nn.Conv2d):
         rows, cols = (max((-(-n // stride) - 1) * stride + kernel - n, 0) for n in map(int, input.shape[-2:]))
         if rows % 2 == 0 and cols % 2 == 0:
             return F.conv2d(input, self.weight, self.bias, self.stride, (rows // 2, cols // 2), 1, self.groups)
-        padded = F.pad(input, (cols // 2, cols - cols // 2, rows // 2, rows - rows // 2))
-        return super().forward(padded)
+        pads = (cols // 2, cols - cols // 2, rows // 2, rows - rows // 2)
+        if torch.onnx.is_in_onnx_export():
+            convolved: Tensor = _UnevenlyPadded.apply(input, self.weight, self.bias, pads, stride, self.groups)
+            return convolved
+        return super().forward(F.pad(input, pads))
+
+
+class _UnevenlyPadded(torch.autograd.Function):
+    """A convolution with more padding at one end than at the other: one node of a graph, where torch needs two."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, input: Tensor, weight: Tensor, bias: Tensor | None, pads: Sequence[int], stride: int, groups: int
+    ) -> Tensor:
+        return F.conv2d(F.pad(input, list(pads)), weight, bias, stride, groups=groups)
+
+    @staticmethod
+    def symbolic(graph: Any, input: Any, weight: Any, bias: Any, pads: Sequence[int], stride: int, groups: int) -> Any:
+        left, right, top, bottom = pads
+        values = (input, weight) if bias is None else (input, weight, bias)
+        return graph.op("Conv", *values, pads_i=(top, left, bottom, right), strides_i=(stride, stride), group_i=groups)
 
 
 class InvertedResidual(nn.Module):

@@ -22,20 +22,18 @@ from ltr.models.bbreg.box_head import BoxHead, LinearBlock
 _ROOM = (0.15, 0.4)
 # Cells along an axis of a bin's window; beyond, pooling each box again is quicker.
 MOST_CELLS = 16
-# Parts of a layer are a multiple of so many cells wide: a convolution is prepared again for every new size.
-_GRANULE = 4
 
 
 class _Windows(NamedTuple):
     """The cells that bins may reach, the R bins of all levels of a head: of each level first along x, then along y.
 
     first: [N, R] the first cell.
-    cells: number of cells, one for all.
+    cells: number of cells of a level's windows along x and along y, one pair a level.
     low, high: [N, R] what a bin's start and end must stay within, in cells; infinite where the map ends.
     """
 
     first: Tensor
-    cells: int
+    cells: list[tuple[int, int]]
     low: Tensor
     high: Tensor
 
@@ -60,8 +58,8 @@ class ClosedFormHead(nn.Module):
         ValueError: the head is in training mode, where batch norm is no fixed function.
     """
 
-    # Windows are a multiple of so many cells wide, where maps allow.
-    cells_granule = 1
+    # Parts of a layer are a multiple of so many cells wide: torch prepares a convolution again for every new size.
+    part_granule = 4
 
     output: Tensor
     offset: Tensor
@@ -109,6 +107,8 @@ class ClosedFormHead(nn.Module):
         self.register_buffer("spread", self.output.new_tensor(starts + lengths).t().contiguous())
         self.register_buffer("origin", self.output.new_tensor(origins + [0.0] * len(origins)))
         self._spread, self._origin = self.spread.cpu(), self.origin.cpu()
+        strides = [1 / level.settings.stride for level in self.levels for _ in range(2 * level.settings.bins)]
+        self._per_pixel = self._origin.new_tensor(strides)
         self.has_origin = any(origins)
         self.register_buffer("numbers", self.output.new_tensor(numbers))
         self.register_buffer("back", self.output.new_tensor(back))
@@ -145,7 +145,8 @@ class ClosedFormHead(nn.Module):
         self,
         parts: Sequence[Tensor],
         modulation: Sequence[Tensor] | None,
-        places: Sequence[Tensor],
+        columns: Sequence[Tensor],
+        lines: Sequence[Tensor],
         first: Tensor,
         within: Tensor,
         starts: Tensor,
@@ -157,9 +158,10 @@ class ClosedFormHead(nn.Module):
         Args:
             parts: parts of the features or, with `modulation`, of the backbone's layers, [N, C, h, w] a level.
             modulation: [N, C] a level, or None.
-            places: cells of the windows in the flattened parts, [bins * bins * N * n * n] a level.
+            columns, lines: cells of the windows in the parts, [N, bins, nx] and [N, bins, ny] a level; the lines of
+                all images' parts count on.
             first: [N, R] first cell of every window.
-            within: [n] the numbers 0 ... n-1.
+            within: [n] the numbers 0 ... n-1, for the largest nx or ny.
             starts, unit, options: as for `gradient_ascent`; the unit of the centre as `normalise_size`.
 
         Returns:
@@ -169,7 +171,7 @@ class ClosedFormHead(nn.Module):
         if modulation is not None:
             made = (convolutions(part) for convolutions, part in zip(self.convolutions, parts))
             features = [each * weights[..., None, None] for each, weights in zip(made, modulation)]
-        energy = _Energy(self, features, places, first, within)
+        energy = _Energy(self, features, columns, lines, first, within)
         boxes, scores = gradient_ascent(energy, starts, normalise_size=unit, **options)
         return boxes, scores, torch.stack(energy.visited)
 
@@ -199,9 +201,9 @@ class ClosedFormHead(nn.Module):
             found = self.climb(
                 [part.values for part in parts],
                 weights,
-                [self._places(level, part, windows).to(device) for level, part in enumerate(parts)],
+                *self._places(parts, windows),
                 windows.first.to(device),
-                torch.arange(windows.cells).to(device),
+                torch.arange(max(map(max, windows.cells))).to(device),
                 _of(starts, images).to(device),
                 _of(unit, images).to(device),
                 **options,
@@ -238,27 +240,30 @@ class ClosedFormHead(nn.Module):
     def _windows(self, boxes: Tensor, room: float, maps: Sequence[Sequence[int]]) -> _Windows | None:
         """Windows for boxes [T, N, M, 4] that may move; None where they would be too large to pay."""
         start, end = self._bins(boxes)
-        strides: list[float] = []
-        cells: list[int] = []
-        for level, (height, width) in zip(self.levels, maps):
-            strides += [level.settings.stride] * (2 * level.settings.bins)
-            cells += [width] * level.settings.bins + [height] * level.settings.bins
         side = boxes[..., 2:].clamp(min=0).prod(-1).sqrt().amax((0, 2))
-        slack = room * side[:, None] / side.new_tensor(strides)
+        slack = room * side[:, None] * self._per_pixel.to(side)
         low, high = start.amin((0, 2)) - slack, end.amax((0, 2)) + slack
-        span = float((high.ceil() - low.floor()).max()) + 1
-        # A NaN is no span, and not below anything.
-        most = min(MOST_CELLS, *cells)
-        if not span <= most:
-            return None
-        count = min(-(-int(span) // self.cells_granule) * self.cells_granule, most)
-        last = torch.tensor(cells, device=boxes.device) - count
-        first = ((low + high - (count - 1)) / 2).round().long().clamp(min=0).minimum(last)
+        spans = (high.ceil() - low.floor()).amax(0).tolist()
+        counts, sizes, cells = [], [], []
+        for row, level, (height, width) in zip(self.rows, self.levels, maps):
+            bins, pair = level.settings.bins, []
+            for begin, size in ((row, width), (row + bins, height)):
+                span = max(spans[begin : begin + bins]) + 1
+                # A NaN is no span, and not below anything.
+                if not span <= min(MOST_CELLS, size):
+                    return None
+                pair.append(int(span))
+                counts += [int(span)] * bins
+                sizes += [size] * bins
+            cells.append((pair[0], pair[1]))
+        ends = torch.tensor(counts, device=boxes.device) - 1
+        last = torch.tensor(sizes, device=boxes.device) - 1 - ends
+        first = ((low + high - ends) / 2).round().long().clamp(min=0).minimum(last)
         return _Windows(
             first,
-            count,
+            cells,
             first.to(low).masked_fill(first == 0, -torch.inf),
-            (first + count - 1).to(low).masked_fill(first == last, torch.inf),
+            (first + ends).to(low).masked_fill(first == last, torch.inf),
         )
 
     def _within(self, boxes: Tensor, windows: _Windows) -> Tensor:
@@ -276,10 +281,10 @@ class ClosedFormHead(nn.Module):
             return _Part(values, origin, origin)
         reach = sum(c.kernel_size[0] // 2 for c in self.convolutions[level].modules() if isinstance(c, nn.Conv2d))
         origins, sizes = [], []
-        for first, cells in zip(self._axes(level, windows), values.shape[:1:-1]):
+        for first, count, cells in zip(self._axes(level, windows), windows.cells[level], values.shape[:1:-1]):
             begin = first.amin(1)
-            size = int((first.amax(1) - begin).max()) + windows.cells + 2 * reach
-            size = min(-(-size // _GRANULE) * _GRANULE, cells)
+            size = int((first.amax(1) - begin).max()) + count + 2 * reach
+            size = min(-(-size // self.part_granule) * self.part_granule, cells)
             origins.append((begin - reach).clamp(0, cells - size))
             sizes.append(size)
         (left, top), (width, height) = origins, sizes
@@ -287,16 +292,20 @@ class ClosedFormHead(nn.Module):
         parts = [values[n : n + 1, :, y : y + height, x : x + width] for n, (x, y) in enumerate(corners)]
         return _Part(parts[0] if len(parts) == 1 else torch.cat(parts), left, top)
 
-    def _places(self, level: int, part: _Part, windows: _Windows) -> Tensor:
-        """Places [bins y * bins x * N * n * n] of a level's windows in the flattened parts of all images."""
-        height, width = part.values.shape[2:]
-        columns, lines = self._axes(level, windows)
-        within = torch.arange(windows.cells, device=columns.device)
-        numbers = torch.arange(len(columns), device=columns.device) * height
-        along_x = (columns - part.left[:, None])[..., None] + within
-        along_y = (lines + (numbers - part.top)[:, None])[..., None] + within
-        at = along_y[:, :, None, :, None] * width + along_x[:, None, :, None, :]
-        return at.permute(1, 2, 0, 3, 4).flatten()
+    def _places(self, parts: Sequence[_Part], windows: _Windows) -> tuple[list[Tensor], list[Tensor]]:
+        """Columns [N, bins, nx] and lines [N, bins, ny] of the levels' windows in their parts; see `climb`."""
+        columns: list[Tensor] = []
+        lines: list[Tensor] = []
+        for level, part in enumerate(parts):
+            along_x, along_y = self._axes(level, windows)
+            nx, ny = windows.cells[level]
+            above = torch.arange(len(along_y), device=along_y.device) * part.values.shape[2] - part.top
+            for found, place, count in (
+                (columns, along_x - part.left[:, None], nx),
+                (lines, along_y + above[:, None], ny),
+            ):
+                found.append((place[..., None] + torch.arange(count, device=place.device)).to(self.output.device))
+        return columns, lines
 
     def _axes(self, level: int, windows: _Windows) -> tuple[Tensor, Tensor]:
         """First cells [N, bins] of a level's windows along x and along y."""
@@ -315,21 +324,26 @@ class _Energy:
         self,
         closed: ClosedFormHead,
         features: Sequence[Tensor],
-        places: Sequence[Tensor],
+        columns: Sequence[Tensor],
+        lines: Sequence[Tensor],
         first: Tensor,
         within: Tensor,
     ) -> None:
         self.visited: list[Tensor] = []
         self._closed = closed
         dtype = closed.output.dtype
-        images, count = first.shape[0], within.shape[0]
-        self._contracted = []
-        for feature, at, weights, level in zip(features, places, closed.weights, closed.levels):
-            channels, bins = feature.shape[1], level.settings.bins
+        images = first.shape[0]
+        self._contracted: list[Tensor] = []
+        self._windows: list[tuple[int, int]] = []
+        for feature, along_x, along_y, weights in zip(features, columns, lines, closed.weights):
+            channels, (bins, nx), ny = feature.shape[1], along_x.shape[1:], along_y.shape[2]
             flat = feature.permute(0, 2, 3, 1).reshape(-1, channels).to(dtype)
+            at = along_y[:, :, None, :, None] * feature.shape[3] + along_x[:, None, :, None, :]
+            at = at.permute(1, 2, 0, 3, 4).reshape(-1)
             contracted = torch.bmm(flat.index_select(0, at).view(bins**2, -1, channels), weights)
-            contracted = contracted.view(bins, bins, images, count, count, -1).permute(2, 0, 3, 1, 4, 5)
-            self._contracted.append(contracted.reshape(images, (bins * count) ** 2, -1))
+            contracted = contracted.view(bins, bins, images, ny, nx, -1).permute(2, 0, 3, 1, 4, 5)
+            self._contracted.append(contracted.reshape(images, bins * ny * bins * nx, -1))
+            self._windows.append((nx, ny))
         first = first.to(dtype)
         shift = torch.cat((-first, torch.zeros_like(first)), dim=1)
         self._shift = (shift + closed.origin if closed.has_origin else shift).unsqueeze(1)
@@ -349,9 +363,12 @@ class _Energy:
         images, count = boxes.shape[0], boxes.shape[1]
         weights = self._weights(boxes)
         pairs, hidden = [], []
-        for contracted, bias, row, level in zip(self._contracted, closed.biases, closed.rows, closed.levels):
-            along_x = weights[:, :, row : row + level.settings.bins].flatten(2)
-            along_y = weights[:, :, row + level.settings.bins : row + 2 * level.settings.bins].flatten(2)
+        for contracted, bias, row, level, (nx, ny) in zip(
+            self._contracted, closed.biases, closed.rows, closed.levels, self._windows
+        ):
+            below = row + level.settings.bins
+            along_x = weights[:, :, row:below, :nx].flatten(2)
+            along_y = weights[:, :, below : below + level.settings.bins, :ny].flatten(2)
             pairs.append((along_y, along_x))
             outer = along_y[:, 0, :, None] * along_x[:, 0, None, :]
             hidden.append(torch.baddbmm(bias, outer.view(images, count, -1), contracted))

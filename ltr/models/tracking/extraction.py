@@ -23,6 +23,7 @@ class Extraction(nn.Module):
     def __init__(self, net: TrackingNet, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
         self.net, self.dtype = net, dtype
+        self.inputs = {"samples": {0: "N", 2: "height", 3: "width"}}
         self.names = (*BOX_LAYERS, CLASSIFICATION) if isinstance(net, DiMPNet) else BOX_LAYERS
 
     def forward(self, samples: Tensor) -> tuple[Tensor, ...]:

@@ -228,12 +228,13 @@ class _GraphHead(ClosedFormHead):
         first = ((low + high - (count - 1)) / 2).round().long()
         first = torch.minimum(first.clamp(min=0), torch.tensor(cells) - count)
         within = _count(torch.tensor(0), count)
-        places = []
-        for row, level, each in zip(self.rows, self.levels, maps):
-            along_x, along_y = first[0, row : row + 2 * level.settings.bins, None].add(within).chunk(2)
-            places.append((along_y[:, None, :, None] * int(each.shape[3]) + along_x[None, :, None, :]).flatten())
+        along = [
+            first[:, row : row + 2 * level.settings.bins, None].add(within).chunk(2, dim=1)
+            for row, level in zip(self.rows, self.levels)
+        ]
+        columns, lines = zip(*along)
         unit = starts[:, :1, 2:] if normalise_size is None else normalise_size
-        boxes, scores, _ = self.climb(maps, modulation, places, first, within, starts, unit, **options)
+        boxes, scores, _ = self.climb(maps, modulation, columns, lines, first, within, starts, unit, **options)
         return boxes, scores
 
 
