@@ -24,7 +24,7 @@ from torch import Tensor
 from ltr.admin.files import whole_file, write_json
 from ltr.admin.inputs import read_json
 from ltr.ebm.methods import Method, create_method
-from ltr.errors import UserError, unknown_name
+from ltr.errors import UserError
 
 _MARKED = re.compile(r"(<!-- (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -128,13 +128,6 @@ def positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1, not {number}")
     return number
-
-
-def check_names(kind: str, names: Iterable[str], known: Collection[str]) -> None:
-    """Raise a UserError for the first name that is not known."""
-    for name in names:
-        if name not in known:
-            raise unknown_name(kind, name, known)
 
 
 def check_positive(settings: object, names: Iterable[str]) -> None:

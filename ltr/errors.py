@@ -7,7 +7,7 @@ import difflib
 import errno
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -72,6 +72,13 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UserError:
         return UserError(f"unknown {kind} '{name}'; there is none")
     several = ", ".join(choices) if len(choices) <= _LONGEST_LIST else f"{len(choices)}, such as {list_some(choices)}"
     return UserError(f"unknown {kind} '{name}'; choose from {several}")
+
+
+def check_names(kind: str, names: Iterable[str], known: Collection[str]) -> None:
+    """Raise `unknown_name` for the first name that is not among those that are known."""
+    for name in names:
+        if name not in known:
+            raise unknown_name(kind, name, known)
 
 
 def list_some(names: Iterable[object], see_all: str = "", first: int = 3) -> str:

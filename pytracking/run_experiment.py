@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
-from ltr.errors import UserError, exit_status, unknown_name
+from ltr.errors import UserError, check_names, exit_status, unknown_name
 from pytracking.evaluation.run_options import add_run_options, find_runs, numbered_runs, track
 
 _FOLDER = "pytracking.experiments"
@@ -71,8 +71,7 @@ def main(argv: list[str] | None = None) -> int:
         for name, function in experiments.items():
             print(f"{name:24s} {(inspect.getdoc(function) or '').partition(chr(10))[0]}")
         return 0
-    if args.experiment_name not in experiments:
-        raise unknown_name(f"experiment of {module.__name__}", args.experiment_name, experiments)
+    check_names(f"experiment of {module.__name__}", [args.experiment_name], experiments)
     trackers, sequences = experiments[args.experiment_name]()
     return track(args, list(sequences), list(trackers))
 

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from ltr.admin.paths import paths_file
-from ltr.errors import UserError, unknown_name
+from ltr.errors import UserError, check_names
 from pytracking.evaluation.pathsfile import KEYS, read_local_py, read_paths, write_paths
 
 
@@ -81,8 +81,7 @@ def _parse_setting(text: str) -> tuple[str, Path]:
     name = name.strip()
     if not equals or not value.strip():
         raise UserError(f"--set {text}: expected NAME=FOLDER, such as otb=/data/otb")
-    if name not in KEYS:
-        raise unknown_name("data set", name, KEYS)
+    check_names("data set", [name], KEYS)
     folder = _absolute(value)
     if not folder.is_dir():
         raise UserError(f"--set {text}: {folder} is not a folder")

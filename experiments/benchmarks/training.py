@@ -27,7 +27,7 @@ from experiments.common import METHODS, command_line, positive
 from ltr.actors.tracking import Actor, Batch, DiMPActor, make_actor
 from ltr.data.loader import collate, to_device
 from ltr.data.processing import CropProcessing
-from ltr.errors import exit_status, unknown_name
+from ltr.errors import check_names, exit_status
 from ltr.run_training import load_recipe
 from ltr.train_settings.recipe import BoxSettings, Recipe, with_changes
 from ltr.trainers.batch_norm import set_train_mode
@@ -198,9 +198,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run the command line. Returns 0."""
     args = build_parser().parse_args(argv)
-    for name in args.objectives:
-        if name not in OBJECTIVES:
-            raise unknown_name("objective", name, OBJECTIVES)
+    check_names("objective", args.objectives, OBJECTIVES)
     recipe = with_changes(load_recipe([args.recipe]), args.set)
     device = torch.device(args.device)
     if device.type == "cuda" and not torch.cuda.is_available():

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from experiments.common import METHODS as STUDIED
-from experiments.common import NoiseSettings, check_names, check_positive, create_objective
+from experiments.common import NoiseSettings, check_positive, create_objective
 from ltr.ebm.methods import Method
-from ltr.errors import UserError
+from ltr.errors import UserError, check_names
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from experiments.common import check_names, remembered
+from experiments.common import remembered
 from experiments.detection.coco_files import (
     Detections,
     Instances,
@@ -28,7 +28,7 @@ from experiments.detection.training import HEAD_FILE, TrainingPlace, train_head
 from ltr.admin.files import write_json
 from ltr.admin.inputs import read_json
 from ltr.data.image import read_image
-from ltr.errors import UserError
+from ltr.errors import UserError, check_names
 from ltr.trainers.log import environment
 
 STUDY_FILE = "study.json"

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from experiments.common import METHODS as STUDIED
-from experiments.common import NoiseSettings, StudiedMethod, check_names, check_positive, create_objective
+from experiments.common import NoiseSettings, StudiedMethod, check_positive, create_objective
 from experiments.regression_1d.data import DATA_SETS
 from ltr.ebm.methods import Method
-from ltr.errors import UserError
+from ltr.errors import UserError, check_names
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from experiments.common import METHODS as STUDIED
-from experiments.common import StudiedMethod, check_names, check_positive
+from experiments.common import StudiedMethod, check_positive
 from ltr.admin.checkpoint import read_checkpoint
-from ltr.errors import UserError
+from ltr.errors import UserError, check_names
 from ltr.run_training import load_recipe
 from ltr.train_settings.recipe import Recipe
 from pytracking.networks import network_file

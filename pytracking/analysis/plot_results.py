@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ltr.admin.inputs import check_name
-from ltr.errors import UserError, printable, unknown_name
+from ltr.errors import UserError, check_names, printable
 from pytracking.analysis.extract import extract_scores
 from pytracking.analysis.plots import draw_curves, save_figure
 from pytracking.analysis.scores import PLOTS, Scores
@@ -151,20 +151,15 @@ def _scores(
 
 def _checked_plot_types(plot_types: Iterable[str]) -> tuple[str, ...]:
     checked = (plot_types,) if isinstance(plot_types, str) else tuple(plot_types)
-    for plot_type in checked:
-        if plot_type not in PLOTS:
-            raise unknown_name("plot type", plot_type, PLOTS)
+    check_names("plot type", checked, PLOTS)
     return checked
 
 
 def _filter(scores: Scores, criteria: dict[str, float | str]) -> np.ndarray:
     """[S] bool: the sequences that the criteria let through."""
-    for key in criteria:
-        if key not in ("mode", "threshold"):
-            raise unknown_name("filter criterion", key, ("mode", "threshold"))
+    check_names("filter criterion", criteria, ("mode", "threshold"))
     mode = str(criteria.get("mode"))
-    if mode not in _FILTERS:
-        raise unknown_name("filter mode", mode, _FILTERS)
+    check_names("filter mode", [mode], _FILTERS)
     try:
         threshold = float(criteria["threshold"])
     except (KeyError, ValueError):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ltr.errors import UserError, unknown_name
+from ltr.errors import UserError, check_names
 from pytracking.analysis import metrics
 
 _OVERLAPS = np.arange(21) / 20
@@ -348,6 +348,5 @@ def get_protocol(name: str) -> Protocol:
         raise UserError(
             "protocol 'vot' scores supervised runs (restarted after a failure): python -m pytracking.analysis.vot"
         )
-    if name not in PROTOCOLS:
-        raise unknown_name("protocol", name, PROTOCOLS)
+    check_names("protocol", [name], PROTOCOLS)
     return PROTOCOLS[name]

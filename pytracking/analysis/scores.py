@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ltr.errors import UserError, unknown_name
+from ltr.errors import UserError, check_names, unknown_name
 from pytracking.analysis.protocol import Protocol, SequenceCurves
 
 if TYPE_CHECKING:
@@ -135,8 +135,7 @@ class Scores:
 
     def curves(self, key: str) -> Curves:
         """The curves of one kind. Raises `UserError` for a kind that is not a key of `PLOTS`."""
-        if key not in PLOTS:
-            raise unknown_name("plot type", key, PLOTS)
+        check_names("plot type", [key], PLOTS)
         return self._curves[key]
 
     @cached_property

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ltr.errors import exit_status, unknown_name
+from ltr.errors import check_names, exit_status
 from pytracking.analysis.metrics import region_overlap
 from pytracking.analysis.tables import format_table
 from pytracking.analysis.votfiles import Annotation, Trajectory, read_trajectories, read_vot_annotations
@@ -210,8 +210,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run the command line. Returns 0, or 1 when a sequence cannot be read; the others are shown."""
     args = build_parser().parse_args(argv)
-    if args.protocol not in VOT_PROTOCOLS:
-        raise unknown_name("VOT protocol", args.protocol, VOT_PROTOCOLS)
+    check_names("VOT protocol", [args.protocol], VOT_PROTOCOLS)
     protocol = VOT_PROTOCOLS[args.protocol]
     unreadable: dict[str, str] = {}
     annotations = read_vot_annotations(args.annotations, unreadable)

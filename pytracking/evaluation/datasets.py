@@ -11,7 +11,7 @@ from ltr.admin.inputs import read_json
 from ltr.admin.paths import dataset_path
 from ltr.dataset.check import COUNTS, EVALUATION, Lister
 from ltr.dataset.layout import SequenceFiles, locate_frames, no_first_frame, read_annotation
-from ltr.errors import AnnotationError, UserError, list_some, unknown_name
+from ltr.errors import AnnotationError, UserError, check_names, list_some, unknown_name
 from pytracking.evaluation.data import Sequence, check_distinct
 
 _DEMO = Path(__file__).parents[1] / "demo_data"
@@ -113,9 +113,8 @@ def read_dataset(
     if not names:
         raise UserError(f"name a data set: {', '.join(sorted(LISTERS))}")
     found: dict[str, SequenceFiles] = {}
+    check_names("data set", names, LISTERS)
     for name in names:
-        if name not in LISTERS:
-            raise unknown_name("data set", name, LISTERS)
         listed = {files.name: files for files in LISTERS[name](dataset_root(name, path))}
         if shared := found.keys() & listed.keys():
             raise UserError(f"{', '.join(names)} share a sequence name, '{min(shared)}': evaluate them one by one")

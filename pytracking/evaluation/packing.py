@@ -14,7 +14,7 @@ import numpy as np
 
 from ltr.admin.files import whole_file
 from ltr.dataset.check import COUNTS
-from ltr.errors import UserError, disk_full, is_disk_full, unknown_name
+from ltr.errors import UserError, check_names, disk_full, is_disk_full
 from pytracking.evaluation.data import Sequence
 from pytracking.evaluation.datasets import LISTERS, dataset_root, read_sequence
 from pytracking.evaluation.results import RawResult, load_result, read_manifest
@@ -70,8 +70,7 @@ def pack_results(server: str, runs: list[str], root: Path, output: Path, path: P
             not finite, of another first box, of another program, or of other parameters or weights than the rest (the
             first few are listed, and how many there are); no space left. An old zip is then untouched.
     """
-    if server not in SERVERS:
-        raise unknown_name("server", server, SERVERS)
+    check_names("server", [server], SERVERS)
     rules = SERVERS[server]
     folders = _run_folders(server, rules, runs, root)
     sequences, problems = _read_dataset(rules.dataset, path)

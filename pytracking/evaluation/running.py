@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from ltr.errors import UserError, unknown_name
+from ltr.errors import UserError, check_names
 from pytracking.evaluation.data import Sequence, check_distinct
 from pytracking.evaluation.execution import Backend, TrackerSpec, Unit, run_sequence, set_threads
 from pytracking.evaluation.in_process import InProcess
@@ -55,8 +55,7 @@ class Workers:
     batch: int = 1
 
     def __post_init__(self) -> None:
-        if self.backend not in BACKENDS:
-            raise unknown_name("back end", self.backend, BACKENDS)
+        check_names("back end", [self.backend], BACKENDS)
         if self.threads < 0:
             raise UserError(f"--threads must be 0 (this process) or more, not {self.threads}")
         if self.batch < 1:
