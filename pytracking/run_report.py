@@ -160,7 +160,11 @@ def main(argv: list[str] | None = None) -> int:
         folder = _folder(args, item.scores.dataset, len(evaluated))
         _print_tables(args, item.scores, args.table or default, args.published)
         if args.plots or default:
-            _print_plots(item.scores, folder, args.against)
+            from pytracking.analysis.comparisons import write_comparisons
+            from pytracking.analysis.plot_results import write_plots
+
+            for path in [*write_plots(item.scores, folder), *write_comparisons(item.scores, folder, args.against)]:
+                print(path)
         if args.html is not None:
             _print_page(args, item, folder, arguments)
     if args.csv:
@@ -263,14 +267,6 @@ def _print_tables(args: argparse.Namespace, scores: Scores, wanted: bool, publis
         tables.append(difference_table(scores, args.against, args.markdown, args.seed))
     for table in tables:
         print(f"{table}\n")
-
-
-def _print_plots(scores: Scores, folder: Path, against: str | None) -> None:
-    from pytracking.analysis.comparisons import write_comparisons
-    from pytracking.analysis.plot_results import write_plots
-
-    for path in [*write_plots(scores, folder), *write_comparisons(scores, folder, against)]:
-        print(path)
 
 
 def _print_page(args: argparse.Namespace, item: Evaluated, folder: Path, arguments: Listing[str]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ltr.errors import UserError
+from ltr.errors import UserError, list_some
 from pytracking.analysis.protocol import Protocol, SequenceCurves, get_protocol
 from pytracking.analysis.scores import Scores
 from pytracking.evaluation.data import Sequence
@@ -121,7 +121,7 @@ def _with_results(
             + ("" if skip else ", or leave such sequences out with --skip_missing_seq (skip_missing_seq=True)")
         )
     if missing:
-        names = ", ".join(name for name, _ in missing)
+        names = list_some(name for name, _ in missing)
         notes.append(f"{len(missing)} of {len(dataset)} sequences left out, as they have no result: {names}")
     return present
 

@@ -228,8 +228,7 @@ class Worker:
     def targets_of(self, spec: TrackerSpec) -> Targets:
         """The tracker of many targets; kept while units want the same. Raises `UserError` where it cannot be built."""
         if self._targets is None or self._spec != spec:
-            self.forget()
-            self._choose_device(spec)
+            self._make_room(spec)
             if spec.create is create_tracker:
                 targets = create_targets(spec.name, spec.params)
             else:
@@ -252,17 +251,20 @@ class Worker:
     def tracker_of(self, spec: TrackerSpec) -> Tracker:
         """The tracker of one target; kept while units want the same. Raises `UserError` where it cannot be built."""
         if self._tracker is None or self._spec != spec:
-            # The old one goes first, so that two networks need not fit into memory.
-            self.forget()
-            self._choose_device(spec)
+            self._make_room(spec)
             tracker = spec.create(spec.name, spec.params)
             _check_weights(tracker, spec)
             self._spec, self._tracker = spec, tracker
         return self._tracker
 
-    def _choose_device(self, spec: TrackerSpec) -> None:
+    def _make_room(self, spec: TrackerSpec) -> None:
+        # The old one goes first, so that two networks need not fit into memory.
+        self.forget()
         if self._slot is not None and hasattr(spec.params, "device"):
-            _choose_gpu(self._slot)
+            import torch
+
+            if torch.cuda.is_available():
+                torch.cuda.set_device(self._slot % torch.cuda.device_count())
 
 
 def _draw_into(folder: Path, tracker: Tracker, name: str) -> None:
@@ -290,13 +292,6 @@ def set_threads(count: int) -> None:
     torch = sys.modules.get("torch")
     if torch is not None:
         torch.set_num_threads(count)
-
-
-def _choose_gpu(slot: int) -> None:
-    import torch
-
-    if torch.cuda.is_available():
-        torch.cuda.set_device(slot % torch.cuda.device_count())
 
 
 def _cuda_in_use() -> bool:

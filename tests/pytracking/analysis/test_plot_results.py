@@ -88,6 +88,13 @@ def test_missing_results(dataset: list[Sequence], results: Path) -> None:
         extract_scores([], dataset, results)
 
 
+def test_a_long_list_of_missing_results_is_cut(dataset: list[Sequence], results: Path) -> None:
+    more = [dataclasses.replace(dataset[0], name=f"more_{number}") for number in range(50)]
+    scores = extract_scores(TRACKERS, [*dataset, *more], results, skip_missing_seq=True)
+    wanted = "50 of 52 sequences left out, as they have no result: more_0, more_1, more_2 and 47 more"
+    assert wanted in scores.notes
+
+
 def test_a_short_foreign_result_is_noted_and_a_damaged_one_refused(dataset: list[Sequence], results: Path) -> None:
     file = results / "a" / "good" / "near.txt"
     lines = file.read_text().splitlines()
