@@ -7,7 +7,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pytracking.tracker.shared.answers import trail_after
+from pytracking.tracker.shared.geometry import SampleFrame, TargetState
 from pytracking.tracker.shared.localisation import FLAGS, LocalisationThresholds, from_centre, localise
+from pytracking.tracker.shared.search import NO_TRAIL, Search
 
 CENTRE = (0.0, 0.0)
 NOWHERE = (math.nan, math.nan)
@@ -180,3 +183,24 @@ def test_cells_from_the_centre():
     cells = torch.tensor([[0.0, 18.0], [0.0, 17.0]])
     assert from_centre(cells, 19, 19).tolist() == [[-9, 9], [-9, 8]]
     assert from_centre(cells[1:], 18, 18).tolist() == [[-8.5, 8.5]]
+
+
+def test_the_next_frame_expects_the_last_step_again_and_the_second_peak_where_it_was():
+    def target(y, x):
+        return TargetState(torch.tensor([[y, x]]), torch.tensor([[20.0, 40.0]]), torch.tensor([2.0]))
+
+    def search(state, trail):
+        frame = SampleFrame(torch.tensor([[100.0, 200.0]]), torch.tensor([2.0]), 128)
+        # A cell is 16 sample pixels, 32 of the image.
+        return Search(state, frame, *(torch.ones(1, 2) for _ in range(3)), trail, torch.zeros(1, 0, 4), 9, 8)
+
+    peaks = score_map({(4, 4): 1.0, (4, 6): 0.9}, (9, 9))[None]
+    begin = search(target(90.0, 190.0), NO_TRAIL)
+    found = localise(peaks, *begin.in_cells(0.8), LocalisationThresholds())
+    trail = trail_after(found, begin, target(95.0, 200.0))
+    assert trail.tolist() == [[5, 10, 100, 200 + 2 * 32]]
+    here, size, expected, other = search(target(95.0, 200.0), trail).in_cells(0.8)
+    assert (32 * here).tolist() == [[-5, 0]] and (32 * size).tolist() == [[20, 40]]
+    assert (32 * expected).tolist() == [[-1, 8]] and (32 * other).tolist() == [[0, 64]]
+    lost = localise(peaks / 10, *begin.in_cells(0.8), LocalisationThresholds())
+    assert torch.equal(trail_after(lost, search(target(95.0, 200.0), trail), target(0.0, 0.0)), trail)
