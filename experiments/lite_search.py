@@ -60,6 +60,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "penalties": _CHOSEN | {"target_not_found_threshold": 0.25},
     "no distractor_penalty, threshold 0.2": _CHOSEN | {"distractor_penalty": 0.0},
     "no displacement_penalty, threshold 0.2": _CHOSEN | {"displacement_penalty": 0.0},
+    "no velocity_weight, threshold 0.2": _CHOSEN | {"velocity_weight": 0.0},
+    "penalties, threshold 0.2, train_skipping 3": _CHOSEN | {"train_skipping": 3},
     **{f"search_area_scale {s:g}": {"search_area_scale": s} for s in (4.0, 4.5, 5.5)},
     **{f"target_not_found_threshold {t:g}": {"target_not_found_threshold": t} for t in (0.1, 0.4)},
     **{f"distractor_threshold {t:g}": {"distractor_threshold": t} for t in (0.6, 0.9)},
