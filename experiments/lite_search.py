@@ -50,6 +50,14 @@ _CHOSEN = {
     "target_not_found_threshold": 0.2,
 }
 
+_HALF_THE_STEPS: dict[str, Any] = {"box_refinement_iter": 5, "box_refinement_step_length": (1e-3, 4e-3)}
+
+
+def _samples(side: int) -> dict[str, Any]:
+    """Samples of a side in pixels that show targets as large as 256 do."""
+    return {"image_sample_size": side, "search_area_scale": side * 5 / 256}
+
+
 # Each changes one thing (or two that belong together) in the parameters as they are.
 VARIANTS: dict[str, dict[str, Any]] = {
     "as it is": {},
@@ -70,15 +78,13 @@ VARIANTS: dict[str, dict[str, Any]] = {
     **{f"train_skipping {n}": {"train_skipping": n} for n in (5, 10)},
     **{f"learning_rate {r:g}": {"learning_rate": r} for r in (0.005, 0.02)},
     "memory 100": {"sample_memory_size": 100},
-    "refinement 5 x (0.001, 0.004)": {"box_refinement_iter": 5, "box_refinement_step_length": (1e-3, 4e-3)},
+    "refinement 5 x (0.001, 0.004)": _HALF_THE_STEPS,
     "refinement 20 x (0.00025, 0.001)": {"box_refinement_iter": 20, "box_refinement_step_length": (2.5e-4, 1e-3)},
     "4 starts": {"num_init_random_boxes": 4},
-    "192 px, 5 starts, 5 steps": {
-        "image_sample_size": 192,
-        "search_area_scale": 3.75,
-        "num_init_random_boxes": 4,
-        "box_refinement_iter": 5,
-        "box_refinement_step_length": (1e-3, 4e-3),
+    **{f"{n} starts, 5 steps": {"num_init_random_boxes": n - 1, **_HALF_THE_STEPS} for n in (3, 5)},
+    **{f"{p} px, 5 steps": {**_samples(p), **_HALF_THE_STEPS} for p in (160, 192)},
+    **{
+        f"{p} px, 5 starts, 5 steps": {**_samples(p), "num_init_random_boxes": 4, **_HALF_THE_STEPS} for p in (192, 224)
     },
     "288 px": {"image_sample_size": 288, "search_area_scale": 5.625},
 }

@@ -93,7 +93,7 @@ class GraphBackend:
         extraction = Extraction(network)
         self._names = extraction.names
         self._session = sessions(graphs[EXTRACTION], extraction)
-        self.refiner = GraphHead(network.bb_regressor, graphs[ASCENT], sessions)
+        self.refiner = GraphHead(network.bb_regressor, graphs, sessions)
 
     def extract(self, samples: Tensor) -> dict[str, Tensor]:
         """See `Backend`."""
@@ -103,17 +103,15 @@ class GraphBackend:
 
 
 class GraphHead(ClosedFormHead):
-    """`ClosedFormHead` whose ascent of a graph's space and steps runs in another engine; another runs in torch."""
+    """`ClosedFormHead` whose ascents of the graphs' spaces and steps run in another engine; others run in torch."""
 
     # These engines take any size as it comes.
     part_granule = 1
 
-    def __init__(self, head: BoxHead, graph: Graph, sessions: Sessions) -> None:
+    def __init__(self, head: BoxHead, graphs: dict[str, Graph], sessions: Sessions) -> None:
         super().__init__(head)
-        self._facts = graph.facts
-        module = AscentGraph(self, graph.facts["space"], graph.facts["steps"])
-        self._inputs = list(module.inputs())
-        self._session = sessions(graph, module)
+        self._graphs, self._make_session = graphs, sessions
+        self._sessions: dict[str, tuple[list[str], Session]] = {}
 
     def climb(
         self,
@@ -130,16 +128,25 @@ class GraphHead(ClosedFormHead):
         **options: Any,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """See `ClosedFormHead.climb`."""
-        plain = {"decay": 1.0, "per_box_step_control": False, **self._facts}
-        if modulation is None or any(plain.get(name, value) != value for name, value in options.items()):
+        name = f"{ASCENT}_{options.get('space')}_{options.get('steps')}"
+        plain = {"decay": 1.0, "per_box_step_control": False}
+        if (
+            modulation is None
+            or name not in self._graphs
+            or any(options.get(field, value) != value for field, value in plain.items())
+        ):
             return super().climb(
                 parts, modulation, columns, lines, first, within, starts, unit, step_length=step_length, **options
             )
         centre, size = step_length if isinstance(step_length, tuple) else (step_length, step_length)
         lengths = torch.tensor([centre, centre, size, size])
         values = (*parts, *modulation, *columns, *lines, first, within, starts, unit, lengths)
-        feed = {name: value.contiguous().numpy() for name, value in zip(self._inputs, values)}
-        boxes, scores, visited = map(torch.from_numpy, self._session(feed))
+        if name not in self._sessions:
+            module = AscentGraph(self, options["space"], options["steps"])
+            self._sessions[name] = list(module.inputs()), self._make_session(self._graphs[name], module)
+        inputs, session = self._sessions[name]
+        feed = {each: value.contiguous().numpy() for each, value in zip(inputs, values)}
+        boxes, scores, visited = map(torch.from_numpy, session(feed))
         return boxes, scores, visited
 
 
@@ -230,7 +237,7 @@ def find_graphs(params: TrackerParameters, network: TrackingNet, checkpoint: Pat
     if not cached.is_file():
         if params.backend == "auto" or find_spec("onnx") is None:
             return beside if beside.is_file() else None
-        write_graphs(network, cached, size=facts[0], space=facts[1], steps=facts[2])
+        write_graphs(network, cached, size=facts[0], ascents=[facts[1:]])
     return cached
 
 

@@ -73,12 +73,13 @@ def main(argv: list[str] | None = None) -> int:
                 raise UserError(f"'{name}' is no tracker whose network can be exported")
             checkpoint = checkpoint_of(params)
             files = [graphs_beside(checkpoint)]
+            # Parameters of one network share its file.
+            shared = [each for each in map(load_parameters, args.parameters) if checkpoint_of(each) == checkpoint]
             write_graphs(
                 load_tracking_network(checkpoint, TrackingNet),
                 files[0],
-                size=params.image_sample_size,
-                space=params.box_refinement_space,
-                steps=params.box_refinement_iter,
+                size=shared[0].image_sample_size,
+                ascents=dict.fromkeys((each.box_refinement_space, each.box_refinement_iter) for each in shared),
             )
         print(f"{name}: {', '.join(map(str, files))}")
     return 0

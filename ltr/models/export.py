@@ -10,7 +10,7 @@ import io
 import json
 import warnings
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,13 +79,13 @@ class AscentGraph(nn.Module):
         )  # fmt: skip
 
 
-def write_graphs(net: TrackingNet, path: Path, *, size: int, space: str, steps: int) -> None:
+def write_graphs(net: TrackingNet, path: Path, *, size: int, ascents: Iterable[tuple[str, int]]) -> None:
     """Write the graphs of a tracker's network.
 
     Args:
         net: in eval mode, on the CPU, in float32.
         size: side of the crops in pixels.
-        space, steps: space and number of steps of the ascent (`gradient_ascent`).
+        ascents: space and number of steps (`gradient_ascent`) of each ascent.
 
     Raises:
         UserError: the package `onnx` is not installed.
@@ -93,18 +93,20 @@ def write_graphs(net: TrackingNet, path: Path, *, size: int, space: str, steps: 
     extraction = Extraction(net)
     samples = torch.zeros(1, 3, size, size)
     recorder = _Recorder(net.bb_regressor)
-    ascent = AscentGraph(recorder, space, steps)
     with torch.no_grad():
         layers = extraction(samples)[: len(recorder.levels)]
         starts = torch.tensor([[[size / 2, size / 2, size / 5, size / 5]]]) * torch.ones(1, 3, 1)
         modulation = net.bb_regressor.get_modulation(layers, starts[:, 0])
-        recorder.refine(modulation, layers, starts, space=space, steps=1, step_length=0.0)
+        recorder.refine(modulation, layers, starts, steps=1, step_length=0.0)
     example = (*recorder.seen, torch.zeros(4))
     outputs = ("boxes", "scores", "visited")
     graphs = {
         EXTRACTION: _graph(extraction, (samples,), extraction.inputs, extraction.names, {"size": size}),
-        ASCENT: _graph(ascent, example, ascent.inputs(), outputs, {"space": space, "steps": steps}),
     }
+    for space, steps in ascents:
+        ascent = AscentGraph(recorder, space, steps)
+        facts = {"space": space, "steps": steps}
+        graphs[f"{ASCENT}_{space}_{steps}"] = _graph(ascent, example, ascent.inputs(), outputs, facts)
     index = {name: {"weights": graph.weights, "facts": graph.facts} for name, graph in graphs.items()}
     contents = {f"{name}.onnx": graph.model for name, graph in graphs.items()}
     with whole_file(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:

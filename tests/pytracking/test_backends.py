@@ -53,7 +53,7 @@ def network(name: str = "dimp") -> TrackingNet:
 @pytest.fixture(scope="module")
 def graphs(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("graphs") / "tiny.graphs.zip"
-    write_graphs(network(), path, size=SIZE, space="relative", steps=4)
+    write_graphs(network(), path, size=SIZE, ascents=[("relative", 4)])
     return path
 
 
@@ -185,7 +185,7 @@ def test_an_ascent_that_no_graph_is_for_runs_in_torch(graphs, monkeypatch) -> No
     layers = [backend.extract(samples(1))[name] for name in ("layer2", "layer3")]
     starts = torch.tensor([[[40.0, 50, 36, 30], [42, 48, 30, 36]]])
     modulation = net.bb_regressor.get_modulation(layers, starts[:, 0])
-    monkeypatch.setattr(backend.refiner, "_session", lambda *_: pytest.fail("the graph was asked"))
+    monkeypatch.setattr(backend.refiner, "_make_session", lambda *_: pytest.fail("the graph was asked"))
     for other in ({"steps": 3}, {"space": "absolute"}, {"decay": 0.5}, {"per_box_step_control": True}):
         options = {**ASCENT_OPTIONS, **other}
         expected = TorchBackend(deepcopy(net), SIZE).refiner.refine(modulation, layers, starts, **options)
@@ -199,7 +199,9 @@ def test_a_graph_is_small_and_has_no_weights(graphs) -> None:
         assert graph.weights
         assert len(graph.model) < weights / 10
     assert shipped[EXTRACTION].facts == {"size": load_parameters("dimp_nceplus_lite").image_sample_size}
-    assert shipped[ASCENT].facts == {"space": "relative", "steps": 10}
+    for name in ("dimp_nceplus_lite", "dimp_nceplus_nano"):
+        params = load_parameters(name)
+        assert f"{ASCENT}_{params.box_refinement_space}_{params.box_refinement_iter}" in shipped
 
 
 def test_the_shipped_network_tracks_alike() -> None:
@@ -273,7 +275,7 @@ def test_missing_packages_are_named(graphs, tmp_path, monkeypatch) -> None:
     for package, call in (
         ("onnxruntime", lambda: GraphBackend(network(), read, onnx_session)),
         ("openvino", lambda: GraphBackend(network(), read, openvino_session)),
-        ("onnx", lambda: export.write_graphs(network(), tmp_path / "x", size=SIZE, space="relative", steps=1)),
+        ("onnx", lambda: export.write_graphs(network(), tmp_path / "x", size=SIZE, ascents=[])),
     ):
         monkeypatch.setitem(__import__("sys").modules, package, None)
         with pytest.raises(MissingPackageError, match=f"pip install {package}"):

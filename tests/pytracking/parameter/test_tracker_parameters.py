@@ -101,6 +101,7 @@ CHOSEN_BY_EXPERIMENT = {
 }
 # Trackers of ours, of which docs/reference.md says nothing.
 COMPACT = [("dimp/dimp_nceplus_lite", "dimp/dimp_nce_lite"), ("dimp/dimp_kldis_lite",), ("dimp/dimp_iou_lite",)]
+NANO = ("dimp/dimp_nceplus_nano",)
 TRACKERS = [(name, values) for names, values in REFERENCE.items() for name in names]
 
 
@@ -293,7 +294,10 @@ def test_default_is_a_parameter_of_several_trackers():
 
 def table() -> str:
     """Values in the code, one column a group of trackers, the reference's in brackets where they differ."""
-    columns: list[tuple[tuple[str, ...], dict[str, Any]]] = [*REFERENCE.items(), *((names, {}) for names in COMPACT)]
+    columns: list[tuple[tuple[str, ...], dict[str, Any]]] = [
+        *REFERENCE.items(),
+        *((names, {}) for names in [*COMPACT, NANO]),
+    ]
     heads = [", ".join(f"`{name.removeprefix('dimp/')}`" for name in names) for names, _ in columns]
     lines = ["| parameter | " + " | ".join(heads) + " |", "|---" * (len(columns) + 1) + "|"]
     for field in dict.fromkeys([*INSIDE, *RELATIVE, *DIMP, *ATOM]):
