@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import errno
+import io
 import os
 import sys
 from collections.abc import Callable, Collection, Iterable
@@ -140,6 +141,9 @@ def exit_status(main: Callable[[], object], resumes: bool = False) -> int:
         What `main` returns, 0 where that is no number; the status of a `UserError` (2 for most); 2 for a full disk or
         an unreadable file; 130 for Ctrl-C.
     """
+    # A terminal or file whose encoding lacks a character (± in a table, a sequence's name) shows its code instead.
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         status = main()
         return status if isinstance(status, int) else 0

@@ -47,7 +47,7 @@ class _Signpost:
     def find_spec(name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> ModuleSpec | None:
         """Raises ImportError, with what to use instead, for a name of `MOVED`; None for any other."""
         if name in MOVED:
-            raise ImportError(f"{name} is PyTracking's; here use {MOVED[name]} (docs/from_pytracking.md)", name=name)
+            raise ImportError(f"{name} is PyTracking's; here: {MOVED[name]} (docs/from_pytracking.md)", name=name)
         return None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -25,6 +26,12 @@ class _Lines(tqdm):
                 file.flush()
 
         return print_line
+
+    def refresh(self, nolock: bool = False, lock_args: Any = None) -> Any:
+        """Print the line; not before its time for `tqdm.write`, which has a bar drawn again after every text."""
+        if nolock and time.time() - self.last_print_t < self.mininterval:
+            return None
+        return super().refresh(nolock, lock_args)
 
     def close(self) -> None:
         """Print the last line, once."""

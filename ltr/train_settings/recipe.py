@@ -282,5 +282,5 @@ def _checked(name: str, old: Any, value: Any) -> Any:
     if isinstance(old, float) and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, type(old)):
-        raise UserError(f"'{name}' wants a {type(old).__name__} such as {old!r}, not {value!r}")
+        raise UserError(f"'{name}' must be {type(old).__name__}, such as {old!r}, not {value!r}")
     return value

@@ -22,7 +22,7 @@ def test_the_page_lists_what_the_code_says() -> None:
 
 @pytest.mark.parametrize("name", MOVED)
 def test_an_import_says_what_to_use(name: str) -> None:
-    with pytest.raises(ImportError, match=re.escape(MOVED[name])):
+    with pytest.raises(ImportError, match=re.escape(f"here: {MOVED[name]}")):
         importlib.import_module(name)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import subprocess
 import sys
 
@@ -47,6 +48,13 @@ def test_a_closed_pipe_is_silent() -> None:
     assert writer.stderr.read() == b""
     writer.wait()
     writer.stderr.close()
+
+
+def test_a_character_that_the_output_lacks_is_escaped() -> None:
+    code = "from ltr.errors import exit_status; exit_status(lambda: print('\u00b1 one'))"
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert (run.stdout, run.stderr) == ("\\xb1 one\n", "")
 
 
 def test_our_own_mistakes_keep_their_traceback() -> None:

@@ -52,7 +52,7 @@ def test_changes_from_the_command_line():
         ("epoch=3", "did you mean 'epochs'"),
         ("box.wieght=3", "did you mean 'weight'"),
         ("epochs", "give KEY=VALUE"),
-        ("epochs=many", "wants a int"),
+        ("epochs=many", "must be int, such as"),
         ("epochs.x=1", "plain value"),
         ("box=3", "group of settings"),
     ],
