@@ -70,6 +70,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "no displacement_penalty, threshold 0.2": _CHOSEN | {"displacement_penalty": 0.0},
     "no velocity_weight, threshold 0.2": _CHOSEN | {"velocity_weight": 0.0},
     "penalties, threshold 0.2, train_skipping 3": _CHOSEN | {"train_skipping": 3},
+    "penalties, threshold 0.2, 5 steps": _CHOSEN | _HALF_THE_STEPS,
+    **{f"penalties, threshold 0.2, {p} px, 5 steps": _CHOSEN | _HALF_THE_STEPS | _samples(p) for p in (160, 192)},
     **{f"search_area_scale {s:g}": {"search_area_scale": s} for s in (4.0, 4.5, 5.5)},
     **{f"target_not_found_threshold {t:g}": {"target_not_found_threshold": t} for t in (0.1, 0.4)},
     **{f"distractor_threshold {t:g}": {"distractor_threshold": t} for t in (0.6, 0.9)},
