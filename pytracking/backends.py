@@ -160,7 +160,9 @@ def onnx_session(graph: Graph, module: nn.Module) -> Session:
     try:
         import onnxruntime
     except ImportError as error:
-        raise MissingPackageError("backend 'onnx' needs ONNX Runtime: pip install onnxruntime") from error
+        raise MissingPackageError(
+            "backend 'onnx' needs ONNX Runtime: pip install onnxruntime, or 'ebm-tracking[onnx]'"
+        ) from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.inter_op_num_threads = 1
@@ -188,7 +190,9 @@ def openvino_session(graph: Graph, module: nn.Module, precision: str = "fp32") -
         import onnx
         import openvino
     except ImportError as error:
-        raise MissingPackageError("backend 'openvino' needs two packages: pip install openvino onnx") from error
+        raise MissingPackageError(
+            "backend 'openvino' needs two packages: pip install openvino onnx, or 'ebm-tracking[openvino]'"
+        ) from error
     model = onnx.load_from_string(graph.model)
     stored = {tensor.name: tensor for tensor in model.graph.initializer}
     for name, values in zip(graph.weights, _weights_of(graph, module)):

@@ -10,7 +10,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-_LINE = "{desc}: {n_fmt} of {total_fmt} frames, {rate_noinv_fmt}, {elapsed} gone, {remaining} left{postfix}"
+_LINE = "{desc}: {n_fmt} of {total_fmt} frames, {rate_noinv_fmt}, {elapsed} elapsed, {remaining} left{postfix}"
 
 
 class _Lines(tqdm):

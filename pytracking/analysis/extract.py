@@ -114,6 +114,10 @@ def _with_results(
             present.append(sequence)
     if missing and (not skip or not present):
         name, file = missing[0]
+        for run in trackers:
+            if not run.result_folder(results).is_dir():
+                command = f"run_tracker.py {run.name} {run.parameter_name} --dataset_name {dataset[0].dataset}"
+                raise UserError(f"{run.label} has no results in {results}; make them by `{command}`, or give --results")
         raise UserError(
             f"{file}: no result on '{name}'"
             + (f" (and {len(missing) - 1} more sequences)" if len(missing) > 1 else "")

@@ -82,8 +82,11 @@ def test_missing_results(dataset: list[Sequence], results: Path) -> None:
     scores = extract_scores(TRACKERS, dataset, results, skip_missing_seq=True)
     assert scores.sequences == ["group_far"]
     assert scores.notes == ["1 of 2 sequences left out, as they have no result: near"]
-    with pytest.raises(UserError, match="and 1 more sequences"):
+    with pytest.raises(UserError, match=r"no/one has no results in .*; make them by `run_tracker\.py no one "):
         extract_scores([TrackerRun("no", "one")], dataset, results, skip_missing_seq=True)
+    (results / "a" / "good" / "group_far.txt").unlink()
+    with pytest.raises(UserError, match="and 1 more sequences"):
+        extract_scores(TRACKERS, dataset, results, skip_missing_seq=True)
     with pytest.raises(UserError, match="no trackers"):
         extract_scores([], dataset, results)
 
