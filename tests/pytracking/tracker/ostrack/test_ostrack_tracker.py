@@ -165,7 +165,7 @@ def test_the_energy_says_how_sure_the_box_is(energy_network: EnergyOSTrack) -> N
     for wrong in ({"box_refinement_space": "absolute"}, {"use_iou_net": False}):
         with pytest.raises(UserError, match="box_uncertainty needs boxes"):
             replace(params, box_uncertainty=True, **wrong)
-    with pytest.raises(UserError, match="box_uncertainty: this network has no energy"):
+    with pytest.raises(UserError, match="this network has no energy"):
         OSTrackTracker(replace(params, box_uncertainty=True), network("toy", "noce"))
 
 
