@@ -184,11 +184,19 @@ def search(
     return [row for row in rows if row["weights"] == weights]
 
 
-def table(rows: Sequence[dict[str, Any]]) -> str:
-    """Rows against the first of the same weights: mean AUC, real and composited, difference with a paired interval."""
+def table(rows: Sequence[dict[str, Any]], against: str = "") -> str:
+    """Rows against the first of the same weights: mean AUC, real and composited, difference with a paired interval.
+
+    Args:
+        rows: from `search`.
+        against: start of a checksum of weights; rows are then compared with their variant's row of these weights.
+    """
     lines = ["| weights | variant | AUC | real | composited | difference | 95 % | ms |", "|---" * 8 + "|"]
     for row in rows:
-        base = next(other for other in rows if other["weights"] == row["weights"])
+        of_base = (other for other in rows if other["weights"].startswith(against or row["weights"]))
+        base = next((other for other in of_base if not against or other["name"] == row["name"]), None)
+        if base is None:
+            continue
         names = [name for name in row["auc"] if name in base["auc"]]
         values = np.array([row["auc"][name] for name in names])
         made = np.array([name.startswith("composited") for name in names])
@@ -215,6 +223,7 @@ def main(arguments: Iterable[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=1, help="threads of torch (%(default)s)")
     parser.add_argument("--output", type=Path, default=RESULTS, help="%(default)s")
     parser.add_argument("--table", action="store_true", help="print the results that are there and stop")
+    parser.add_argument("--against", default="", help="weights whose same variants are compared with, such as 0812df")
     options = parser.parse_args(None if arguments is None else list(arguments))
     return exit_status(lambda: run(options))
 
@@ -231,7 +240,7 @@ def run(options: argparse.Namespace) -> int:
         scenes = [*real_scenes(options.data), *composited_scenes(options.data)]
         for network in options.network:
             search(scenes, network, chosen, options.parameter, options.output)
-    print(table(json.loads(options.output.read_text(encoding="utf-8"))))
+    print(table(json.loads(options.output.read_text(encoding="utf-8")), options.against))
     return 0
 
 

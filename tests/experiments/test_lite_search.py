@@ -74,6 +74,8 @@ def test_the_table_compares_with_the_first_row_of_the_same_weights(tmp_path, cap
     assert lines[4] == "| one | other | 48.0 | 52.0 | 44.0 | +3.0 | +2.0 to +4.0 | 20 |"
     part = {"weights": "one", "name": "in part", "auc": {"a": 53.0}, "milliseconds": None}
     assert table([*rows, part]).splitlines()[5] == "| one | in part | 53.0 | 53.0 | - | +3.0 | +3.0 to +3.0 | - |"
+    first, second = table(rows, against="on").splitlines()[2:4]
+    assert first == lines[2] and second == "| two | as it is | 10.0 | 10.0 | 10.0 | -35.0 | -40.0 to -30.0 | 20 |"
     output = tmp_path / "rows.json"
     output.write_text(json.dumps(rows))
     assert main(["--table", "--output", str(output)]) == 0 and lines[4] in capsys.readouterr().out
