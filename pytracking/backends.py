@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -37,8 +38,22 @@ class Backend(Protocol):
     def refiner(self) -> ClosedFormHead:
         """The ascent of boxes."""
 
+    def frame(self) -> AbstractContextManager[None]:
+        """In which a frame is tracked."""
+
     def extract(self, samples: Tensor) -> dict[str, Tensor]:
         """Features by name (`Extraction.names`), float32, of samples [n, 3, S, S] in 0..255."""
+
+
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """Let torch use so many threads within, and as many as before afterwards."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 class TorchBackend:
@@ -62,6 +77,10 @@ class TorchBackend:
         self._extract = torch.compile(extraction, options={"freezing": True}) if compiled else extraction
         self.refiner = ClosedFormHead(network.bb_regressor)
 
+    def frame(self) -> AbstractContextManager[None]:
+        """See `Backend`."""
+        return nullcontext()
+
     def extract(self, samples: Tensor) -> dict[str, Tensor]:
         """See `Backend`."""
         # The first stages' features of one sample stay in a CPU's cache, those of many do not.
@@ -76,8 +95,8 @@ def _joined(parts: Sequence[Tensor]) -> Tensor:
 
 # What computes a graph's outputs of its inputs by name, others being left aside.
 Session = Callable[[dict[str, np.ndarray]], list[np.ndarray]]
-# Makes a session for a graph and a module with its weights.
-Sessions = Callable[[Graph, nn.Module], Session]
+# Makes a session for a graph and a module with its weights, with so many threads.
+Sessions = Callable[[Graph, nn.Module, int], Session]
 
 
 class GraphBackend:
@@ -92,8 +111,13 @@ class GraphBackend:
     def __init__(self, network: TrackingNet, graphs: dict[str, Graph], sessions: Sessions) -> None:
         extraction = Extraction(network)
         self._names = extraction.names
-        self._session = sessions(graphs[EXTRACTION], extraction)
+        self._session = sessions(graphs[EXTRACTION], extraction, torch.get_num_threads())
         self.refiner = GraphHead(network.bb_regressor, graphs, sessions)
+
+    def frame(self) -> AbstractContextManager[None]:
+        """See `Backend`."""
+        # Torch's threads go on waiting in a loop after its work, and would take the cores from the engine's.
+        return torch_threads(1)
 
     def extract(self, samples: Tensor) -> dict[str, Tensor]:
         """See `Backend`."""
@@ -110,7 +134,7 @@ class GraphHead(ClosedFormHead):
 
     def __init__(self, head: BoxHead, graphs: dict[str, Graph], sessions: Sessions) -> None:
         super().__init__(head)
-        self._graphs, self._make_session = graphs, sessions
+        self._graphs, self._make_session, self._threads = graphs, sessions, torch.get_num_threads()
         self._sessions: dict[str, tuple[list[str], Session]] = {}
 
     def climb(
@@ -143,14 +167,14 @@ class GraphHead(ClosedFormHead):
         values = (*parts, *modulation, *columns, *lines, first, within, starts, unit, lengths)
         if name not in self._sessions:
             module = AscentGraph(self, options["space"], options["steps"])
-            self._sessions[name] = list(module.inputs()), self._make_session(self._graphs[name], module)
+            self._sessions[name] = list(module.inputs()), self._make_session(self._graphs[name], module, self._threads)
         inputs, session = self._sessions[name]
         feed = {each: value.contiguous().numpy() for each, value in zip(inputs, values)}
         boxes, scores, visited = map(torch.from_numpy, session(feed))
         return boxes, scores, visited
 
 
-def onnx_session(graph: Graph, module: nn.Module) -> Session:
+def onnx_session(graph: Graph, module: nn.Module, threads: int) -> Session:
     """A session of ONNX Runtime for a graph, with the weights of the module that it was made from.
 
     Raises:
@@ -164,11 +188,11 @@ def onnx_session(graph: Graph, module: nn.Module) -> Session:
             "backend 'onnx' needs ONNX Runtime: pip install onnxruntime, or 'ebm-tracking[onnx]'"
         ) from error
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
+    options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    # Threads that wait in a loop for the next frame would take the cores from torch's.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Threads wait in a loop while a graph runs, and not until the next.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     values = [onnxruntime.OrtValue.ortvalue_from_numpy(values) for values in _weights_of(graph, module)]
     options.add_external_initializers(graph.weights, values)
     engine = onnxruntime.InferenceSession(graph.model, options, providers=["CPUExecutionProvider"])
@@ -176,7 +200,7 @@ def onnx_session(graph: Graph, module: nn.Module) -> Session:
     return lambda feed: engine.run(None, {name: feed[name] for name in inputs})
 
 
-def openvino_session(graph: Graph, module: nn.Module, precision: str = "fp32") -> Session:
+def openvino_session(graph: Graph, module: nn.Module, threads: int, precision: str = "fp32") -> Session:
     """The same in OpenVINO.
 
     Args:
@@ -198,7 +222,7 @@ def openvino_session(graph: Graph, module: nn.Module, precision: str = "fp32") -
     for name, values in zip(graph.weights, _weights_of(graph, module)):
         stored[name].CopyFrom(onnx.numpy_helper.from_array(values, name))
     settings = {
-        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        "INFERENCE_NUM_THREADS": threads,
         "INFERENCE_PRECISION_HINT": {"fp32": "f32"}.get(precision, precision),
     }
     core = openvino.Core()

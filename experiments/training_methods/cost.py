@@ -20,6 +20,7 @@ from ltr.admin.files import write_json
 from ltr.admin.inputs import read_json
 from ltr.models.tracking.tracking_net import BOX_LAYERS
 from pytracking.analysis.tables import format_table
+from pytracking.backends import torch_threads
 from pytracking.evaluation.data import Sequence as Clip
 
 _WARMUP = 2
@@ -159,13 +160,9 @@ def estimate(place: Workplace, settings: StudySettings, sequences: list[Clip]) -
     """
     device = torch.device(place.device)
     clock = time.process_time if device.type == "cpu" else time.perf_counter
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with torch_threads(1):
         cost = measure_cost(settings, device, 3, clock=clock)["methods"]
         frame = refinement_seconds(settings, device, clock)
-    finally:
-        torch.set_num_threads(threads)
     ms = {name: row["ms"] for name, row in cost.items()}
     frames = study_recipe(settings).data.test_frames
     heads = len(settings.methods) * len(settings.seeds)

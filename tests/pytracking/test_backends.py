@@ -22,7 +22,15 @@ from ltr.models.export import ASCENT, EXTRACTION, read_graphs, write_graphs
 from ltr.models.tracking import dimpnet
 from ltr.models.tracking.tracking_net import TrackingNet
 from pytracking import backends, get_dataset, load_tracker
-from pytracking.backends import GraphBackend, TorchBackend, choose_backend, find_graphs, onnx_session, openvino_session
+from pytracking.backends import (
+    GraphBackend,
+    TorchBackend,
+    choose_backend,
+    find_graphs,
+    onnx_session,
+    openvino_session,
+    torch_threads,
+)
 from pytracking.networks import network_file
 from pytracking.registry import load_parameters
 from pytracking.tracker.dimp.settings import DiMPParameters
@@ -179,17 +187,38 @@ def test_compile_compiles_the_extraction_alone(monkeypatch) -> None:
         choose_backend("compile", network(), CPU, size=SIZE)
 
 
+def ascent_inputs(net):
+    """Modulation, layers and starts for `ClosedFormHead.refine`."""
+    layers = [net.extract_backbone_features(net.normalise(samples(1)))[name] for name in ("layer2", "layer3")]
+    starts = torch.tensor([[[40.0, 50, 36, 30], [42, 48, 30, 36]]])
+    return net.bb_regressor.get_modulation(layers, starts[:, 0]), layers, starts
+
+
 def test_an_ascent_that_no_graph_is_for_runs_in_torch(graphs, monkeypatch) -> None:
     net = network()
     backend = GraphBackend(net, read_graphs(graphs), onnx_session)
-    layers = [backend.extract(samples(1))[name] for name in ("layer2", "layer3")]
-    starts = torch.tensor([[[40.0, 50, 36, 30], [42, 48, 30, 36]]])
-    modulation = net.bb_regressor.get_modulation(layers, starts[:, 0])
+    modulation, layers, starts = ascent_inputs(net)
     monkeypatch.setattr(backend.refiner, "_make_session", lambda *_: pytest.fail("the graph was asked"))
     for other in ({"steps": 3}, {"space": "absolute"}, {"decay": 0.5}, {"per_box_step_control": True}):
         options = {**ASCENT_OPTIONS, **other}
         expected = TorchBackend(deepcopy(net), SIZE).refiner.refine(modulation, layers, starts, **options)
         torch.testing.assert_close(backend.refiner.refine(modulation, layers, starts, **options), expected)
+
+
+def test_an_engine_has_the_threads_alone_while_a_frame_is_tracked(graphs, monkeypatch) -> None:
+    given = []
+    monkeypatch.setattr(backends, "onnx_session", lambda graph, module, threads: given.append(threads))
+    before = torch.get_num_threads()
+    with torch_threads(3):
+        backend = choose_backend("onnx", network(), CPU, size=SIZE, graphs=graphs)
+        with backend.frame():
+            assert torch.get_num_threads() == 1
+            with pytest.raises(TypeError):
+                backend.refiner.refine(*ascent_inputs(network()), **ASCENT_OPTIONS)
+        assert torch.get_num_threads() == 3
+        with TorchBackend(network(), SIZE).frame():
+            assert torch.get_num_threads() == 3
+    assert given == [3, 3] and torch.get_num_threads() == before
 
 
 def test_a_graph_is_small_and_has_no_weights(graphs) -> None:
@@ -236,6 +265,7 @@ def test_auto_takes_what_is_there(graphs, tmp_path, monkeypatch) -> None:
     assert chosen(path=tmp_path / "none") is TorchBackend
     assert chosen(path=None) is TorchBackend
     assert chosen("torch") is TorchBackend
+    monkeypatch.setattr(backends, "has_bf16", lambda: True)
     assert chosen(precision="bf16") is TorchBackend
     assert chosen(size=160) is GraphBackend
     assert chosen(size=150) is TorchBackend

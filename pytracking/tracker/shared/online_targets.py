@@ -199,7 +199,8 @@ class OnlineTargets(ABC, Generic[Network, Parameters]):
         """
         start = time.perf_counter()
         good, errors = checked_images(images)
-        results = self._track(good, errors, start) if good else {}
+        with self._backend.frame():
+            results = self._track(good, errors, start) if good else {}
         if errors:
             raise TargetErrors(errors, results)
         return results

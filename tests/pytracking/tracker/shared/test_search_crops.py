@@ -11,12 +11,16 @@ IMAGE = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
 PLACE = (30.0, 41.0)
 
 
-def test_is_the_crop_rule_on_the_float_image():
-    patch, shown = crop_patch(IMAGE, PLACE, 40.0, 32, "inside_major", 1.5)
+@pytest.mark.parametrize("mode", ["replicate", "inside", "inside_major"])
+@pytest.mark.parametrize("place", [(30.0, 41.0), (0.0, 0.0), (59.0, 79.0), (-90.0, 200.0)])
+@pytest.mark.parametrize("side", [0.5, 20.0, 40.0, 71.3, 170.0])
+def test_is_the_crop_rule_on_the_float_image(mode, place, side):
+    patch, shown = crop_patch(IMAGE, place, side, 32, mode, 1.5)
     image = torch.from_numpy(IMAGE).permute(2, 0, 1)[None].float()
-    expected, coordinates = sample_patch(image, (30.0, 41.0), (40.0, 40.0), (32, 32), "inside_major", 1.5)
-    assert patch.dtype == torch.float32 and patch.shape == (1, 3, 32, 32)
-    assert torch.equal(patch, expected) and torch.equal(shown, coordinates)
+    expected, coordinates = sample_patch(image, place, (side, side), (32, 32), mode, 1.5)
+    assert patch.dtype == torch.float32 and patch.shape == (1, 3, 32, 32) and patch.is_contiguous()
+    torch.testing.assert_close(patch, expected, rtol=0, atol=2e-4)
+    assert torch.equal(shown, coordinates)
 
 
 def test_reversed_and_read_only_images_are_taken():
