@@ -88,9 +88,9 @@ class TorchBackend:
         return dict(zip(self._names, map(_joined, zip(*(self._extract(part) for part in parts)))))
 
 
-def _joined(parts: Sequence[Tensor]) -> Tensor:
-    """Parts [1, ...] as one tensor; a single one as it is."""
-    return parts[0] if len(parts) == 1 else torch.cat(list(parts))
+def _joined(parts: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """Parts as one tensor; a single one as it is."""
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts), dim)
 
 
 # What computes a graph's outputs of its inputs by name, others being left aside.
@@ -164,14 +164,21 @@ class GraphHead(ClosedFormHead):
             )
         centre, size = step_length if isinstance(step_length, tuple) else (step_length, step_length)
         lengths = torch.tensor([centre, centre, size, size])
-        values = (*parts, *modulation, *columns, *lines, first, within, starts, unit, lengths)
         if name not in self._sessions:
             module = AscentGraph(self, options["space"], options["steps"])
-            self._sessions[name] = list(module.inputs()), self._make_session(self._graphs[name], module, self._threads)
+            made = self._make_session(self._graphs[name], module, self._threads)
+            self._sessions[name] = list(module.inputs()), made
         inputs, session = self._sessions[name]
-        feed = {each: value.contiguous().numpy() for each, value in zip(inputs, values)}
-        boxes, scores, visited = map(torch.from_numpy, session(feed))
-        return boxes, scores, visited
+        found = []
+        for image in range(len(starts)):
+            one = slice(image, image + 1)
+            values = [each[one] for each in (*parts, *modulation, *columns)]
+            values += [line[one] - image * part.shape[2] for line, part in zip(lines, parts)]
+            values += [first[one], within, starts[one], unit[one], lengths]
+            feed = {each: value.contiguous().numpy() for each, value in zip(inputs, values)}
+            found.append([torch.from_numpy(each) for each in session(feed)])
+        boxes, scores, visited = zip(*found)
+        return _joined(boxes), _joined(scores), _joined(visited, 1)
 
 
 def onnx_session(graph: Graph, module: nn.Module, threads: int) -> Session:

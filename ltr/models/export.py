@@ -47,7 +47,7 @@ class Graph:
 
 
 class AscentGraph(nn.Module):
-    """`ClosedFormHead.climb` with its options fixed, and all inputs in one row."""
+    """`ClosedFormHead.climb` of one image with its options fixed, and all inputs in one row."""
 
     def __init__(self, head: ClosedFormHead, space: str, steps: int) -> None:
         super().__init__()
@@ -57,19 +57,19 @@ class AscentGraph(nn.Module):
         """Names of the inputs and of their dimensions that may change."""
         levels = range(len(self.head.levels))
         return {
-            **{f"part_{k}": {0: "N", 2: f"height_{k}", 3: f"width_{k}"} for k in levels},
-            **{f"modulation_{k}": {0: "N"} for k in levels},
-            **{f"columns_{k}": {0: "N", 2: f"columns_{k}"} for k in levels},
-            **{f"lines_{k}": {0: "N", 2: f"lines_{k}"} for k in levels},
-            "first": {0: "N"},
+            **{f"part_{k}": {2: f"height_{k}", 3: f"width_{k}"} for k in levels},
+            **{f"modulation_{k}": {} for k in levels},
+            **{f"columns_{k}": {2: f"columns_{k}"} for k in levels},
+            **{f"lines_{k}": {2: f"lines_{k}"} for k in levels},
+            "first": {},
             "within": {0: "cells"},
-            "starts": {0: "N", 1: "M"},
-            "unit": {0: "N"},
+            "starts": {1: "M"},
+            "unit": {},
             "step_length": {},
         }
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(boxes [N, M, 4], scores [N, M], all boxes that were scored [T, N, M, 4])."""
+        """(boxes [1, M, 4], scores [1, M], all boxes that were scored [T, 1, M, 4])."""
         count = len(self.head.levels)
         parts, modulation, columns, lines = (inputs[k * count : (k + 1) * count] for k in range(4))
         first, within, starts, unit, step_length = inputs[4 * count :]
@@ -99,10 +99,9 @@ def write_graphs(net: TrackingNet, path: Path, *, size: int, ascents: Iterable[t
         modulation = net.bb_regressor.get_modulation(layers, starts[:, 0])
         recorder.refine(modulation, layers, starts, steps=1, step_length=0.0)
     example = (*recorder.seen, torch.zeros(4))
-    outputs = ("boxes", "scores", "visited")
-    graphs = {
-        EXTRACTION: _graph(extraction, (samples,), extraction.inputs, extraction.names, {"size": size}),
-    }
+    features = {name: {0: "N"} for name in extraction.names}
+    outputs = {"boxes": {1: "M"}, "scores": {1: "M"}, "visited": {2: "M"}}
+    graphs = {EXTRACTION: _graph(extraction, (samples,), extraction.inputs, features, {"size": size})}
     for space, steps in ascents:
         ascent = AscentGraph(recorder, space, steps)
         facts = {"space": space, "steps": steps}
@@ -188,10 +187,10 @@ def _graph(
     module: nn.Module,
     example: tuple[Tensor, ...],
     inputs: Mapping[str, Mapping[int, str]],
-    outputs: Sequence[str],
+    outputs: Mapping[str, Mapping[int, str]],
     facts: dict[str, Any],
 ) -> Graph:
-    model = as_onnx(module, example, inputs, {name: {0: "N"} for name in outputs})
+    model = as_onnx(module, example, inputs, outputs)
     state = module.state_dict()
     weights = []
     for tensor in model.graph.initializer:

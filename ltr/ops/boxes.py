@@ -57,4 +57,4 @@ def from_relative(relative: Tensor, size: Tensor) -> Tensor:
     """Boxes [..., 4] (x, y, w, h) in pixels of relative points [..., 4]; the inverse of `to_relative`."""
     extent = relative[..., 2:].exp()
     corner = relative[..., :2] * size - extent / 2
-    return torch.cat((corner, extent.expand_as(corner)), dim=-1)
+    return torch.cat((corner, extent if extent.shape == corner.shape else extent.expand_as(corner)), dim=-1)

@@ -8,6 +8,7 @@ readable reference, and what is fallen back on where boxes leave those cells.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -318,7 +319,10 @@ def _of(values: Tensor, images: Tensor | None) -> Tensor:
 
 
 class _Energy:
-    """The energy over boxes whose bins stay in their windows, and its gradient; see `gradient_ascent`."""
+    """The energy over boxes whose bins stay in their windows, and its gradient; see `gradient_ascent`.
+
+    It is written for few operations in a graph too, where those that find out shapes cost as much as small products.
+    """
 
     def __init__(
         self,
@@ -332,9 +336,10 @@ class _Energy:
         self.visited: list[Tensor] = []
         self._closed = closed
         dtype = closed.output.dtype
-        images = first.shape[0]
+        # A graph is for one image.
+        images = 1 if torch.jit.is_tracing() else first.shape[0]
         self._contracted: list[Tensor] = []
-        self._windows: list[tuple[int, int]] = []
+        self._cells: list[tuple[int, int]] = []
         for feature, along_x, along_y, weights in zip(features, columns, lines, closed.weights):
             channels, (bins, nx), ny = feature.shape[1], along_x.shape[1:], along_y.shape[2]
             flat = feature.permute(0, 2, 3, 1).reshape(-1, channels).to(dtype)
@@ -343,14 +348,19 @@ class _Energy:
             contracted = torch.bmm(flat.index_select(0, at).view(bins**2, -1, channels), weights)
             contracted = contracted.view(bins, bins, images, ny, nx, -1).permute(2, 0, 3, 1, 4, 5)
             self._contracted.append(contracted.reshape(images, bins * ny * bins * nx, -1))
-            self._windows.append((nx, ny))
+            self._cells.append((nx, ny))
         first = first.to(dtype)
         shift = torch.cat((-first, torch.zeros_like(first)), dim=1)
         self._shift = (shift + closed.origin if closed.has_origin else shift).unsqueeze(1)
-        self._spread = closed.spread.expand(images, -1, -1)
-        self._cells = torch.stack([within + place for place in (-1, 0, 1)]).unsqueeze(1).to(dtype)
-        self._mix = closed.spread.new_tensor([[-1, 0, 1], [-1, 2, -1]])
-        self._mix_of_squares = closed.spread.new_tensor([[-0.5, 1, -0.5]])
+        # The cells of a window, and these with one more on either side.
+        self._within = within.to(dtype)
+        self._places = torch.cat((self._within[:1] - 1, self._within, self._within[-1:] + 1))
+        # What is at a cell's neighbours and itself: the rise from one to the other, and how much it bends.
+        away = self._places[:, None] - self._within
+        self._rise = (away == 1).to(dtype) - (away == -1).to(dtype)
+        self._bend = 3.0 * (away == 0).to(dtype) - (away.abs() <= 1).to(dtype)
+        self._bend_of_squares = self._bend / 2
+        self._bins = [level.settings.bins for level in closed.levels for _ in range(2)]
 
     def __call__(self, boxes: Tensor) -> Tensor:
         """Scores [N, M] of boxes [N, M, 4] (x, y, w, h) in crop pixels."""
@@ -360,42 +370,64 @@ class _Energy:
         """Scores [N, M] of boxes [N, M, 4], and the gradient [N, M, 4] of each in its box."""
         self.visited.append(boxes)
         closed = self._closed
-        images, count = boxes.shape[0], boxes.shape[1]
-        weights = self._weights(boxes)
+        axes = self._weights(boxes).split(self._bins, dim=3)
         pairs, hidden = [], []
-        for contracted, bias, row, level, (nx, ny) in zip(
-            self._contracted, closed.biases, closed.rows, closed.levels, self._windows
-        ):
-            below = row + level.settings.bins
-            along_x = weights[:, :, row:below, :nx].flatten(2)
-            along_y = weights[:, :, below : below + level.settings.bins, :ny].flatten(2)
+        for level, (contracted, bias, (nx, ny)) in enumerate(zip(self._contracted, closed.biases, self._cells)):
+            along_x, along_y = (
+                _reshaped(axes[2 * level + axis][..., :cells], (0, 0, 3, -1)) for axis, cells in enumerate((nx, ny))
+            )
             pairs.append((along_y, along_x))
-            outer = along_y[:, 0, :, None] * along_x[:, 0, None, :]
-            hidden.append(torch.baddbmm(bias, outer.view(images, count, -1), contracted))
+            outer = _reshaped(along_y[:, :, :1].transpose(2, 3) * along_x[:, :, :1], (0, 0, -1))
+            hidden.append(torch.baddbmm(bias, outer, contracted))
         active = torch.cat(hidden, dim=2).relu_()
-        scores = torch.addmm(closed.offset, active.flatten(0, 1), closed.output).view(images, count)
+        scores = torch.matmul(active, closed.output)[..., 0] + closed.offset
         of_hidden = (active > 0) * closed.output[:, 0]
         found = []
         for contracted, of_own, (along_y, along_x) in zip(
-            self._contracted, of_hidden.split([each.shape[2] for each in hidden], dim=2), pairs
+            self._contracted, of_hidden.split([weights.shape[2] for weights in closed.weights], dim=2), pairs
         ):
-            of_outer = torch.bmm(of_own, contracted.transpose(1, 2)).view(along_y.shape[0], along_y.shape[2], -1)
-            found.append(torch.bmm(along_y, torch.bmm(of_outer, along_x.transpose(1, 2))).flatten(1))
-        return scores, (torch.cat(found, dim=1) @ closed.back).view(images, count, 4)
+            of_outer = _reshaped(torch.matmul(of_own, contracted.transpose(1, 2)), (0, 0, None, -1), along_y)
+            products = torch.matmul(along_y, torch.matmul(of_outer, along_x.transpose(2, 3)))
+            found.append(_reshaped(products, (0, 0, -1)))
+        return scores, torch.matmul(torch.cat(found, dim=2), closed.back)
 
     def _weights(self, boxes: Tensor) -> Tensor:
-        """[N * M, 3, R, cells]: the mean of each cell's hat over each bin, and its change by shift and stretch."""
-        rows = torch.baddbmm(self._shift, boxes, self._spread).view(-1, 2, self._closed.numbers.shape[0], 1)
-        start, length = rows.unbind(1)
+        """[N, M, 3, R, cells]: the mean of each cell's hat over each bin, and its change by shift and stretch."""
+        rows = torch.matmul(boxes, self._closed.spread) + self._shift
+        start, length = rows[..., None].split(self._closed.numbers.numel(), dim=2)
         # An empty bin has no weights: the inverse of its length is made zero. NaN stays, and shows.
         inverse = length.reciprocal().masked_fill(length <= torch.finfo(length.dtype).tiny ** 0.5, 0)
-        ahead = self._cells - start.unsqueeze(1)
-        # Where in the bin, from 0 to 1, the hat of each cell starts to rise, peaks and ends (ltr/ops/prroi_pool.py).
-        at = (ahead * inverse.unsqueeze(1)).clamp_(0, 1).flatten(2)
-        inside, slope = torch.matmul(self._mix, at).view(-1, 2, ahead.shape[2], ahead.shape[3]).unbind(1)
-        lever = torch.matmul(self._mix_of_squares, at * at).view(-1, ahead.shape[2], ahead.shape[3])
-        weights = torch.addcmul(inside, length, lever).addcmul_(ahead[:, 1], slope, value=-1)
-        return torch.stack((weights, slope, torch.addcmul(lever, self._closed.numbers, slope)), dim=1)
+        # Where in the bin, from 0 to 1, each cell lies: its hat starts to rise at the one before it, and ends at the
+        # one after it (ltr/ops/prroi_pool.py).
+        at = ((self._places - start) * inverse).clamp_(0, 1)
+        slope, lever = torch.matmul(at, self._bend), torch.matmul(at * at, self._bend_of_squares)
+        weights = torch.matmul(at, self._rise) + length * lever - (self._within - start) * slope
+        changes = torch.cat((weights, slope, lever + self._closed.numbers * slope), dim=2)
+        return _reshaped(changes, (0, 0, 3, sum(self._bins), -1))
+
+
+class _Reshape(torch.autograd.Function):
+    """See `_reshaped`; with `like`, a size of None is that of its last dimension."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, sizes: tuple[int | None, ...], like: Tensor) -> Tensor:
+        known = (like.shape[-1] if size is None else size for size in sizes)
+        return values.reshape([values.shape[k] if size == 0 else size for k, size in enumerate(known)])
+
+    @staticmethod
+    def symbolic(g: Any, values: Any, sizes: tuple[int | None, ...], like: Any) -> Any:
+        own = g.op("Shape", like, start_i=-1)
+        parts = [own if size is None else g.op("Constant", value_t=torch.tensor([size])) for size in sizes]
+        return g.op("Reshape", values, g.op("Concat", *parts, axis_i=0))
+
+
+def _reshaped(values: Tensor, sizes: tuple[int | None, ...], like: Tensor | None = None) -> Tensor:
+    """Values in another shape: a size of 0 is kept, -1 is what is left, and None the last one of `like`.
+
+    It is one operation in a graph or three, where the exporter makes six of `flatten` and `unflatten`.
+    """
+    change = _Reshape.apply if torch.jit.is_tracing() else partial(_Reshape.forward, None)
+    return change(values, sizes, values if like is None else like)
 
 
 def _folded_block(block: nn.Sequential) -> nn.Module:
