@@ -154,17 +154,18 @@ class SteepestDescentGN(nn.Module):
         step = self.log_step_length.exp()
         even, odd = (1 - mask) / 2, (1 + mask) / 2
 
-        iterates = [filters]
+        iterates, scores = [filters], apply_filter(features, filters)
         for _ in range(steps):
-            scores = apply_filter(features, filters)
             slope = weight * (even * torch.sign(scores) + odd)
             residual = weight * (even * scores.abs() + odd * scores - label)
             gradient = apply_filter_transpose(features, slope * residual, self.filter_size) + reg * filters
-            along = slope * apply_filter(features, gradient)
+            along = apply_filter(features, gradient)
             squared = gradient.square().sum(dim=(1, 2, 3))
-            curvature = along.square().sum(dim=(0, 2, 3)) + reg * squared
-            alpha = squared / curvature.clamp(min=_MIN_DENOMINATOR)
-            filters = filters - (step * alpha).reshape(-1, 1, 1, 1) * gradient
+            curvature = (slope * along).square().sum(dim=(0, 2, 3)) + reg * squared
+            length = step * squared / curvature.clamp(min=_MIN_DENOMINATOR)
+            filters = filters - length[:, None, None, None] * gradient
+            # They are linear in the filter.
+            scores = scores - length[:, None, None] * along
             iterates.append(filters)
         return filters, iterates
 
@@ -231,9 +232,8 @@ class SteepestDescentNewton(nn.Module):
         reg = self.filter_reg.square().clamp(min=self.min_filter_reg**2)
         step = self.log_step_length.exp()
 
-        iterates = [filters]
+        iterates, scores = [filters], apply_filter(features, filters)
         for _ in range(steps):
-            scores = apply_filter(features, filters)
             density = torch.softmax(scores.flatten(-2), dim=-1).reshape(scores.shape)
             gradient = apply_filter_transpose(features, weight * (density - label), self.filter_size) + reg * filters
             along = apply_filter(features, gradient)
@@ -241,7 +241,8 @@ class SteepestDescentNewton(nn.Module):
             squared = gradient.square().sum(dim=(1, 2, 3))
             curvature = (weight * density * along * (along - mean)).sum(dim=(0, 2, 3))
             curvature = curvature.clamp(min=0) + (reg + self.alpha_eps) * squared
-            alpha = squared / curvature.clamp(min=_MIN_DENOMINATOR)
-            filters = filters - (step * alpha).reshape(-1, 1, 1, 1) * gradient
+            length = step * squared / curvature.clamp(min=_MIN_DENOMINATOR)
+            filters = filters - length[:, None, None, None] * gradient
+            scores = scores - length[:, None, None] * along
             iterates.append(filters)
         return filters, iterates
