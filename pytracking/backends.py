@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ltr.actors.energy import PRECISIONS, has_bf16
 from ltr.admin.paths import cache_folder
 from ltr.errors import MissingPackageError, UserError
 from ltr.models.bbreg.box_head import BoxHead
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from pytracking.tracker.shared.settings import TrackerParameters
 
 BACKENDS = ("auto", "torch", "onnx", "openvino", "compile")
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 GRAPHS_SUFFIX = ".graphs.zip"
 
 
@@ -323,12 +323,6 @@ def _check_precision(precision: str, device: torch.device) -> None:
         raise UserError(
             "precision 'bf16' is slower than 'fp32' on this GPU, which only emulates it: set 'fp16' or 'fp32'"
         )
-
-
-def has_bf16() -> bool:
-    """Whether the processor multiplies bfloat16 numbers itself."""
-    # `bool`, which answers no, stands for a question that an older torch does not know.
-    return any(getattr(torch.cpu, f"_is_{name}_supported", bool)() for name in ("avx512_bf16", "amx_tile"))
 
 
 def _hindrance(engine: str, device: torch.device, size: int, precision: str, graphs: Path | None) -> str | None:

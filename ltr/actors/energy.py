@@ -23,6 +23,12 @@ _SAMPLES = 32
 _FIRST_PASSES = 10
 
 
+def has_bf16() -> bool:
+    """Whether the processor multiplies bfloat16 numbers itself: AVX512-BF16 or AMX; elsewhere they take longer."""
+    # `bool`, which answers no, stands for a question that an older torch does not know.
+    return any(getattr(torch.cpu, f"_is_{name}_supported", bool)() for name in ("avx512_bf16", "amx_tile"))
+
+
 def half_precision(device: torch.device, precision: str) -> torch.autocast:
     """Autocast to the type of `precision`, a name of `PRECISIONS`; nothing where it is 'fp32'."""
     half = precision != "fp32"

@@ -6,6 +6,7 @@ Launch: `python ltr/run_training.py dimp_nceplus_lite`, or with N processes
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -17,6 +18,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ltr.actors.base import Batch, StepOutput
+from ltr.actors.energy import has_bf16
 from ltr.actors.tracking import make_actor
 from ltr.admin.files import write_json
 from ltr.data.loader import make_loader, to_device
@@ -256,6 +258,12 @@ def set_up(recipe: Recipe, run: RunSettings, prepare_tracking: PrepareTracking |
     device = torch.device(run.device) if accelerator.num_processes == 1 else accelerator.device
     if device.type == "cpu":
         keep_freed_memory()
+        if recipe.precision == "bf16" and not has_bf16():
+            print(
+                "precision 'bf16' is slower than 'fp32' on this processor, which has neither AVX512-BF16 nor AMX: "
+                "--set precision=fp32",
+                file=sys.stderr,
+            )
 
     torch.manual_seed(recipe.seed)
     net = first_network(recipe).to(device)

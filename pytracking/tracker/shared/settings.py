@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar
 
+from ltr.actors.energy import PRECISIONS
 from ltr.errors import UserError, unknown_name
-from pytracking.backends import BACKENDS, PRECISIONS
+from pytracking.backends import BACKENDS
 from pytracking.features.augmentation import Augmentation
 from pytracking.tracker.shared.localisation import LocalisationThresholds
 from pytracking.tracker.shared.refinement import RefinementParameters

@@ -197,6 +197,13 @@ def test_settings_that_do_not_fit_are_refused_before_training(recipe, tmp_path):
                 train(changed, settings(tmp_path / "refused"))
 
 
+@pytest.mark.parametrize("there", [False, True])
+def test_a_precision_that_the_processor_only_emulates_is_named(recipe, tmp_path, monkeypatch, capsys, there):
+    monkeypatch.setattr(loop, "has_bf16", lambda: there)
+    train(with_changes(recipe, ["precision=bf16", "epochs=1"]), settings(tmp_path))
+    assert ("--set precision=fp32" in capsys.readouterr().err) != there
+
+
 def test_scaled_gradients_train_the_same_and_the_scale_is_resumed(recipe, tmp_path, monkeypatch):
     """The scale is a power of two, so without half precision, which is slow on a CPU, it changes no bit."""
     plain = train(replace(recipe, epochs=1), settings(tmp_path / "plain"))
