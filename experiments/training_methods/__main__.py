@@ -95,6 +95,7 @@ def build_parser() -> argparse.ArgumentParser:
     study.add_argument("name", choices=list(ABLATIONS))
     made = commands.add_parser("report", parents=[shared], help="publish results: cards, tables and pictures")
     made.add_argument("--cards", type=Path, default=Path("experiments/cards"), help="%(default)s")
+    made.add_argument("--again", action="store_true", help="the comparison is that on the network shipped now")
     made.add_argument("--docs", type=Path, default=Path("docs"), help="%(default)s")
     return parser
 
@@ -108,7 +109,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.device == "cpu":
         keep_freed_memory()
     if args.command == "report":
-        for path in [*report.publish(workspace, args.cards), *report.write_report(args.cards, args.docs)]:
+        for path in [*report.publish(workspace, args.cards, args.again), *report.write_report(args.cards, args.docs)]:
             print(path)
         return 0
     if args.command == "cost":

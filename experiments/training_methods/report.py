@@ -16,6 +16,7 @@ from ltr.admin.files import write_json, write_text
 from ltr.admin.inputs import read_json
 from ltr.errors import UserError
 
+AGAIN_FILE = "training_methods_again.json"
 # Under which table a picture stands, and what it shows.
 _CAPTIONS = {
     "main": ("training_methods", "IoU, likelihood and AUC of every head, and IoU over cost"),
@@ -28,18 +29,22 @@ _CAPTIONS = {
 }
 
 
-def publish(workspace: Path, cards: Path) -> list[Path]:
-    """Copy a workspace's finished results to the cards that the documentation is made from; a list a CSV besides."""
+def publish(workspace: Path, cards: Path, again: bool = False) -> list[Path]:
+    """Copy a workspace's finished results to the cards that the documentation is made from; a list a CSV besides.
+
+    Args:
+        again: the comparison is the smaller one on the network that is shipped now, which has a card of its own.
+    """
     written = []
     for source, target in [
-        (workspace / STUDY_FILE, cards / STUDY_FILE),
+        (workspace / STUDY_FILE, cards / (AGAIN_FILE if again else STUDY_FILE)),
         *((workspace / f"study_{name}.json", cards / _ablation_file(name)) for name in ABLATIONS),
     ]:
         if source.is_file():
             content = read_json(source)
             write_json(target, content)
             written.append(target)
-            if target.name == STUDY_FILE:
+            if source.name == STUDY_FILE:
                 write_csv(target.with_suffix(".csv"), content)
                 written.append(target.with_suffix(".csv"))
     return written
@@ -65,6 +70,10 @@ def write_report(cards: Path, docs: Path) -> list[Path]:
             "choices": choice_table(study),
         }
         pictures |= {"training_methods": comparison_figure(study), "training_methods_steps": steps_figure(study)}
+    again = _read(cards / AGAIN_FILE)
+    if again is not None:
+        made = {"conditions": conditions(again), "main": main_table(again), "differences": difference_table(again)}
+        tables |= {f"again-{name}": table for name, table in made.items()}
     for name, result in ablations.items():
         if result is not None:
             tables[name] = ablation_table(result)

@@ -73,6 +73,11 @@ def test_the_study_from_crops_to_tables(study, short_grids, sequences, tmp_path,
     assert "](images/training_methods.png)" in page and "](images/training_methods_beta.png)" not in page
     assert "| NCE+ " in page and "| IoU " in page and "minus NCE+" in page
     assert (docs / "images" / "training_methods.png").read_bytes().startswith(b"\x89PNG")
+    cards = tmp_path / "cards"
+    assert cards / "training_methods_again.csv" in report.publish(place.folder, cards, again=True)
+    report.write_report(cards, docs)
+    page = (docs / "training_methods.md").read_text()
+    assert "| NCE+ " in page.partition("<!-- again-main -->")[2].partition("<!-- end")[0]
     rows = (tmp_path / "cards" / "training_methods.csv").read_text().splitlines()
     assert rows[0] == "method,seed,iou,over_50,over_75,nll,auc" and len(rows) == 5
 
