@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from tiny_networks import make_networks_narrow
@@ -255,6 +256,16 @@ def test_a_graph_serves_samples_of_another_size() -> None:
         crop = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(size)) * 255
         expected = TorchBackend(deepcopy(net), size).extract(crop)
         torch.testing.assert_close(backend.extract(crop), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_step_of_the_shipped_ascent_has_few_operations() -> None:
+    shipped = read_graphs(network_file("dimp_nceplus_lite").with_suffix(".graphs.zip"))
+
+    def operations(steps: int) -> int:
+        graph = onnx.load_from_string(shipped[f"{ASCENT}_relative_{steps}"].model).graph
+        return sum(node.op_type != "Constant" for node in graph.node)
+
+    assert operations(10) - operations(5) <= 5 * 152
 
 
 def test_auto_takes_what_is_there(graphs, tmp_path, monkeypatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -43,6 +44,8 @@ class ServedTracker:
                 env=environment,
                 cwd=cwd,
                 bufsize=0,
+                # A shell's background jobs, of which the tests may be one, ignore Ctrl-C.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             )
         # The client waits for ever for an answer that does not come.
         self._guard = threading.Timer(60, self.process.kill)
