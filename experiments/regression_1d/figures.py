@@ -132,7 +132,7 @@ def _finish(axes: Axes, title: str, label: str) -> None:
 
 
 def _side_by_side(draw: Callable[[str, Axes], None], label: str, path: Path) -> Path:
-    figure = Figure(figsize=(5.2 * len(DATA_SETS), 3.8))
+    figure = Figure(figsize=(5.2 * len(DATA_SETS), 3.8), layout="constrained")
     grid = figure.subplots(1, len(DATA_SETS))
     for name, axes in zip(DATA_SETS, grid):
         draw(name, axes)
@@ -188,6 +188,8 @@ def draw_sigma(results: Sequence[Result], path: Path) -> Path:
         points = [(r.unit.settings.contrast_sigmas[0], r) for r in _of(results, dataset, "nceplus", "sigma")]
         _line(axes, points, "NCE+")
         axes.set_xscale("log")
+        axes.set_xticks([sigma for sigma, _ in points], [f"{sigma:g}" for sigma, _ in points])
+        axes.set_xticks([], minor=True)
 
     return _side_by_side(draw, "sigma", path)
 
