@@ -198,7 +198,7 @@ def onnx_session(graph: Graph, module: nn.Module, threads: int) -> Session:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    # Threads that wait in a loop gain a twentieth on a quiet machine, and take twice as long on a busy one.
+    # Threads that wait in a loop gain little on a quiet machine, and lose much on a busy one.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     values = [onnxruntime.OrtValue.ortvalue_from_numpy(values) for values in _weights_of(graph, module)]
     options.add_external_initializers(graph.weights, values)

@@ -39,8 +39,8 @@ class WindowedEnergy:
         self.visited: list[Tensor] = []
         self._closed = closed
         dtype = closed.output.dtype
-        # A graph is for one image.
-        images = 1 if torch.jit.is_tracing() else first.shape[0]
+        # A constant in a graph, which is for one image.
+        images = int(first.shape[0])
         self._contracted: list[Tensor] = []
         self._cells: list[tuple[int, int]] = []
         for feature, along_x, along_y, weights in zip(features, columns, lines, closed.weights):

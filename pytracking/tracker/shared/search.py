@@ -190,7 +190,7 @@ def crop_patch(
 ) -> tuple[Tensor, Tensor]:
     """Crop a square around a position and resize it (crop rule of docs/reference.md, section 4).
 
-    OpenCV resizes, at a tenth of torch's time; `ltr.ops.crops.sample_patch` gives the same to rounding.
+    OpenCV resizes, which is quicker than torch; `ltr.ops.crops.sample_patch` gives the same to rounding.
 
     Args:
         image: [H, W, 3] uint8 RGB.
