@@ -38,8 +38,8 @@ class Backend(Protocol):
     def refiner(self) -> ClosedFormHead:
         """The ascent of boxes."""
 
-    def frame(self) -> AbstractContextManager[None]:
-        """In which a frame is tracked."""
+    def search(self) -> AbstractContextManager[None]:
+        """In which targets are found in a frame; learning from it is torch's alone."""
 
     def extract(self, samples: Tensor) -> dict[str, Tensor]:
         """Features by name (`Extraction.names`), float32, of samples [n, 3, S, S] in 0..255."""
@@ -77,7 +77,7 @@ class TorchBackend:
         self._extract = torch.compile(extraction, options={"freezing": True}) if compiled else extraction
         self.refiner = ClosedFormHead(network.bb_regressor)
 
-    def frame(self) -> AbstractContextManager[None]:
+    def search(self) -> AbstractContextManager[None]:
         """See `Backend`."""
         return nullcontext()
 
@@ -114,7 +114,7 @@ class GraphBackend:
         self._session = sessions(graphs[EXTRACTION], extraction, torch.get_num_threads())
         self.refiner = GraphHead(network.bb_regressor, graphs, sessions)
 
-    def frame(self) -> AbstractContextManager[None]:
+    def search(self) -> AbstractContextManager[None]:
         """See `Backend`."""
         # Torch's threads go on waiting in a loop after its work, and would take the cores from the engine's.
         return torch_threads(1)

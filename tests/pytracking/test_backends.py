@@ -206,18 +206,18 @@ def test_an_ascent_that_no_graph_is_for_runs_in_torch(graphs, monkeypatch) -> No
         torch.testing.assert_close(backend.refiner.refine(modulation, layers, starts, **options), expected)
 
 
-def test_an_engine_has_the_threads_alone_while_a_frame_is_tracked(graphs, monkeypatch) -> None:
+def test_an_engine_has_the_threads_alone_while_targets_are_searched(graphs, monkeypatch) -> None:
     given = []
     monkeypatch.setattr(backends, "onnx_session", lambda graph, module, threads: given.append(threads))
     before = torch.get_num_threads()
     with torch_threads(3):
         backend = choose_backend("onnx", network(), CPU, size=SIZE, graphs=graphs)
-        with backend.frame():
+        with backend.search():
             assert torch.get_num_threads() == 1
             with pytest.raises(TypeError):
                 backend.refiner.refine(*ascent_inputs(network()), **ASCENT_OPTIONS)
         assert torch.get_num_threads() == 3
-        with TorchBackend(network(), SIZE).frame():
+        with TorchBackend(network(), SIZE).search():
             assert torch.get_num_threads() == 3
     assert given == [3, 3] and torch.get_num_threads() == before
 

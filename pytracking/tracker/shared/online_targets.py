@@ -199,8 +199,7 @@ class OnlineTargets(ABC, Generic[Network, Parameters]):
         """
         start = time.perf_counter()
         good, errors = checked_images(images)
-        with self._backend.frame():
-            results = self._track(good, errors, start) if good else {}
+        results = self._track(good, errors, start) if good else {}
         if errors:
             raise TargetErrors(errors, results)
         return results
@@ -209,19 +208,20 @@ class OnlineTargets(ABC, Generic[Network, Parameters]):
         self, images: Mapping[int, np.ndarray], errors: dict[int, ValueError], start: float
     ) -> dict[int, TrackResult]:
         """One frame of each target."""
-        slots = self._slots(images)
-        crops, search = self._crop(images)
-        layers, features = self._extract(crops)
-        scores = self._score_maps(slots, features)
-        self._last_scores = slots.numbers, scores
-        answers = self._answers(slots, self._localise(scores, search), layers, search)
-        results = self._conclude(slots, answers, search.here, errors)
-        self._remember(slots, features, answers, search)
-        if self._pictures is not None:
-            starts = starts_at(answers.peaks.cell.to(self.device), search, self.params)
-            boxes = search.here.frame.box_of(answers.target).to(self.device)
-            seen = Seen(crops, scores, starts, boxes, answers.ascend)
-            seen.write(self._pictures, slots.numbers, results, self.memory, self._targets, self.params)
+        with self._backend.search():
+            slots = self._slots(images)
+            crops, search = self._crop(images)
+            layers, features = self._extract(crops)
+            scores = self._score_maps(slots, features)
+            self._last_scores = slots.numbers, scores
+            answers = self._answers(slots, self._localise(scores, search), layers, search)
+            results = self._conclude(slots, answers, search.here, errors)
+            self._remember(slots, features, answers, search)
+            if self._pictures is not None:
+                starts = starts_at(answers.peaks.cell.to(self.device), search, self.params)
+                boxes = search.here.frame.box_of(answers.target).to(self.device)
+                seen = Seen(crops, scores, starts, boxes, answers.ascend)
+                seen.write(self._pictures, slots.numbers, results, self.memory, self._targets, self.params)
         self._learn(slots, results)
         seconds = (time.perf_counter() - start) / len(images)
         return {slot: replace(result, time=seconds) for slot, result in results.items()}
