@@ -53,9 +53,15 @@ def read_boxes(path: str | os.PathLike[str], lone_zero: bool = False) -> np.ndar
     return read_rows(path, 4, lone_zero)
 
 
-def read_times(path: str | os.PathLike[str], columns: int = 1) -> np.ndarray:
-    """Seconds [N, columns] float64 that frames took. Raises AnnotationError as `read_rows`, and below 0 or NaN."""
+def read_times(path: str | os.PathLike[str], frames: int, columns: int = 1) -> np.ndarray:
+    """Seconds [frames, columns] float64 that frames took.
+
+    Raises:
+        AnnotationError: as `read_rows`, a time below 0 or NaN, or another number of lines than `frames`.
+    """
     times = read_rows(path, columns)
+    if len(times) != frames:
+        raise AnnotationError(f"{path}: {len(times)} times for {frames} boxes; delete the file, or make both again")
     # Written so that NaN is refused as well.
     bad = ~(times >= 0).all(axis=1)
     if bad.any():

@@ -116,8 +116,9 @@ def _is_repetition(file: Path) -> bool:
 
 def _read_flat(file: Path) -> ForeignResult:
     times = [folder / f"{file.stem}_time.txt" for folder in (file.parent, file.parent / "times")]
-    known = next((read_times(path)[:, 0] for path in times if path.is_file()), None)
-    return ForeignResult(file.stem, 0, read_boxes(file), known, file, checksum(file))
+    boxes = read_boxes(file)
+    known = next((read_times(path, len(boxes))[:, 0] for path in times if path.is_file()), None)
+    return ForeignResult(file.stem, 0, boxes, known, file, checksum(file))
 
 
 def _read_nested(file: Path) -> ForeignResult:
@@ -126,14 +127,15 @@ def _read_nested(file: Path) -> ForeignResult:
         if lines.readline().strip() in ("1", "1.0000"):
             raise UserError(f"{file}: a supervised run of VOT; score it with python -m pytracking.analysis.vot")
     times_file = file.with_name(f"{file.parent.name}_time.txt")
-    times = _time_column(times_file, repetition) if times_file.is_file() else None
-    return ForeignResult(file.parent.name, repetition, read_boxes(file), times, file, checksum(file))
+    boxes = read_boxes(file)
+    times = _time_column(times_file, len(boxes), repetition) if times_file.is_file() else None
+    return ForeignResult(file.parent.name, repetition, boxes, times, file, checksum(file))
 
 
-def _time_column(file: Path, repetition: int) -> np.ndarray | None:
+def _time_column(file: Path, frames: int, repetition: int) -> np.ndarray | None:
     """[T] seconds of a repetition; the file has a column for each, or one for the first alone (then None)."""
     columns = len(file.read_text(encoding="utf-8-sig").partition("\n")[0].replace(",", " ").split())
-    return read_times(file, columns)[:, repetition] if repetition < columns else None
+    return read_times(file, frames, columns)[:, repetition] if repetition < columns else None
 
 
 def _read_otb(files: list[Path]) -> list[ForeignResult]:

@@ -148,8 +148,8 @@ def _checked_result(folder: Path, sequence: Sequence, rules: Server, settings: d
     # The last term is for the binary representation of decimals that are exactly half a unit apart.
     if not (np.abs(result.boxes[0] - given) <= 0.5 * 10.0**-rules.decimals + 1e-9).all():
         raise UserError(f"{file}: the first box is {result.boxes[0].tolist()}, given is {given.tolist()}")
-    if rules.times:
-        _check_times(folder / f"{sequence.name}_time.txt", result.times, frames)
+    if rules.times and result.times is None:
+        raise UserError(f"{folder / sequence.name}_time.txt: no times; run the tracker again with --force")
     for key in ("tracker", "parameter", "parameters", "weights_sha256"):
         if settings.setdefault(key, manifest.get(key)) != manifest.get(key):
             raise UserError(f"{file}: its {key} differ from those of the results before it; run the tracker again")
@@ -177,13 +177,6 @@ def _read_manifest(folder: Path, sequence: Sequence) -> dict[str, Any]:
     if not re.fullmatch(re.escape(parameter) + r"(_\d{3,})?", folder.name):
         raise UserError(f"{file}: parameter is {parameter!r}, in the folder of {folder.name!r}; run the tracker again")
     return manifest
-
-
-def _check_times(file: Path, times: np.ndarray | None, frames: int) -> None:
-    if times is None:
-        raise UserError(f"{file}: no times; run the tracker again with --force")
-    if len(times) != frames:
-        raise UserError(f"{file}: {len(times)} times for {frames} frames")
 
 
 def _format_sequence(name: str, results: list[RawResult], rules: Server) -> dict[str, str]:

@@ -146,7 +146,8 @@ def load_result(folder: Path, sequence: Sequence) -> RawResult:
     """Read a result, also one of another program (whole pixels, commas, no times, no manifest).
 
     Raises:
-        UserError: no result, one that cannot be parsed, or one that its own manifest does not describe.
+        UserError: no result, one that cannot be parsed, one that its own manifest does not describe, or times, scores
+            or flags that are not one for every box.
     """
     file = folder / f"{sequence.name}.txt"
     boxes = read_boxes(file)
@@ -156,9 +157,9 @@ def load_result(folder: Path, sequence: Sequence) -> RawResult:
         manifest = read_manifest(manifest_file)
         if manifest.get("boxes_sha256") != hashlib.sha256(file.read_bytes()).hexdigest():
             raise UserError(f"{file}: changed or half written since {manifest_file.name}; run the tracker again")
-        scores, flags = _recorded(manifest, len(boxes))
+        scores, flags = _recorded(manifest_file, manifest, len(boxes))
     time_file = folder / f"{sequence.name}_time.txt"
-    times = read_times(time_file)[:, 0] if time_file.exists() else None
+    times = read_times(time_file, len(boxes))[:, 0] if time_file.exists() else None
     return RawResult(boxes, times, scores, flags)
 
 
@@ -195,22 +196,25 @@ def read_result(path: str | os.PathLike[str]) -> pd.DataFrame:
     boxes = read_boxes(file)
     time_file = file.with_name(f"{file.stem}_time.txt")
     manifest_file = file.with_suffix(".json")
-    times = read_times(time_file)[:, 0] if time_file.is_file() else None
-    if times is not None and len(times) != len(boxes):
-        raise UserError(f"{time_file}: {len(times)} times for {len(boxes)} boxes")
-    scores, flags = _recorded(read_manifest(manifest_file), len(boxes)) if manifest_file.is_file() else (None, None)
+    times = read_times(time_file, len(boxes))[:, 0] if time_file.is_file() else None
+    scores, flags = None, None
+    if manifest_file.is_file():
+        scores, flags = _recorded(manifest_file, read_manifest(manifest_file), len(boxes))
     values = [np.arange(1, len(boxes) + 1), *boxes.T, np.nan if scores is None else scores]
     values += ["" if flags is None else flags, np.nan if times is None else times]
     return pd.DataFrame(dict(zip(_COLUMNS, values)))
 
 
-def _recorded(manifest: dict[str, Any], frames: int) -> tuple[np.ndarray | None, list[str] | None]:
-    """Scores and flags of a manifest, where it has one of each for every frame."""
+def _recorded(file: Path, manifest: dict[str, Any], frames: int) -> tuple[np.ndarray | None, list[str] | None]:
+    """Scores and flags of a manifest, where it has them. Raises `UserError` where they are not one for every frame."""
     scores, flags = manifest.get("scores"), manifest.get("flags")
     if not isinstance(scores, list) or not all(type(score) in (int, float) for score in scores):
         return None, None
-    if not isinstance(flags, list) or len(flags) != frames or len(scores) != frames:
+    if not isinstance(flags, list):
         return None, None
+    if not len(scores) == len(flags) == frames:
+        found = f"{len(scores)} scores and {len(flags)} flags"
+        raise UserError(f"{file}: {found} for {frames} boxes; run the tracker again")
     return np.array(scores, np.float64), [str(flag) for flag in flags]
 
 

@@ -120,8 +120,12 @@ def test_a_lone_zero_is_absent_where_that_is_asked_for(tmp_path: Path) -> None:
 def test_a_time_is_a_number_of_seconds(tmp_path: Path, value: str) -> None:
     file = write_lines(tmp_path / "a_time.txt", ["0.5", "0", value, "0.5"])
     with pytest.raises(AnnotationError, match=r"a_time\.txt, line 3"):
-        read_times(file)
-    assert read_times(write_lines(tmp_path / "b_time.txt", ["0.5,0", "0.1,0"]), 2).tolist() == [[0.5, 0], [0.1, 0]]
+        read_times(file, 4)
+    good = write_lines(tmp_path / "b_time.txt", ["0.5,0", "0.1,0"])
+    assert read_times(good, 2, columns=2).tolist() == [[0.5, 0], [0.1, 0]]
+    for frames in (1, 3):
+        with pytest.raises(AnnotationError, match=rf"b_time\.txt: 2 times for {frames} boxes; delete the file"):
+            read_times(good, frames, columns=2)
 
 
 def test_positive_boxes_are_finite_with_two_sides() -> None:

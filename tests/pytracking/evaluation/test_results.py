@@ -169,6 +169,19 @@ def test_a_result_as_a_table(tmp_path: Path) -> None:
     assert bare["flag"].tolist() == ["", ""]
 
 
+@pytest.mark.parametrize("kept", [1, 99])
+@pytest.mark.parametrize("what", ["times", "scores", "flags"])
+def test_a_result_whose_files_disagree_is_refused(folder: Path, sequence: Sequence, what: str, kept: int) -> None:
+    count = len(sequence.ground_truth_rect)
+    parts: dict[str, Any] = {"times": np.zeros(count), "scores": np.zeros(count), "flags": ["normal"] * count}
+    parts[what] = parts[what][:1].repeat(kept) if what != "flags" else parts[what][:1] * kept
+    save_result(folder, RawResult(sequence.ground_truth_rect, **parts), describe(sequence))
+    file = "near_time.txt" if what == "times" else "near.json"
+    for read in (lambda: load_result(folder, sequence), lambda: read_result(folder / "near.txt")):
+        with pytest.raises(UserError, match=rf"{file}: .*{kept} {what}.* for {count} boxes"):
+            read()
+
+
 def test_a_table_of_a_video(tmp_path: Path) -> None:
     table = tmp_path / "clip.csv"
     head = "frame,seconds,id,x,y,w,h,score,flag,time\n"
