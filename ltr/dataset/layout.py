@@ -249,6 +249,16 @@ def load_attributes(file: str) -> dict[str, tuple[str, ...]]:
     return {name: tuple(attributes) for name, attributes in load_list(file)["sequences"].items()}
 
 
+@cache
+def attribute_names() -> dict[str, str]:
+    """Short name -> long name of every attribute that a data set lists, such as 'SV' -> 'scale variation'."""
+    return {
+        short: long.lower()
+        for file in sorted(_LISTS.glob("*_attributes.json"))
+        for short, long in load_list(file.name)["names"].items()
+    }
+
+
 def require_folder(root: Path, wanted: str) -> None:
     """Raises MissingFileError where a data set's folder is not there; `wanted` says what should be in it."""
     if not root.is_dir():

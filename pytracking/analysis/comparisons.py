@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
@@ -89,7 +90,7 @@ def draw_attribute_radar(scores: Scores) -> Figure:
     axes.tick_params(axis="y", labelsize=7)
     axes.grid(color="0.85", linewidth=0.8)
     set_title(axes, f"{scores.headline_name} by attribute on {scores.dataset}")
-    add_legend(axes, below=-0.09)
+    add_legend(axes, textwrap.fill(scores.attribute_legend(), 80), below=-0.09)
     return with_caption(figure, caption(scores, "success"))
 
 

@@ -85,7 +85,8 @@ def add_legend(axes: Axes, title: str | None = None, below: float = -0.16) -> No
     figure = axes.get_figure(root=True)
     width, height = figure.get_size_inches()  # type: ignore[union-attr]
     columns = max(1, min(3, int(width * 14 / (max(map(len, labels)) + 7))))
-    figure.set_size_inches(width, height + 0.17 * -(-len(labels) // columns))  # type: ignore[union-attr]
+    lines = -(-len(labels) // columns) + (title or "").count("\n")
+    figure.set_size_inches(width, height + 0.17 * lines)  # type: ignore[union-attr]
     axes.legend(
         handles,
         labels,

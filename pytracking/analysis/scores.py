@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from ltr.dataset.layout import attribute_names
 from ltr.errors import UserError, check_names, unknown_name
 from pytracking.analysis.protocol import Protocol, SequenceCurves
 
@@ -259,6 +260,11 @@ class Scores:
         if not names:
             raise UserError(f"no attributes are known for the sequences of {self.dataset}")
         return {name: np.array([name in (attributes or ()) for attributes in self.attributes]) for name in names}
+
+    def attribute_legend(self) -> str:
+        """What the short names of `attribute_rows` stand for: 'FM fast motion, SV scale variation'."""
+        known = attribute_names()
+        return ", ".join(f"{name} {known[name]}" for name in self.attribute_rows() if name in known)
 
     def to_pandas(self) -> pd.DataFrame:
         """One row a sequence, tracker and run.

@@ -135,7 +135,8 @@ def attribute_table(scores: Scores, markdown: bool = False) -> str:
         for name, mask in rows.items()
     ]
     header = [f"{scores.headline_name} on {scores.dataset}", "sequences", *(scores.trackers[k] for k in scores.ranking)]
-    return with_footer(format_table(header, body, markdown), scores, markdown)
+    legend = scores.attribute_legend()
+    return with_footer(format_table(header, body, markdown), scores, markdown, legend and f"attributes: {legend}")
 
 
 def difference_table(scores: Scores, reference: str, markdown: bool = False, seed: int = 0) -> str:

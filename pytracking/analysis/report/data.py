@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ltr.dataset.layout import attribute_names
 from pytracking.analysis.bootstrap import FEWEST_SEQUENCES, tracker_difference
 from pytracking.analysis.plots import tracker_style
 from pytracking.analysis.scores import PLOTS, Scores
@@ -97,6 +98,7 @@ def _subset_rows(scores: Scores) -> dict[str, np.ndarray]:
 def _subset(scores: Scores, name: str, rows: np.ndarray, base: int, seed: int) -> dict[str, Any]:
     return {
         "name": name,
+        "title": f"{name} {attribute_names().get(name, '')}".strip(),
         "rows": np.flatnonzero(rows).tolist(),
         "metrics": {title: [_plain(v) for v in scores.mean(values, rows)] for title, values in scores.metrics.items()},
         "deviation": [_plain(value) for value in scores.spread(rows)],

@@ -66,6 +66,10 @@ def test_radar(scores: Scores) -> None:
     assert (good.get_color(), bad.get_color()) == (tracker_style(1)[1], tracker_style(0)[1])
     assert str(good.get_label()).startswith("Good [")
     assert axes.get_ylim() == (0, 100)
+    legend = axes.get_legend()
+    assert legend is not None
+    explained = "FM fast motion, LR low resolution, OCC occlusion, SV scale variation"
+    assert legend.get_title().get_text().split() == explained.split()
     assert "protocol pytracking" in figure.texts[0].get_text()
 
 

@@ -253,3 +253,4 @@ def test_subsets_follow_attributes(sequence_root: Path, results: Path) -> None:
     scores.attributes[:] = [("OCC",), ("FM", "OCC")]
     found = report_data(scores)["subsets"]
     assert [(item["name"], item["rows"]) for item in found] == [("", [0, 1]), ("FM", [1]), ("OCC", [0, 1])]
+    assert [item["title"] for item in found] == ["", "FM fast motion", "OCC occlusion"]

@@ -191,6 +191,8 @@ def test_figures_by_attribute(scores: Scores) -> None:
     lines = attribute_table(scores).splitlines()
     assert lines[0].split()[3] == "sequences"
     assert [line.split()[:2] for line in lines[2:] if line.startswith(("SV", "all"))] == [["SV", "3"], ["all", "4"]]
+    (legend,) = [line for line in lines if line.startswith("attributes: BC background clutter, ")]
+    assert {*scores.attribute_rows()} == {part.split()[0] for part in legend.partition(": ")[2].split(", ")}
 
 
 def test_nothing_known_of_attributes(scores: Scores, results: Path, lasot: Path) -> None:

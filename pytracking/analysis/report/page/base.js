@@ -100,7 +100,7 @@ function subsetLabel() {
 
 function subsetName(item) {
   const count = plural(item.rows.length, "sequence");
-  return item.name === "" ? `all ${count}` : `${item.name}, ${count}`;
+  return item.name === "" ? `all ${count}` : `${item.title}, ${count}`;
 }
 
 // {metric -> value of every tracker} for what is chosen.

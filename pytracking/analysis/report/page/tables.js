@@ -118,7 +118,7 @@ function startAttributes() {
   const choose = (n) => { chooseSubset(n, null); byId("h-overall").scrollIntoView({ block: "start" }); };
   const draw = () => {
     const columns = [
-      { key: "name", title: "Attribute", text: true, value: (n) => data.subsets[n].name || "all", cell: (n) => el("button", { type: "button", class: "link", onclick: () => choose(n) }, data.subsets[n].name || "all") },
+      { key: "name", title: "Attribute", text: true, value: (n) => data.subsets[n].name || "all", cell: (n) => el("button", { type: "button", class: "link", onclick: () => choose(n) }, data.subsets[n].title || "all") },
       { key: "count", title: "Sequences", value: (n) => data.subsets[n].rows.length, cell: (n) => String(data.subsets[n].rows.length) },
       ...shownTrackers().map((k) => trackerColumn(k, (n) => data.subsets[n].metrics[headline][k], (n) => shownTrackers().map((j) => data.subsets[n].metrics[headline][j]))),
     ];
