@@ -52,16 +52,30 @@ def trackers_text() -> str:
 
 
 def datasets_text() -> str:
-    """One line a data set: its name and where it is, or how to say where."""
+    """One line a data set, its name and what is there of it, then how to say where those lie that nothing names.
+
+    Raises:
+        UserError: the user's file of paths cannot be read.
+    """
+    from ltr.admin.paths import UnnamedFolderError, paths_file, paths_table
     from pytracking.evaluation.datasets import LISTERS, describe_dataset
 
-    lines = []
+    paths_table("paths")
+    lines, unnamed = [], False
     for name in sorted(LISTERS):
         try:
             text = describe_dataset(name)
+        except UnnamedFolderError:
+            text, unnamed = "not set up", True
         except UserError as error:
             text = str(error)
         lines.append(f"{name:22s} {text}")
+    if unnamed:
+        lines.append(
+            "\nSay where a data set is by `python -m pytracking setup`, by a variable such as EBM_TRACKING_OTB=/its/folder "
+            f'or by `otb = "/its/folder"` under [paths] in {paths_file()}; --dataset_path names it for one command. '
+            "`got10k` stands for both of its parts."
+        )
     return "\n".join(lines)
 
 

@@ -16,6 +16,10 @@ _SHARED = {"got10k_test": "got10k", "got10k_val": "got10k"}
 PUBLIC_SUFFIXES = (".pth", ".pth.tar", ".pt")
 
 
+class UnnamedFolderError(MissingFileError):
+    """Nothing says where a data set lies. The message says how to."""
+
+
 def paths_file() -> Path:
     """The TOML file with a `[paths]` table; EBM_TRACKING_PATHS overrides its place."""
     given = os.environ.get("EBM_TRACKING_PATHS")
@@ -42,7 +46,8 @@ def dataset_path(name: str) -> Path:
     """The folder of a data set: `EBM_TRACKING_<NAME>` or the key `<name>` of `[paths]` in the TOML file.
 
     Raises:
-        MissingFileError: neither names it, or the folder is not there; the message says what to write where.
+        UnnamedFolderError: neither names it; the message says what to write where.
+        MissingFileError: the folder is not there.
         UserError: the file is not TOML, or its entry is not text.
     """
     name = _SHARED.get(name, name)
@@ -55,7 +60,7 @@ def dataset_path(name: str) -> Path:
         if given is not None and not isinstance(given, str):
             raise UserError(f'{source}: wanted `{name} = "/its/folder"`, found {type(given).__name__}')
     if given is None:
-        raise MissingFileError(
+        raise UnnamedFolderError(
             f"where is the data set '{name}'? Set {variable}=/its/folder or write `{name} = \"/its/folder\"` under "
             f"[paths] in {paths_file()}"
         )

@@ -11,7 +11,7 @@ from ltr.admin.inputs import read_json
 from ltr.admin.paths import dataset_path
 from ltr.dataset.check import COUNTS, EVALUATION, Lister
 from ltr.dataset.layout import SequenceFiles, locate_frames, no_first_frame, read_annotation
-from ltr.errors import AnnotationError, UserError, check_names, list_some, unknown_name
+from ltr.errors import AnnotationError, MissingFileError, UserError, check_names, list_some, unknown_name
 from pytracking.evaluation.data import Sequence, check_distinct
 
 _DEMO = Path(__file__).parents[1] / "demo_data"
@@ -67,8 +67,8 @@ def dataset_root(name: str, path: str | os.PathLike[str] | None = None) -> Path:
     if path is None:
         try:
             return dataset_path(name)
-        except FileNotFoundError as error:
-            raise UserError(f"{error}; or pass --dataset_path, or run python -m pytracking setup") from None
+        except MissingFileError as error:
+            raise type(error)(f"{error}; or pass --dataset_path, or run python -m pytracking setup") from None
     root = Path(os.path.expanduser(path))
     if not root.is_dir():
         raise UserError(f"{root}: no such folder (--dataset_path of data set '{name}')")
