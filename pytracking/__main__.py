@@ -72,8 +72,8 @@ def datasets_text() -> str:
         lines.append(f"{name:22s} {text}")
     if unnamed:
         lines.append(
-            "\nSay where a data set is by `python -m pytracking setup`, by a variable such as EBM_TRACKING_OTB=/its/folder "
-            f'or by `otb = "/its/folder"` under [paths] in {paths_file()}; --dataset_path names it for one command. '
+            "\nSay where a data set is by `python -m pytracking setup`, by a variable such as EBM_TRACKING_OTB=/folder "
+            f'or by `otb = "/folder"` under [paths] in {paths_file()}; --dataset_path names it for one command. '
             "`got10k` stands for both of its parts."
         )
     return "\n".join(lines)

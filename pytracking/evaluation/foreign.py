@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ltr.admin.inputs import check_name, number_array, read_json, read_object
-from ltr.dataset.boxfile import read_boxes, read_times
+from ltr.dataset.boxfile import read_boxes, read_lines, read_times
 from ltr.dataset.layout import load_list
 from ltr.errors import UserError, printable, unknown_name
 from pytracking.evaluation.matfiles import read_mat_entries
@@ -49,15 +49,15 @@ class ForeignResult:
     sha256: str
 
 
-def read_foreign(folder: Path, layout: str = "auto") -> list[ForeignResult]:
-    """All results in the folder of one tracker, in order of their names.
+def read_foreign(folder: Path, layout: str = "auto") -> tuple[list[ForeignResult], dict[Path, str]]:
+    """All results in the folder of one tracker, in order of their names, and file -> what is wrong with a damaged one.
 
     Args:
         folder: folder of one tracker's files on one data set.
         layout: a key of `LAYOUTS`, or 'auto' to tell by the files.
 
     Raises:
-        UserError: unknown layout, no result in the folder, or a file that cannot be read (it is named).
+        UserError: unknown layout, or no result in the folder that can be read.
     """
     if layout != "auto" and layout not in LAYOUTS:
         raise unknown_name("layout", layout, ["auto", *LAYOUTS])
@@ -67,15 +67,24 @@ def read_foreign(folder: Path, layout: str = "auto") -> list[ForeignResult]:
     nested = sorted(file for file in folder.glob("*/*.txt") if _is_repetition(file))
     boxed = sorted(file for file in folder.iterdir() if file.suffix in (".mat", ".json"))
     if layout == "otb" or (layout == "auto" and boxed and not flat and not nested):
-        results = _read_otb(boxed)
+        files, read = boxed, _otb_reader(boxed)
     elif layout == "got10k" or (layout in ("auto", "pysot") and nested and not flat):
-        results = [_read_nested(file) for file in nested]
+        files, read = nested, _read_nested
     else:
-        results = [_read_flat(file) for file in flat]
-    if not results:
+        files, read = flat, _read_flat
+    if not files:
         expected = LAYOUTS.get(layout) or "; ".join(f"{name}: {files}" for name, files in LAYOUTS.items())
         raise UserError(f"{folder}: no results in it; expected {expected}")
-    return results
+    results, damaged = [], {}
+    for file in files:
+        try:
+            results.append(read(file))
+        except UserError as error:
+            damaged[file] = str(error)
+    if not results:
+        rest = f" ({len(damaged) - 1} more files cannot be read)" if len(damaged) > 1 else ""
+        raise UserError(damaged[files[0]] + rest)
+    return results, damaged
 
 
 def official_names(dataset: str) -> list[str] | None:
@@ -123,9 +132,8 @@ def _read_flat(file: Path) -> ForeignResult:
 
 def _read_nested(file: Path) -> ForeignResult:
     repetition = int(file.stem[-3:]) - 1
-    with file.open(encoding="utf-8-sig") as lines:
-        if lines.readline().strip() in ("1", "1.0000"):
-            raise UserError(f"{file}: a supervised run of VOT; score it with python -m pytracking.analysis.vot")
+    if read_lines(file)[0].strip() in ("1", "1.0000"):
+        raise UserError(f"{file}: a supervised run of VOT; score it with python -m pytracking.analysis.vot")
     times_file = file.with_name(f"{file.parent.name}_time.txt")
     boxes = read_boxes(file)
     times = _time_column(times_file, len(boxes), repetition) if times_file.is_file() else None
@@ -134,17 +142,20 @@ def _read_nested(file: Path) -> ForeignResult:
 
 def _time_column(file: Path, frames: int, repetition: int) -> np.ndarray | None:
     """[T] seconds of a repetition; the file has a column for each, or one for the first alone (then None)."""
-    columns = len(file.read_text(encoding="utf-8-sig").partition("\n")[0].replace(",", " ").split())
+    columns = len(read_lines(file)[0].replace(",", " ").split())
     return read_times(file, frames, columns)[:, repetition] if repetition < columns else None
 
 
-def _read_otb(files: list[Path]) -> list[ForeignResult]:
+def _otb_reader(files: list[Path]) -> Callable[[Path], ForeignResult]:
+    """What reads one of OTB's files; the MATLAB files among them have been read together."""
     mats = [file for file in files if file.suffix == ".mat"]
     entries = dict(zip(mats, read_mat_entries(mats)))
-    return [_otb_result(file, entries[file] if file in entries else _json_entry(file)) for file in files]
+    return lambda file: _otb_result(file, entries[file] if file in entries else _json_entry(file))
 
 
 def _otb_result(file: Path, entry: dict[str, Any]) -> ForeignResult:
+    if "error" in entry:
+        raise UserError(f"{file}: {entry['error']}")
     kind = entry.get("resType", entry.get("type", "rect"))
     if type(kind) is not str or kind != "rect":
         shown = printable(kind[:40]) if type(kind) is str else type(kind).__name__

@@ -9,13 +9,29 @@ import argparse
 import hashlib
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 from ltr.admin.files import write_json, write_text
 from ltr.admin.inputs import check_name
 from ltr.dataset.boxfile import format_boxes, format_times
 from ltr.errors import UserError, exit_status, list_some, printable
 from pytracking.evaluation.foreign import LAYOUTS, ForeignResult, is_foreign, match_name, official_names, read_foreign
+from pytracking.evaluation.run_options import report_unreadable
 from pytracking.evaluation.tracker import TrackerRun, results_root
+
+
+class Imported(NamedTuple):
+    """What became of a folder of results.
+
+    Attributes:
+        written: the files of boxes.
+        unknown: names in the source that the data set does not have; they are not imported.
+        damaged: file -> what is wrong with one that cannot be read.
+    """
+
+    written: list[Path]
+    unknown: list[str]
+    damaged: dict[Path, str]
 
 
 def import_results(
@@ -27,7 +43,7 @@ def import_results(
     layout: str = "auto",
     dataset: str | None = None,
     run_id: int | None = None,
-) -> tuple[list[Path], list[str]]:
+) -> Imported:
     """Copy foreign results into our layout, each with a manifest that marks it as foreign.
 
     Such a manifest says where the boxes came from and has their checksum, but no parameters or weights: the runner
@@ -41,15 +57,11 @@ def import_results(
         dataset: name of the data set, to match the names of sequences; they stay as they are when left out.
         run_id: number of the run, where the source has a single one.
 
-    Returns:
-        written: the files of boxes.
-        unknown: names in the source that the data set does not have; they are not imported.
-
     Raises:
         UserError: as `read_foreign`; no sequence of the data set among the results, two files for one sequence, or a
             result of our own in the place of one.
     """
-    found = read_foreign(source, layout)
+    found, damaged = read_foreign(source, layout)
     names, unknown = _official(found, dataset)
     if not names:
         raise UserError(
@@ -74,7 +86,7 @@ def import_results(
         raise UserError(f"{source}: the times of '{name.removesuffix('_time')}' and the boxes of '{name}' share a file")
     for target, result in targets.items():
         _write(target, result, layout, dataset)
-    return list(targets), unknown
+    return Imported(list(targets), unknown, damaged)
 
 
 def _official(found: list[ForeignResult], dataset: str | None) -> tuple[list[tuple[ForeignResult, str]], list[str]]:
@@ -134,12 +146,12 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command line. Returns 0."""
+    """Run the command line. Returns 0, or 1 where a file cannot be read; the others are imported."""
     args = build_parser().parse_args(argv)
     tracker, _, parameter = args.name.partition("/")
     if not tracker or not parameter or "/" in parameter:
         raise UserError(f"'{args.name}' is not TRACKER/PARAMETERS, such as mdnet/published")
-    written, unknown = import_results(
+    written, unknown, damaged = import_results(
         args.source,
         tracker,
         parameter,
@@ -157,7 +169,7 @@ def main(argv: list[str] | None = None) -> int:
     if unknown:
         shown = ", ".join(unknown) if args.list_all else list_some(unknown, "--list_all names them")
         print(printable(f"{len(unknown)} not of {args.dataset_name}, left out: {shown}"))
-    return 0
+    return report_unreadable({file.name: message for file, message in damaged.items()}, "imported", "file(s)")
 
 
 if __name__ == "__main__":

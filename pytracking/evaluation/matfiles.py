@@ -45,10 +45,11 @@ def read_mat_entries(files: Sequence[Path]) -> list[dict[str, Any]]:
 
     Returns:
         What the structs have under 'res', 'resType', 'type', 'seqName' and 'fps', as JSON has it: arrays of numbers as
-        lists, an empty array as '', and anything else as an empty list.
+        lists, an empty array as '', and anything else as an empty list. Of a file that is no such file what is wrong
+        with it, under 'error'.
 
     Raises:
-        UserError: scipy is not installed, or a file is no such file (it is named).
+        UserError: scipy is not installed.
     """
     if not files:
         return []
@@ -66,11 +67,9 @@ def read_mat_entries(files: Sequence[Path]) -> list[dict[str, Any]]:
     except subprocess.TimeoutExpired as late:
         done = late.stdout or b""
     answers = [json.loads(line) for line in done.split(b"\n")[:-1]]
-    for file, answer in zip(files, answers):
-        if "error" in answer:
-            raise UserError(f"{file}: {answer['error']}")
     if len(answers) < len(files):
-        raise UserError(f"{files[len(answers)]}: not a MATLAB file that can be read (its reader crashed)")
+        answers.append({"error": "not a MATLAB file that can be read (its reader crashed)"})
+        answers += read_mat_entries(files[len(answers) :])
     return answers
 
 

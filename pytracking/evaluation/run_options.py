@@ -243,12 +243,12 @@ def _option(name: str, *values: str | Path) -> list[str]:
     return [name, *words]
 
 
-def report_unreadable(unreadable: dict[str, str], done: str) -> int:
+def report_unreadable(unreadable: dict[str, str], done: str, kind: str = "sequence(s)") -> int:
     """Name the sequences that could not be read, at the end of what was `done` with the others; the exit status."""
     for name, message in unreadable.items():
         print(printable(f"failed: {name}: {message}"), file=sys.stderr)
     if unreadable:
-        print(f"{len(unreadable)} sequence(s) cannot be read; the others are {done}", file=sys.stderr)
+        print(f"{len(unreadable)} {kind} cannot be read; the others are {done}", file=sys.stderr)
     return EXIT_FAILED_SEQUENCES if unreadable else 0
 
 

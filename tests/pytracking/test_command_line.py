@@ -208,14 +208,13 @@ def test_lists(capsys: pytest.CaptureFixture, tmp_path: Path, monkeypatch: pytes
     assert package_main.main(["datasets"]) == 0
     out = capsys.readouterr().out
     assert "demo 5 sequences" in " ".join(out.split())
-    assert out.count("EBM_TRACKING_OTB=/its/folder") == out.count("paths.toml") == 1, "the advice is given once"
+    assert out.count("EBM_TRACKING_OTB=/folder") == out.count("paths.toml") == 1, "the advice is given once"
     assert "uav not set up" in " ".join(out.split())
     damaged = tmp_path / "paths.toml"
     damaged.write_text("[paths")
-    monkeypatch.setenv("EBM_TRACKING_PATHS", str(damaged))
-    with pytest.raises(UserError, match="not valid TOML"):
+    with monkeypatch.context() as patch, pytest.raises(UserError, match="not valid TOML"):
+        patch.setenv("EBM_TRACKING_PATHS", str(damaged))
         package_main.main(["datasets"])
-    monkeypatch.delenv("EBM_TRACKING_PATHS")
 
     monkeypatch.setenv("EBM_TRACKING_NETWORKS", str(tmp_path))
     for name, card in [

@@ -34,7 +34,7 @@ def source(tmp_path: Path) -> Path:
 
 
 def written(tmp_path: Path, source: Path, dataset: str | None = None, layout: str = "auto") -> dict[str, Path]:
-    files, _ = import_results(source, "other", "published", tmp_path / "results", layout=layout, dataset=dataset)
+    files, _, _ = import_results(source, "other", "published", tmp_path / "results", layout=layout, dataset=dataset)
     return {f"{file.parent.name}/{file.stem}": file for file in files}
 
 
@@ -54,7 +54,7 @@ def test_times_in_a_folder_of_their_own(tmp_path: Path, source: Path) -> None:
     (source / "times").mkdir()
     (source / "Deer.txt").write_text(text(BOXES))
     (source / "times" / "Deer_time.txt").write_text("0.1\n0.1\n0.1\n")
-    (result,) = read_foreign(source)
+    ((result,), _) = read_foreign(source)
     assert result.times is not None
     assert result.times.tolist() == [0.1] * 3
 
@@ -118,7 +118,7 @@ def test_odd_mat_files(source: Path) -> None:
         with pytest.raises(UserError, match=message):
             read_foreign(source)
     savemat(file, {"results": {**struct, "seqName": ""}})
-    assert read_foreign(source)[0].sequence == "Deer_MDNet"
+    assert read_foreign(source)[0][0].sequence == "Deer_MDNet"
     for content in (b"", b"MATLAB 5.0" + bytes(200)):
         file.write_bytes(content)
         with pytest.raises(UserError, match=r"Deer_MDNet\.mat: not a MATLAB file that can be read"):
@@ -128,9 +128,13 @@ def test_odd_mat_files(source: Path) -> None:
 def test_a_mat_file_on_which_the_library_crashes_is_named(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("scipy.io")
     (source / "Deer_MDNet.mat").write_bytes(b"")
+    (source / "Dog.mat").write_bytes(b"")
+    (source / "Car.json").write_text(json.dumps([{"res": BOXES.tolist()}]))
     monkeypatch.setattr(sys, "executable", "false")
-    with pytest.raises(UserError, match=r"Deer_MDNet\.mat: not a MATLAB file that can be read \(its reader crashed\)"):
-        read_foreign(source)
+    results, damaged = read_foreign(source)
+    assert [result.sequence for result in results] == ["Car"]
+    crashed = "not a MATLAB file that can be read (its reader crashed)"
+    assert list(damaged.values()) == [f"{source / name}: {crashed}" for name in ("Deer_MDNet.mat", "Dog.mat")]
 
 
 def test_mat_files_without_scipy(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -318,6 +322,35 @@ def test_times_that_are_none_are_refused(tmp_path: Path, source: Path) -> None:
     (source / "GOT-10k_Val_000001" / "GOT-10k_Val_000001_time.txt").write_text("0.1\nnan\n0.1\n")
     with pytest.raises(UserError, match=r"_time\.txt, line 2: a time is no number of seconds"):
         written(tmp_path, source)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("Deer.txt", b"1,2,3,4\n1,2,3\n", "line 2: expected 4 numbers"),
+        ("Deer.txt", b"", "the file is empty"),
+        ("Deer.txt", b"\xff\xfe1,2", "not a text file"),
+        ("Deer_time.txt", b"0.1\n", "1 times for 3 boxes"),
+        ("d/d_001.txt", b"\xff\xfe1", "not a text file"),
+        ("d/d_time.txt", b"\xff\xfe1", "not a text file"),
+    ],
+)
+def test_damaged_files_are_named_and_the_others_imported(
+    tmp_path: Path, source: Path, capsys: pytest.CaptureFixture, name: str, content: bytes, reason: str
+) -> None:
+    nested = name.startswith("d/")
+    for sequence in ("Biker", "Deer" if not nested else "d"):
+        file = source / (f"{sequence}/{sequence}_001.txt" if nested else f"{sequence}.txt")
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text(BOXES))
+    (source / name).write_bytes(content)
+    assert main([str(source), "a/b", "--results", str(tmp_path / "results")]) == 1
+    shown = capsys.readouterr()
+    assert shown.out.startswith("1 results imported")
+    first, last = shown.err.splitlines()
+    assert str(source / name) in first and reason in first
+    assert last == "1 file(s) cannot be read; the others are imported"
+    assert {path.stem for path in (tmp_path / "results").rglob("*.txt")} == {"Biker"}
 
 
 def test_many_names_are_cut(tmp_path: Path, source: Path, capsys: pytest.CaptureFixture) -> None:
