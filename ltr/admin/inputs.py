@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import json
+import numbers
 import os
 import re
 import stat
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,9 @@ if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
+
+# Field of a dataclass -> (lowest, highest) that it may be.
+Ranges = Mapping[str, tuple[float, float]]
 
 # COCO's largest file of annotations has half of it.
 MAX_BYTES = 1 << 30
@@ -69,6 +74,39 @@ def parse_assignment(text: str) -> tuple[str, Any]:
         return key.strip(), ast.literal_eval(value)
     except (ValueError, SyntaxError):
         return key.strip(), value
+
+
+def check_numbers(settings: Any) -> None:
+    """Refuse numbers of a dataclass, in its tuples, dictionaries and dataclasses too, that no setting can have.
+
+    Args:
+        settings: an instance of a dataclass, whose class may have `RANGES`: field -> (lowest, highest), infinite ones
+            where that is allowed. A field without a range must be finite; None is a setting that is not set.
+
+    Raises:
+        UserError: such a number, or something else than a number where there is a range.
+    """
+    ranges = getattr(type(settings), "RANGES", {})
+    for field in dataclasses.fields(settings):
+        low, high = ranges.get(field.name, (-sys.float_info.max, sys.float_info.max))
+        for value in _flat(getattr(settings, field.name)):
+            if dataclasses.is_dataclass(value):
+                check_numbers(value)
+            elif isinstance(value, numbers.Real):
+                if not low <= value <= high:
+                    wanted = f"lie between {low:g} and {high:g}" if field.name in ranges else "be a finite number"
+                    raise UserError(f"{field.name} must {wanted}, not {value!r}")
+            elif field.name in ranges and value is not None:
+                raise UserError(f"{field.name} must be a number, not {value!r}")
+
+
+def _flat(value: Any) -> Iterator[Any]:
+    """The values in tuples, lists and dictionaries, whatever their nesting; else the value itself."""
+    if isinstance(value, (tuple, list, dict)):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _flat(part)
+    else:
+        yield value
 
 
 def check_regular(

@@ -6,12 +6,14 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import ClassVar
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
+from ltr.admin.inputs import Ranges, check_numbers
 from ltr.data import augmentation
 from ltr.data.image import Frame
 from ltr.errors import UserError
@@ -47,6 +49,19 @@ class CropSettings:
             at most.
     """
 
+    RANGES: ClassVar[Ranges] = {
+        "output_size": (1, 4096),
+        "search_area_factor": (1e-3, 1000),
+        "max_scale_change": (1, 1000),
+        "template_size": (0, 4096),
+        "template_area_factor": (0, 1000),
+        **dict.fromkeys(("centre_jitter_train", "centre_jitter_test"), (0, 1000)),
+        **dict.fromkeys(("scale_jitter_train", "scale_jitter_test"), (0, 10)),
+        **dict.fromkeys(("brightness_jitter", "joint_brightness_jitter", "contrast_jitter"), (0, 1)),
+        **dict.fromkeys(("saturation_jitter", "hue_jitter", "grayscale_probability"), (0, 1)),
+        **dict.fromkeys(("flip_probability", "blur_probability", "cutout_probability"), (0, 1)),
+    }
+
     output_size: int
     search_area_factor: float
     centre_jitter_train: float
@@ -73,18 +88,7 @@ class CropSettings:
             raise UserError(f"border must be 'replicate', 'inside_major' or 'black', not '{self.border}'")
         if (self.border == "black") != (self.template_size > 0 and self.template_area_factor > 0):
             raise UserError("template_size and template_area_factor belong to border 'black', and to it alone")
-        limits = {
-            "output_size": (1, math.inf),
-            "search_area_factor": (1e-3, math.inf),
-            "max_scale_change": (1, math.inf),
-            **{name: (0, 1) for name in vars(self) if name.endswith(("brightness_jitter", "contrast_jitter"))},
-            **{name: (0, 1) for name in vars(self) if name.startswith(("saturation_", "hue_"))},
-            **{name: (0, math.inf) for name in vars(self) if name.startswith(("centre_jitter", "scale_jitter"))},
-            **{name: (0, 1) for name in vars(self) if name.endswith("_probability")},
-        }
-        for name, (low, high) in limits.items():
-            if not low <= getattr(self, name) <= high:
-                raise UserError(f"{name} must lie between {low} and {high}, not {getattr(self, name)}")
+        check_numbers(self)
 
 
 def jitter_box(box: np.ndarray, centre_jitter: float, scale_jitter: float, rng: np.random.Generator) -> np.ndarray:

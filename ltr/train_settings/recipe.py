@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
-from ltr.admin.inputs import parse_assignment
+from ltr.admin.inputs import Ranges, check_numbers, parse_assignment
 from ltr.admin.model_constructor import NetworkConstructor
 from ltr.data.processing import CropSettings
 from ltr.errors import UserError, replace_fields, unknown_name
@@ -15,6 +15,8 @@ from ltr.errors import UserError, replace_fields, unknown_name
 @dataclass(frozen=True)
 class DataSource:
     """A data set of the registry in `ltr.train_settings.sources`, and its share of the samples."""
+
+    RANGES: ClassVar[Ranges] = {"weight": (0, 1e9)}
 
     name: str
     split: str
@@ -34,6 +36,11 @@ class DataSettings:
         train_frames, test_frames: frames of a sample that the filter learns from and is judged on.
         sampling_mode: 'causal' (train frames before test frames) or 'interval' (all around the first train frame).
     """
+
+    RANGES: ClassVar[Ranges] = {
+        **dict.fromkeys(("samples_per_epoch", "validation_samples", "train_frames", "test_frames"), (1, 1e9)),
+        **dict.fromkeys(("least_frames", "least_visible", "least_still_side", "max_gap"), (0, 1e9)),
+    }
 
     train: tuple[DataSource, ...]
     validation: tuple[DataSource, ...]
@@ -100,6 +107,16 @@ class OptimiserSettings:
             comes out then use; 0 keeps none.
     """
 
+    RANGES: ClassVar[Ranges] = {
+        "learning_rates": (0, 1e6),
+        "decay": (0, 1e3),
+        "decay_epochs": (1, 1e9),
+        "warmup_steps": (0, 1e9),
+        "weight_decay": (0, 1),
+        "max_gradient_norm": (0, 1e30),
+        "ema_decay": (0, 1),
+    }
+
     learning_rates: dict[str, float]
     schedule: str = "step"
     decay: float = 0.2
@@ -122,6 +139,13 @@ class Refinement:
         centre_jitter, size_jitter: standard deviations of the starts, in parts of the box.
         top_k: the answer is the mean of the best-scored boxes.
     """
+
+    RANGES: ClassVar[Ranges] = {
+        "steps": (0, 10_000),
+        **dict.fromkeys(("starts", "top_k"), (1, 10_000)),
+        "step_length": (0, 1e6),
+        **dict.fromkeys(("decay", "centre_jitter", "size_jitter"), (0, 1e3)),
+    }
 
     steps: int = 10
     step_length: float | tuple[float, float] = 2.5e-3
@@ -177,6 +201,11 @@ class Recipe:
         seed: seed for weights, data order, crops and box samples.
     """
 
+    RANGES: ClassVar[Ranges] = {
+        **dict.fromkeys(("epochs", "batch_size", "micro_batches", "validation_interval"), (1, 1e9)),
+        "seed": (0, 2**62),
+    }
+
     name: str
     network: NetworkConstructor
     data: DataSettings
@@ -199,9 +228,7 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "micro_batches", "validation_interval"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} must be at least 1, not {getattr(self, name)}")
+        check_numbers(self)
         if self.batch_size % self.micro_batches:
             raise UserError(f"micro_batches={self.micro_batches} does not divide batch_size={self.batch_size}")
         if self.batch_norm not in ("batch", "frozen", "sync"):
@@ -260,7 +287,8 @@ def _assign(settings: Any, keys: list[str], value: Any) -> Any:
     head, rest = keys[0], keys[1:]
     if isinstance(settings, dict):
         # Keys of learning_rates have dots of their own.
-        return {**settings, ".".join(keys): value}
+        key = ".".join(keys)
+        return {**settings, key: _checked(key, settings.get(key), value)}
     fields = {item.name for item in dataclasses.fields(settings)}
     if head not in fields:
         raise unknown_name(f"setting of {type(settings).__name__}", head, fields)
@@ -277,10 +305,10 @@ def _assign(settings: Any, keys: list[str], value: Any) -> Any:
 
 
 def _checked(name: str, old: Any, value: Any) -> Any:
-    if isinstance(old, bool) or old is None:
+    if old is None:
         return value
     if isinstance(old, float) and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if not isinstance(value, type(old)):
+    if not isinstance(value, type(old)) or isinstance(value, bool) != isinstance(old, bool):
         raise UserError(f"'{name}' must be {type(old).__name__}, such as {old!r}, not {value!r}")
     return value

@@ -16,11 +16,12 @@ import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, ClassVar
 
 import cv2
 import numpy as np
 
+from ltr.admin.inputs import Ranges, check_numbers
 from ltr.errors import UserError
 from pytracking.evaluation.trax_guard import PROGRAM, Guard
 from pytracking.evaluation.trax_server import import_trax
@@ -40,8 +41,13 @@ class ExternalParameters:
         timeout: seconds that it may take to start or to answer a frame.
     """
 
+    RANGES: ClassVar[Ranges] = {"timeout": (1e-3, 1e6)}
+
     command: str
     timeout: float = 60.0
+
+    def __post_init__(self) -> None:
+        check_numbers(self)
 
 
 class ExternalTracker:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from ltr.admin.inputs import Ranges
 from ltr.errors import UserError
 from ltr.models.bbreg.atom import AtomNet
 from ltr.models.target_classifier.filter import apply_filter
@@ -23,7 +25,7 @@ from pytracking.tracker.atom.classifier import (
 )
 from pytracking.tracker.shared.online_targets import OnlineTargets
 from pytracking.tracker.shared.rows import Rows, Slots
-from pytracking.tracker.shared.settings import TrackerParameters, check_at_least, check_choices, check_positive
+from pytracking.tracker.shared.settings import TrackerParameters, check_choices
 
 
 def _augmentation() -> Augmentation:
@@ -44,6 +46,16 @@ class ATOMParameters(TrackerParameters, ClassifierParameters):
         UserError: a value that is not one of its choices or out of its range.
     """
 
+    RANGES: ClassVar[Ranges] = {
+        **TrackerParameters.RANGES,
+        "compressed_dim": (1, 4096),
+        "kernel_size": (1, 64),
+        "init_GN_iter": (1, 10_000),
+        **dict.fromkeys(("init_CG_iter", "CG_iter", "hard_negative_CG_iter"), (0, 10_000)),
+        **dict.fromkeys(("output_sigma_factor", "mlu_min_value"), (1e-6, 1e3)),
+        **dict.fromkeys(("filter_reg", "projection_reg"), (1e-12, 1e12)),
+    }
+
     net_name: str = "atom_default"
 
     image_sample_size: int = 288
@@ -62,9 +74,6 @@ class ATOMParameters(TrackerParameters, ClassifierParameters):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_choices(self, {"response_activation": ("mlu", "none")})
-        check_at_least(self, ("compressed_dim", "kernel_size", "init_GN_iter"), 1)
-        check_at_least(self, ("init_CG_iter", "CG_iter", "hard_negative_CG_iter"), 0)
-        check_positive(self, ("output_sigma_factor", "mlu_min_value", "filter_reg", "projection_reg"))
         if self.init_CG_iter % self.init_GN_iter:
             raise UserError(
                 f"parameter init_CG_iter ({self.init_CG_iter}) must be a multiple of init_GN_iter ({self.init_GN_iter})"

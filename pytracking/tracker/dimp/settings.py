@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
-from pytracking.tracker.shared.settings import TrackerParameters, check_at_least, check_choices
+from ltr.admin.inputs import Ranges
+from pytracking.tracker.shared.settings import TrackerParameters, check_choices
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,11 @@ class DiMPParameters(TrackerParameters):
         UserError: a value that is not one of its choices or out of its range.
     """
 
+    RANGES: ClassVar[Ranges] = {
+        **TrackerParameters.RANGES,
+        **dict.fromkeys(("net_opt_iter", "net_opt_update_iter", "net_opt_hn_iter"), (0, 10_000)),
+    }
+
     net_opt_iter: int = 10
     net_opt_update_iter: int = 2
     net_opt_hn_iter: int = 1
@@ -28,4 +35,3 @@ class DiMPParameters(TrackerParameters):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_choices(self, {"score_preprocess": ("none", "softmax")})
-        check_at_least(self, ("net_opt_iter", "net_opt_update_iter", "net_opt_hn_iter"), 0)

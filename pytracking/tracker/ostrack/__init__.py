@@ -13,12 +13,13 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ltr.admin.inputs import Ranges, check_numbers
 from ltr.errors import UserError
 from ltr.models.bbreg.closed_form import ClosedFormHead
 from ltr.models.tracking.ostrack import EnergyOSTrack, OSTrack, OSTrackOutput, decode
@@ -29,7 +30,7 @@ from pytracking.tracker.inputs import as_image, check_first_box
 from pytracking.tracker.shared.networks import checkpoint_of, device_of, load_tracking_network
 from pytracking.tracker.shared.online_tracker import SingleTarget
 from pytracking.tracker.shared.refinement import RefinementParameters, best_mean, climb, draw_jitter, propose
-from pytracking.tracker.shared.settings import changed_between_frames, check_at_least, check_choices, check_positive
+from pytracking.tracker.shared.settings import REFINEMENT_RANGES, changed_between_frames, check_choices
 from pytracking.tracker.shared.uncertainty import ascent_rows, uncertainty_of
 
 # Least side of a box, and how much of it stays in the image, in pixels.
@@ -53,6 +54,13 @@ class OSTrackParameters(RefinementParameters):
         seed: seed for the refinement's starts, set at `initialize`; None draws from torch's default generator.
     """
 
+    RANGES: ClassVar[Ranges] = {
+        **REFINEMENT_RANGES,
+        "template_factor": (0.1, 1000),
+        "search_factor": (0.1, 1000),
+        "seed": (-(2**63), 2**63 - 1),
+    }
+
     net_name: str = "ostrack_256"
     net_path: str | None = None
     device: str = "auto"
@@ -63,10 +71,8 @@ class OSTrackParameters(RefinementParameters):
     seed: int | None = 0
 
     def __post_init__(self) -> None:
-        check_positive(self, ("template_factor", "search_factor", "maximal_aspect_ratio", "uncertainty_temperature"))
         check_choices(self, {"box_refinement_space": ("relative", "absolute")})
-        check_at_least(self, ("iounet_k",), 1)
-        check_at_least(self, ("box_refinement_iter", "num_init_random_boxes"), 0)
+        check_numbers(self)
         if self.box_uncertainty and (self.box_refinement_space == "absolute" or self.use_iou_net is False):
             raise UserError("parameter box_uncertainty needs boxes that are refined by the energy, in relative space")
 

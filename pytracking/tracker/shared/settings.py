@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from ltr.actors.energy import PRECISIONS
+from ltr.admin.inputs import Ranges, check_numbers
 from ltr.errors import UserError, unknown_name
 from pytracking.backends import BACKENDS
 from pytracking.features.augmentation import Augmentation
@@ -19,17 +21,20 @@ _CHOICES = {
     "precision": PRECISIONS,
     "backend": BACKENDS,
 }
-_AT_LEAST_ONE = (
-    "image_sample_size",
-    "sample_memory_size",
-    "train_skipping",
-    "iounet_k",
-    "patch_max_scale_change",
-    "augmentation_expansion_factor",
-)
-_NOT_NEGATIVE = ("box_refinement_iter", "num_init_random_boxes", "init_samples_minimum_weight")
-_POSITIVE = ("search_area_scale", "displacement_sigma", "maximal_aspect_ratio", "uncertainty_temperature")
-
+# Far beyond what any tracker needs, and below what no memory holds or no one waits for.
+_TINY, _MANY = 1e-6, 10_000
+# What a box head's refinement has of `RefinementParameters`.
+REFINEMENT_RANGES: Ranges = {
+    "box_refinement_iter": (0, _MANY),
+    "box_refinement_step_length": (0, 1e6),
+    "box_refinement_step_decay": (0, 1e3),
+    "num_init_random_boxes": (0, _MANY),
+    "box_jitter_pos": (0, 1e3),
+    "box_jitter_sz": (0, 1e3),
+    "iounet_k": (1, _MANY),
+    "maximal_aspect_ratio": (_TINY, 1e6),
+    "uncertainty_temperature": (_TINY, 1e6),
+}
 
 Settings = TypeVar("Settings")
 
@@ -70,6 +75,27 @@ class TrackerParameters(LocalisationThresholds, RefinementParameters):
         UserError: a value that is not one of its choices or out of its range.
     """
 
+    RANGES: ClassVar[Ranges] = {
+        **REFINEMENT_RANGES,
+        "seed": (-(2**63), 2**63 - 1),
+        "image_sample_size": (16, 4096),
+        "search_area_scale": (0.1, 1000),
+        "patch_max_scale_change": (1, 1000),
+        "sample_memory_size": (1, _MANY),
+        "learning_rate": (_TINY, 1 - _TINY),
+        "hard_negative_learning_rate": (_TINY, 1 - _TINY),
+        "init_samples_minimum_weight": (0, 1),
+        "train_skipping": (1, 1e9),
+        "target_inside_ratio": (0, 1),
+        "augmentation_expansion_factor": (1, 100),
+        "random_shift_factor": (0, 100),
+        # With random weights, benchmarks take every peak for a target.
+        "target_not_found_threshold": (-math.inf, math.inf),
+        "target_neighborhood_scale": (0, 1e6),
+        "displacement_scale": (0, 1e6),
+        "displacement_sigma": (_TINY, 1e6),
+    }
+
     net_name: str = "super_dimp"
     net_path: str | None = None
     device: str = "auto"
@@ -104,17 +130,12 @@ class TrackerParameters(LocalisationThresholds, RefinementParameters):
 
     def __post_init__(self) -> None:
         check_choices(self, _CHOICES)
-        check_at_least(self, _AT_LEAST_ONE, 1)
-        check_at_least(self, _NOT_NEGATIVE, 0)
-        check_positive(self, _POSITIVE)
+        check_numbers(self)
         if self.box_uncertainty and not self.has_energy:
             raise UserError(
                 "parameter box_uncertainty needs an energy: a box head that refines in relative space. One that was "
                 "trained to predict the IoU, which refines in absolute space, has no density"
             )
-        for name in ("learning_rate", "hard_negative_learning_rate"):
-            if not 0 < getattr(self, name) < 1:
-                raise UserError(f"parameter {name} must be between 0 and 1, not {getattr(self, name)}")
 
 
 def check_choices(params: Any, choices: Mapping[str, Iterable[str]]) -> None:
@@ -122,20 +143,6 @@ def check_choices(params: Any, choices: Mapping[str, Iterable[str]]) -> None:
     for name, known in choices.items():
         if getattr(params, name) not in known:
             raise unknown_name(f"value of parameter {name}", str(getattr(params, name)), known)
-
-
-def check_at_least(params: Any, names: Iterable[str], lowest: float) -> None:
-    """Raise `UserError` where a parameter is below `lowest` or not a number."""
-    for name in names:
-        if not getattr(params, name) >= lowest:
-            raise UserError(f"parameter {name} must be at least {lowest}, not {getattr(params, name)}")
-
-
-def check_positive(params: Any, names: Iterable[str]) -> None:
-    """Raise `UserError` where a parameter is not above zero."""
-    for name in names:
-        if not getattr(params, name) > 0:
-            raise UserError(f"parameter {name} must be positive, not {getattr(params, name)}")
 
 
 def changed_between_frames(params: Settings, changes: Mapping[str, Any], *parts: type) -> Settings:

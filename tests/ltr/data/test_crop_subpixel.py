@@ -69,6 +69,8 @@ def test_settings_out_of_range_are_named():
         ("flip_probability", 1.5),
         ("scale_jitter_test", -1),
         ("blur_probability", float("nan")),
+        ("search_area_factor", float("inf")),
+        ("output_size", 10**9),
     ):
         with pytest.raises(ValueError, match=f"{name} must lie between"):
             CropSettings(

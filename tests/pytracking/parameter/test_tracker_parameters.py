@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import math
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ from ltr.admin.files import write_json
 from ltr.admin.model_constructor import NetworkConstructor
 from ltr.errors import UserError
 from ltr.run_training import load_recipe, recipes
+from pytracking.features.augmentation import Augmentation
 from pytracking.registry import list_trackers, load_parameters
 from pytracking.tracker.atom import ATOMParameters
 from pytracking.tracker.dimp import DiMPParameters
+from pytracking.tracker.ostrack import OSTrackParameters
 
 DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "tracker.md"
 
@@ -250,12 +253,21 @@ def test_a_network_that_states_nonsense_is_refused_by_name(tmp_path, stated, mes
         ({"score_preprocess": "soft"}, "softmax"),
         ({"box_refinement_space": "log"}, "box_refinement_space"),
         ({"precision": "bf17"}, "bf16"),
-        ({"image_sample_size": 0}, "image_sample_size must be at least 1, not 0"),
+        ({"image_sample_size": 0}, "image_sample_size must lie between 16 and 4096, not 0"),
         ({"train_skipping": 0}, "train_skipping"),
-        ({"net_opt_iter": -1}, "net_opt_iter must be at least 0"),
-        ({"search_area_scale": float("nan")}, "search_area_scale must be"),
-        ({"learning_rate": 1.0}, "learning_rate must be between 0 and 1"),
-        ({"augmentation_expansion_factor": 0.5}, "augmentation_expansion_factor must be at least 1"),
+        ({"net_opt_iter": -1}, "net_opt_iter must lie between 0 and 10000"),
+        ({"search_area_scale": float("nan")}, "search_area_scale must lie between"),
+        ({"search_area_scale": 1e9}, "search_area_scale must lie between 0.1 and 1000, not 1000000000.0"),
+        ({"search_area_scale": math.inf}, "search_area_scale must lie between"),
+        ({"sample_memory_size": 10**400}, "sample_memory_size must lie between"),
+        ({"box_refinement_step_length": (1e-3, math.nan)}, "box_refinement_step_length must lie between"),
+        ({"iounet_k": "3"}, "iounet_k must be a number, not '3'"),
+        ({"seed": 2**70}, "seed must lie between"),
+        ({"distractor_threshold": math.nan}, "distractor_threshold must be a finite number, not nan"),
+        ({"target_not_found_threshold": math.nan}, "target_not_found_threshold must lie between"),
+        ({"augmentation": Augmentation(rotate=(math.inf,))}, "rotate must be a finite number"),
+        ({"learning_rate": 1.0}, "learning_rate must lie between 1e-06 and"),
+        ({"augmentation_expansion_factor": 0.5}, "augmentation_expansion_factor must lie between 1 and"),
     ],
 )
 def test_values_out_of_range_are_one_clear_line(change, message):
@@ -268,16 +280,33 @@ def test_values_out_of_range_are_one_clear_line(change, message):
     [
         ({"border_mode": "inside_mayor"}, "did you mean 'inside_major'"),
         ({"response_activation": "relu"}, "response_activation"),
-        ({"compressed_dim": 0}, "compressed_dim must be at least 1, not 0"),
-        ({"CG_iter": -1}, "CG_iter must be at least 0"),
-        ({"filter_reg": 0.0}, "filter_reg must be positive, not 0.0"),
-        ({"mlu_min_value": float("nan")}, "mlu_min_value must be positive"),
+        ({"compressed_dim": 0}, "compressed_dim must lie between 1 and 4096, not 0"),
+        ({"CG_iter": -1}, "CG_iter must lie between 0 and"),
+        ({"filter_reg": 0.0}, "filter_reg must lie between 1e-12 and"),
+        ({"mlu_min_value": float("nan")}, "mlu_min_value must lie between"),
         ({"init_CG_iter": 50}, r"init_CG_iter \(50\) must be a multiple of init_GN_iter \(6\)"),
     ],
 )
 def test_atoms_values_out_of_range_are_one_clear_line(change, message):
     with pytest.raises(UserError, match=message):
         ATOMParameters(**change)
+
+
+def every_number(kind: type) -> list[str]:
+    return [field.name for field in fields(kind) if field.type in ("int", "float", "int | None", "float | None")]
+
+
+@pytest.mark.parametrize("bad", [math.nan, -1e300, 10**400])
+def test_no_number_of_any_tracker_may_be_nonsense(bad):
+    for kind in (DiMPParameters, ATOMParameters, OSTrackParameters):
+        assert len(every_number(kind)) > 10
+        for name in every_number(kind):
+            if (bad == -1e300 and name not in kind.RANGES) or (name == "target_not_found_threshold" and bad == bad):
+                continue
+            with pytest.raises(UserError, match=f"{name} must "):
+                kind(**{name: bad})
+    with pytest.raises(UserError, match="timeout must lie between"):
+        load_parameters("trax", "external", command="x", timeout=bad)
 
 
 def test_an_unknown_parameter_names_the_nearest():

@@ -205,5 +205,5 @@ def test_thresholds_may_change_between_frames():
     assert tracker.track(FRAMES[1]).flag != "not_found"
     with pytest.raises(UserError, match="unknown parameter that can be changed between frames 'seed'"):
         tracker.change(seed=3)
-    with pytest.raises(UserError, match="iounet_k must be at least 1"):
+    with pytest.raises(UserError, match="iounet_k must lie between 1 and"):
         tracker.change(iounet_k=0)

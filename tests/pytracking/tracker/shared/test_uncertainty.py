@@ -125,7 +125,7 @@ def test_a_head_trained_on_the_iou_has_none(parameter):
 
 
 def test_the_temperature_is_positive_and_it_can_be_asked_for_between_frames(clip):
-    with pytest.raises(UserError, match="uncertainty_temperature must be positive"):
+    with pytest.raises(UserError, match="uncertainty_temperature must lie between"):
         load_tracker("dimp_nceplus_lite", uncertainty_temperature=0.0)
     tracker = load_tracker("dimp_nceplus_lite", device="cpu", box_uncertainty=False)
     tracker.initialize(clip.image(0), clip.init_info()["init_bbox"])
