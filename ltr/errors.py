@@ -57,13 +57,15 @@ class SampleError(UserError):
     """A sequence that cannot be read for training. The message names data set, sequence and file."""
 
 
-def unknown_name(kind: str, name: str, known: Iterable[str]) -> UserError:
+def unknown_name(kind: str, name: Any, known: Iterable[str]) -> UserError:
     """The error for a name that is not registered: it gives the nearest known one, else lists what there is.
 
     Args:
         kind: kind of thing that the name stands for, such as 'data set'.
         known: the names there are, compared without regard to case.
     """
+    if not isinstance(name, str):
+        return UserError(f"a {kind} is named by text, not by the {type(name).__name__} {repr(name)[:60]}")
     choices = sorted(set(known))
     folded = {choice.casefold(): choice for choice in choices}
     near = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.5)
@@ -76,9 +78,9 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UserError:
 
 
 def check_names(kind: str, names: Iterable[str], known: Collection[str]) -> None:
-    """Raise `unknown_name` for the first name that is not among those that are known."""
+    """Raise `unknown_name` for the first name that is no text or not among those that are known."""
     for name in names:
-        if name not in known:
+        if not isinstance(name, str) or name not in known:
             raise unknown_name(kind, name, known)
 
 

@@ -190,6 +190,8 @@ class BatchTracker(_Many):
             TargetErrors: some targets could not be tracked, such as for a bad image. All others were, and their
                 results are in the error.
         """
+        if not isinstance(images, Mapping):
+            raise UserError(f"images are given by target, {{target: image}}, not as a {type(images).__name__}")
         self._check(images)
         return self._follow({target: self._rgb(image) for target, image in images.items()})
 

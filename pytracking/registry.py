@@ -22,7 +22,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 from ltr.admin.inputs import parse_assignment
-from ltr.errors import UserError, replace_fields, unknown_name
+from ltr.errors import UserError, check_names, replace_fields, unknown_name
 from pytracking.networks import find_network
 from pytracking.tracker.inputs import COLOURS, as_image
 
@@ -57,11 +57,12 @@ def find_tracker(parameter: str, tracker: str | None = None) -> tuple[str, str]:
         UserError: no such tracker or parameter (the nearest is named), or several trackers have this parameter.
     """
     trackers = list_trackers()
+    if not isinstance(parameter, str):
+        raise unknown_name("parameter", parameter, ())
     if tracker is None and "/" in parameter:
         tracker, _, parameter = parameter.rpartition("/")
     if tracker is not None:
-        if tracker not in trackers:
-            raise unknown_name("tracker", tracker, trackers)
+        check_names("tracker", [tracker], trackers)
         if parameter not in trackers[tracker]:
             raise unknown_name(f"parameter of tracker '{tracker}'", parameter, trackers[tracker])
         return tracker, parameter

@@ -11,6 +11,7 @@ import re
 import stat
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,16 @@ def check_name(kind: str, name: str) -> str:
     if any(ord(character) < 32 or 127 <= ord(character) < 160 for character in name):
         raise UserError(f"{shown} has a control character in its name; rename it")
     return name
+
+
+def as_path(kind: str, path: Any) -> Path:
+    """A path that a caller gives, '~' followed. Raises UserError, naming `kind`, where it is no text and no `Path`."""
+    given = os.fspath(path) if isinstance(path, os.PathLike) else path
+    if not isinstance(given, str):
+        raise UserError(
+            f"{kind} is given by text or a pathlib.Path, not by the {type(path).__name__} {repr(path)[:60]}"
+        )
+    return Path(os.path.expanduser(given))
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:

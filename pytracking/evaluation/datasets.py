@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ltr.admin.inputs import read_json
+from ltr.admin.inputs import as_path, read_json
 from ltr.admin.paths import dataset_path
 from ltr.dataset.check import COUNTS, EVALUATION, Lister
 from ltr.dataset.layout import SequenceFiles, locate_frames, no_first_frame, read_annotation
@@ -69,7 +69,7 @@ def dataset_root(name: str, path: str | os.PathLike[str] | None = None) -> Path:
             return dataset_path(name)
         except MissingFileError as error:
             raise type(error)(f"{error}; or pass --dataset_path, or run python -m pytracking setup") from None
-    root = Path(os.path.expanduser(path))
+    root = as_path(f"--dataset_path of data set '{name}'", path)
     if not root.is_dir():
         raise UserError(f"{root}: no such folder (--dataset_path of data set '{name}')")
     return root
@@ -183,7 +183,7 @@ def describe_dataset(name: str) -> str:
 def _chosen(dataset: str, found: dict[str, SequenceFiles], wanted: Iterable[str]) -> list[str]:
     by_number = {str(number): name for number, name in enumerate(found)}
     chosen = []
-    for name in [wanted] if isinstance(wanted, str) else map(str, wanted):
+    for name in map(str, [wanted] if isinstance(wanted, (str, bytes, int)) else wanted):
         if name not in found and name not in by_number:
             raise unknown_name(f"sequence of {dataset}", name, found)
         chosen.append(name if name in found else by_number[name])

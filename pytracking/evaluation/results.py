@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ltr.admin.files import write_json, write_text
-from ltr.admin.inputs import check_name, read_object
+from ltr.admin.inputs import as_path, check_name, read_object
 from ltr.dataset.boxfile import format_boxes, format_times, read_boxes, read_times
 from ltr.errors import UserError
 from pytracking.evaluation.data import Sequence
@@ -179,7 +179,7 @@ def read_result(path: str | os.PathLike[str]) -> pd.DataFrame:
     """
     import pandas as pd
 
-    file = Path(path)
+    file = as_path("a result", path)
     table = file.with_suffix(".csv")
     if table.is_file():
         try:

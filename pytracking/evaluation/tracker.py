@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import numbers
 import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ltr.admin.inputs import check_name
+from ltr.admin.inputs import as_path, check_name
 from ltr.errors import UserError
 
 _DEFAULT_RESULTS = Path("results") / "tracking_results"
@@ -34,6 +35,10 @@ class TrackerRun:
         """Refuse names that could lead to another folder, before any path is made of them. Raises `UserError`."""
         check_name("tracker", self.name)
         check_name("parameter file", self.parameter_name)
+        if self.run_id is not None and not (isinstance(self.run_id, numbers.Integral) and self.run_id >= 0):
+            raise UserError(
+                f"a run of {self.name}/{self.parameter_name} has a whole number from 0, not {self.run_id!r}"
+            )
 
     @property
     def label(self) -> str:
@@ -46,14 +51,14 @@ class TrackerRun:
     def result_folder(self, results_root: Path) -> Path:
         """`<results>/<tracker>/<parameters>[_<run id, 3 digits>]`."""
         run = "" if self.run_id is None else f"_{self.run_id:03d}"
-        return results_root / self.name / f"{self.parameter_name}{run}"
+        return as_path("the folder of results", results_root) / self.name / f"{self.parameter_name}{run}"
 
 
 def results_root(path: str | os.PathLike[str] | None = None) -> Path:
     """The folder of raw results, which need not exist: `path`, else the variable `EBM_TRACKING_RESULTS`, else
     results/tracking_results under the current directory."""
     given = path if path is not None else os.environ.get("EBM_TRACKING_RESULTS")
-    return Path(given).expanduser() if given else _DEFAULT_RESULTS
+    return as_path("the folder of results", given) if given else _DEFAULT_RESULTS
 
 
 # PyTracking's name.
@@ -74,7 +79,7 @@ def trackerlist(
     >>> [str(run.result_folder(Path("r"))) for run in trackerlist("dimp", "dimp50", range(2))]
     ['r/dimp/dimp50_000', 'r/dimp/dimp50_001']
     """
-    ids = [run_ids] if run_ids is None or isinstance(run_ids, int) else list(run_ids)
+    ids = run_ids if isinstance(run_ids, Iterable) else [run_ids]
     return [TrackerRun(name, parameter_name, run_id, display_name) for run_id in ids]
 
 

@@ -15,6 +15,8 @@ from pytracking.tracker.base import Box
 
 COLOURS = ("rgb", "bgr")
 _LEAST_SIDE = 2
+# Sides of a first box in pixels.
+_LEAST_TARGET, _LARGEST_TARGET = 1e-3, 1e6
 _WANTED = "image must be uint8 RGB of shape [H, W, 3]"
 # A box that fits the image as (x1, y1, x2, y2) is refused where less of it than this is in the image as (x, y, w, h),
 # and warned of where less than the second is.
@@ -89,6 +91,10 @@ def check_first_box(box: Sequence[float] | Mapping[str, Any] | np.ndarray, image
         raise UserError(f"{named} is not finite")
     if w <= 0 or h <= 0:
         raise UserError(f"{named} is empty: width and height must be positive")
+    if min(w, h) < _LEAST_TARGET or max(w, h) > _LARGEST_TARGET:
+        raise UserError(
+            f"{named} has a side that no target has, below {_LEAST_TARGET} or above {_LARGEST_TARGET} pixels"
+        )
     height, width = as_image(image).shape[:2]
     if max(abs(value) for value in (x, y, w, h)) <= 1:
         raise UserError(f"{named} looks like parts of the image; multiply by its size, {width} x {height} pixels")

@@ -6,7 +6,9 @@ import dataclasses
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +16,7 @@ import pytracking
 import pytracking.parameter
 from ltr.errors import UserError
 from pytracking import registry
+from pytracking.evaluation.tracker import TrackerRun, results_root
 from pytracking.tracker.static import StaticTracker
 
 
@@ -108,6 +111,51 @@ def test_own_parameters_are_functions_or_files(tmp_path, monkeypatch: pytest.Mon
     assert registry.describe_parameters("mine", "two") == "The file goes before."
     with pytest.raises(ImportError, match="nothing_of_this_name"):
         registry.file_parameters("broken", "mine")
+
+
+@pytest.mark.parametrize("wrong", [3, b"kcf", ["kcf"], {"kcf": 1}, Path("kcf"), 1.5])
+@pytest.mark.parametrize(
+    "call",
+    [
+        pytracking.load_tracker,
+        lambda wrong: pytracking.load_tracker("kcf", wrong),
+        pytracking.BatchTracker,
+        pytracking.get_dataset,
+        lambda wrong: pytracking.MultiTracker("kcf", color=wrong),
+        lambda wrong: pytracking.trackerlist(wrong, "kcf"),
+        lambda wrong: pytracking.trackerlist("opencv", "kcf", [wrong, "0"]),
+    ],
+)
+def test_a_name_of_another_type_is_one_line(call: Callable[[Any], object], wrong: object) -> None:
+    with pytest.raises(UserError) as caught:
+        call(wrong)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("wrong", [3, b"/tmp", ["/tmp"], 1.5])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda wrong: pytracking.get_dataset("demo", path=wrong),
+        pytracking.read_result,
+        results_root,
+        TrackerRun("a", "b").result_folder,
+    ],
+)
+def test_a_path_of_another_type_is_one_line(call: Callable[[Any], object], wrong: object) -> None:
+    with pytest.raises(UserError, match=f"is given by text or a pathlib.Path, not by the {type(wrong).__name__}"):
+        call(wrong)
+
+
+def test_what_is_missing_or_of_another_type_is_one_line() -> None:
+    for call in (pytracking.load_tracker, pytracking.get_dataset, pytracking.cv2_tracker):
+        with pytest.raises(UserError, match="is named by text, not by the NoneType None"):
+            call(None)
+    with pytest.raises(UserError, match="images are given by target"):
+        pytracking.BatchTracker("kcf").track([None])  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="unknown sequence of demo 'b'ball''; did you mean 'ball'"):
+        pytracking.get_dataset("demo", sequences=b"ball")  # type: ignore[arg-type]
+    assert [sequence.name for sequence in pytracking.get_dataset("demo", sequences=1)] == ["dog"]  # type: ignore[arg-type]
 
 
 def test_import_is_light_and_names_are_exported() -> None:

@@ -30,6 +30,8 @@ def test_a_box_that_overlaps_the_image_is_returned_unchanged(box: tuple[float, .
         ((0, -11, 10, 10), "outside"),
         ((1, 2, 3), "four numbers"),
         ((10**400, 1, 2, 3), "four numbers"),
+        ((10, 10, 1e-300, 5), "a side that no target has"),
+        ((10, 10, 5, 1e12), "a side that no target has"),
     ],
 )
 def test_a_bad_box_is_refused_and_named(box: tuple[float, ...], message: str) -> None:
