@@ -16,6 +16,8 @@ _SEPARATORS = str.maketrans(",;\t", "   ")
 _NUMBERS = re.compile(r"[0-9eE+\-.nNaA,; \t\n]*")
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
 _LONGEST_NUMBER = 64
+# Areas and distances of larger ones would overflow.
+_LARGEST_NUMBER = 1e15
 # An hour at 1000 frames a second.
 _MAX_BYTES = 1 << 28
 
@@ -40,7 +42,7 @@ def read_rows(path: str | os.PathLike[str], columns: int, lone_zero: bool = Fals
     if all(len(row) == columns for row in rows) and max(map(len, parts)) <= _LONGEST_NUMBER:
         try:
             values = np.array([float(part) for part in parts], np.float64)
-            if _NUMBERS.fullmatch("\n".join(lines)) and not np.isinf(values).any():
+            if _NUMBERS.fullmatch("\n".join(lines)) and not (np.abs(values) > _LARGEST_NUMBER).any():
                 return values.reshape(-1, columns)
         except ValueError:
             pass
@@ -126,7 +128,7 @@ def parse_numbers(path: str | os.PathLike[str], number: int, line: str, columns:
         values = [float(part) for part in parts]
     except ValueError:
         raise AnnotationError(f"{path}, line {number}: not numbers: '{shown}'") from None
-    if any(len(part) > _LONGEST_NUMBER for part in parts) or np.isinf(values).any():
+    if any(len(part) > _LONGEST_NUMBER for part in parts) or (np.abs(values) > _LARGEST_NUMBER).any():
         raise AnnotationError(f"{path}, line {number}: a number is too large or too long: '{shown}'")
     return values
 

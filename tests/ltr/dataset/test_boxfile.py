@@ -116,6 +116,13 @@ def test_a_lone_zero_is_absent_where_that_is_asked_for(tmp_path: Path) -> None:
         read_boxes(file)
 
 
+@pytest.mark.parametrize("value", ["1e300", "-1e16", "1e400"])
+def test_a_number_whose_area_would_overflow_is_named(tmp_path: Path, value: str) -> None:
+    with pytest.raises(AnnotationError, match=r"a\.txt, line 2: a number is too large"):
+        read_boxes(write_lines(tmp_path / "a.txt", ["1,2,3,4", f"1,2,{value},4"]))
+    assert read_boxes(write_lines(tmp_path / "b.txt", ["1,2,1e12,nan"]))[0, 2] == 1e12
+
+
 @pytest.mark.parametrize("value", ["nan", "-0.1", "true", "inf", ""])
 def test_a_time_is_a_number_of_seconds(tmp_path: Path, value: str) -> None:
     file = write_lines(tmp_path / "a_time.txt", ["0.5", "0", value, "0.5"])
