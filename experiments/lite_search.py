@@ -89,6 +89,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         f"{p} px, 5 starts, 5 steps": {**_samples(p), "num_init_random_boxes": 4, **_HALF_THE_STEPS} for p in (192, 224)
     },
     "288 px": {"image_sample_size": 288, "search_area_scale": 5.625},
+    "bf16": {"precision": "bf16", "backend": "torch"},
 }
 
 
