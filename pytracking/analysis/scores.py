@@ -272,7 +272,8 @@ class Scores:
         import pandas as pd
 
         single, shape = self.per_run(), (len(self.sequences), len(self.run_ids))
-        labels = {column: label for label, columns in self.columns.items() for column in columns}
+        labels = [label for label, columns in self.columns.items() for _ in columns]
+        order = [column for columns in self.columns.values() for column in columns]
         blank = np.full(shape, np.nan)
         values = {
             "AUC": single.auc,
@@ -288,20 +289,16 @@ class Scores:
             "weight": np.broadcast_to(self.weights[:, None], shape),
         }
         per_sequence = {"dataset": self.datasets, "sequence": self.sequences}
-        frame = pd.DataFrame(
+        return pd.DataFrame(
             {
                 **{name: np.repeat(np.array(column, object), shape[1]) for name, column in per_sequence.items()},
-                "tracker": [labels[column] for column in range(shape[1])] * shape[0],
-                "run": pd.array(self.run_ids * shape[0], dtype="Int64"),
-                **{name: array.ravel() for name, array in values.items()},
+                "tracker": labels * shape[0],
+                "run": pd.array([self.run_ids[column] for column in order] * shape[0], dtype="Int64"),
+                **{name: array[:, order].ravel() for name, array in values.items()},
                 "attributes": [attributes or () for attributes in self.attributes for _ in self.run_ids],
-                "flags": [flag for row in self.flags for flag in row],
+                "flags": [row[column] for row in self.flags for column in order],
             }
         )
-        order = {label: number for number, label in enumerate(self.columns)}
-        place = {name: number for number, name in enumerate(self.sequences)}
-        keys = [frame["sequence"].map(place), frame["tracker"].map(order)]
-        return frame.iloc[np.lexsort(keys[::-1])].reset_index(drop=True)
 
     def _merged(self, values: object) -> np.ndarray:
         """The mean of [S, R, ...] over the runs of each tracker: [S, K, ...]."""
