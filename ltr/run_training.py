@@ -8,6 +8,7 @@ import importlib
 import importlib.util
 import json
 import pkgutil
+import runpy
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -69,12 +70,9 @@ def load_recipe(names: Sequence[str]) -> Recipe:
 
 
 def _recipe_of_file(path: Path) -> Recipe:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if not path.is_file() or spec is None or spec.loader is None:
+    if not path.is_file():
         raise MissingFileError(f"{path}: no such recipe file")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    made = getattr(module, "recipe", lambda: None)()
+    made = runpy.run_path(str(path), run_name=path.stem).get("recipe", lambda: None)()
     if not isinstance(made, Recipe):
         raise UserError(f"{path} has no function recipe() that returns a Recipe")
     return made

@@ -86,7 +86,8 @@ class WorkerProcesses:
             load = 0 if process is None else len(process.units)
             return slot in self._failed_on.get(unit.number, ()), other and load > 0, process is None, load
 
-        able = [slot for slot in self._slots if len(self._units(slot)) < self._batch]
+        busy = {slot for slot, process in self._processes.items() if len(process.units) >= self._batch}
+        able = [slot for slot in self._slots if slot not in busy]
         slot = min(able, key=rank)
         same = any(process.spec == unit.spec for key, process in self._processes.items() if key in able)
         if not same and (new := [slot for slot in able if slot not in self._processes]):
@@ -98,9 +99,6 @@ class WorkerProcesses:
         except OSError:
             # It has died; `wait` finds the closed socket.
             return
-
-    def _units(self, slot: int) -> dict[int, Unit]:
-        return self._processes[slot].units if slot in self._processes else {}
 
     def wait(self, report: Callable[[Event], None]) -> None:
         """Hand over what the processes say, and which have died.
