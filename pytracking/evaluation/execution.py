@@ -100,13 +100,8 @@ class Failed:
     spoiled: bool = False
 
 
-@dataclass(frozen=True)
-class Unusable:
-    """The tracker of a unit could not be built, as `Failed` says it."""
-
-    number: int
-    message: str
-    details: str | None
+class Unusable(Failed):
+    """The tracker of a unit could not be built."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +112,7 @@ class Lost:
     reason: str
 
 
-Event = Frames | Tracked | Failed | Unusable | Lost
+Event = Frames | Tracked | Failed | Lost
 
 
 class Backend(Protocol):
@@ -201,7 +196,7 @@ class Worker:
         self._spec: tuple[TrackerSpec, bool] | None = None
         self._built: Any = None
 
-    def track(self, unit: Unit, on_frame: OnFrame) -> Tracked | Failed | Unusable:
+    def track(self, unit: Unit, on_frame: OnFrame) -> Tracked | Failed:
         """Track a unit. What is returned says what went wrong; only a `BaseException` is raised."""
         try:
             tracker = self.tracker_of(unit.spec)

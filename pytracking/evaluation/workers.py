@@ -16,7 +16,7 @@ from typing import Any
 from tqdm import tqdm
 
 from ltr.errors import UserError
-from pytracking.evaluation.execution import Event, Failed, Lost, Tracked, TrackerSpec, Unit, Unusable
+from pytracking.evaluation.execution import Event, Failed, Lost, Tracked, TrackerSpec, Unit
 from pytracking.evaluation.worker_process import READY
 
 _WAIT_SECONDS = 1.0
@@ -117,7 +117,7 @@ class WorkerProcesses:
             if message == READY:
                 process.ready = True
                 continue
-            if isinstance(message, (Tracked, Failed, Unusable)):
+            if isinstance(message, (Tracked, Failed)):
                 unit = process.units.pop(message.number)
                 if isinstance(message, Failed) and message.spoiled:
                     self._count_failure(process, [unit])
