@@ -141,18 +141,16 @@ class Scores:
     @cached_property
     def _curves(self) -> dict[str, Curves]:
         protocol = self.protocol
-        read_at = {"prec": protocol.precision_at, "norm_prec": protocol.norm_precision_at}
-        thresholds = {
-            "success": protocol.overlap_thresholds,
-            "prec": protocol.centre_thresholds,
-            "norm_prec": protocol.norm_thresholds,
+        kinds = {
+            "success": ("success", protocol.overlap_thresholds, None),
+            "prec": ("precision", protocol.centre_thresholds, protocol.precision_at),
+            "norm_prec": ("norm_precision", protocol.norm_thresholds, protocol.norm_precision_at),
         }
-        field = {"success": "success", "prec": "precision", "norm_prec": "norm_precision"}
         found = {}
-        for key in PLOTS:
-            values = 100 * self._merged([[getattr(item, field[key]) for item in row] for row in self.results])
-            metric = self.headline if key == "success" else values[:, :, read_at[key]]
-            found[key] = Curves(key, self.sequences, self.trackers, thresholds[key], values, metric)
+        for key, (field, thresholds, read_at) in kinds.items():
+            values = 100 * self._merged([[getattr(item, field) for item in row] for row in self.results])
+            metric = self.headline if read_at is None else values[:, :, read_at]
+            found[key] = Curves(key, self.sequences, self.trackers, thresholds, values, metric)
         return found
 
     @cached_property
