@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import ltr.train_settings
-from ltr.errors import MissingFileError, UserError, exit_status, unknown_name
+from ltr.errors import MissingFileError, UserError, check_names, exit_status
 from ltr.train_settings.recipe import Recipe, with_changes
 from ltr.trainers.dry_run import dry_run
 from ltr.trainers.loop import RunSettings, train
@@ -59,8 +59,7 @@ def load_recipe(names: Sequence[str]) -> Recipe:
     name = names[-1]
     if name.endswith(".py"):
         return _recipe_of_file(Path(name))
-    if name not in known:
-        raise unknown_name("recipe", name, known)
+    check_names("recipe", [name], known)
     folder = known[name].split(".")[-2]
     if len(names) == 2 and names[0] != folder:
         raise UserError(f"recipe '{name}' is in module '{folder}', not '{names[0]}'")
