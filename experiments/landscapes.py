@@ -155,7 +155,7 @@ def landscape_figure(scene: Scene, landscapes: Sequence[Landscape]) -> Figure:
     """
     rows = len(landscapes)
     figure = Figure(figsize=(13.5, 2.1 * rows + 0.6), layout="constrained")
-    figure.suptitle(f"{scene.title}: white annotated, {_name(COLOURS[0])} refined")
+    figure.suptitle(f"{scene.title}: white annotated, orange refined")
     axes = figure.subplots(rows, 5, squeeze=False)
     for row, (line, found) in enumerate(zip(axes, landscapes)):
         _draw_frame(line[0], scene, found)
@@ -224,10 +224,6 @@ def _draw_grid(axis: Axes, found: Landscape, grid: Tensor, position: bool) -> No
     axis.figure.colorbar(shown, ax=axis, fraction=0.046)
     axis.set_xlabel("x" if position else "log w", labelpad=1)
     axis.set_ylabel("y" if position else "log h", labelpad=1)
-
-
-def _name(colour: str) -> str:
-    return {"#D55E00": "orange"}.get(colour, colour)
 
 
 def table(landscapes: Sequence[Landscape]) -> str:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 import errno
 import io
 import os
 import sys
 from collections.abc import Callable, Collection, Iterable
-from typing import Any, TypeVar
-
-T = TypeVar("T")
+from typing import Any
 
 EXIT_FAILED_SEQUENCES = 1
 EXIT_USER_ERROR = 2
@@ -108,19 +105,6 @@ def printable(text: str) -> str:
         else character.encode("unicode_escape", errors="surrogatepass").decode("ascii", errors="backslashreplace")
         for character in text
     )
-
-
-def replace_fields(settings: T, changes: dict[str, Any]) -> T:
-    """`dataclasses.replace` that names the nearest field for an unknown one.
-
-    Raises:
-        UserError: a field that the dataclass does not have.
-    """
-    fields = {field.name for field in dataclasses.fields(settings)}  # type: ignore[arg-type]
-    for key in changes:
-        if key not in fields:
-            raise unknown_name(f"setting of {type(settings).__name__}", key, fields)
-    return dataclasses.replace(settings, **changes)  # type: ignore[type-var]
 
 
 def is_disk_full(error: OSError) -> bool:

@@ -8,12 +8,13 @@ import importlib
 import importlib.util
 import json
 import pkgutil
+import runpy
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import ltr.train_settings
-from ltr.errors import MissingFileError, UserError, exit_status, unknown_name
+from ltr.errors import MissingFileError, UserError, check_names, exit_status
 from ltr.train_settings.recipe import Recipe, with_changes
 from ltr.trainers.dry_run import dry_run
 from ltr.trainers.loop import RunSettings, train
@@ -58,8 +59,7 @@ def load_recipe(names: Sequence[str]) -> Recipe:
     name = names[-1]
     if name.endswith(".py"):
         return _recipe_of_file(Path(name))
-    if name not in known:
-        raise unknown_name("recipe", name, known)
+    check_names("recipe", [name], known)
     folder = known[name].split(".")[-2]
     if len(names) == 2 and names[0] != folder:
         raise UserError(f"recipe '{name}' is in module '{folder}', not '{names[0]}'")
@@ -69,12 +69,9 @@ def load_recipe(names: Sequence[str]) -> Recipe:
 
 
 def _recipe_of_file(path: Path) -> Recipe:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if not path.is_file() or spec is None or spec.loader is None:
+    if not path.is_file():
         raise MissingFileError(f"{path}: no such recipe file")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    made = getattr(module, "recipe", lambda: None)()
+    made = runpy.run_path(str(path), run_name=path.stem).get("recipe", lambda: None)()
     if not isinstance(made, Recipe):
         raise UserError(f"{path} has no function recipe() that returns a Recipe")
     return made

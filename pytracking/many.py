@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ltr.errors import UserError, unknown_name
+from ltr.errors import UserError, check_names
 from pytracking.registry import create_tracker, find_tracker, load_parameters
 from pytracking.tracker.base import TargetErrors, Tracker, TrackResult
 from pytracking.tracker.inputs import COLOURS, as_image
@@ -94,8 +94,7 @@ class _Many:
     """Targets by ids of their own, which are never used again."""
 
     def __init__(self, parameter: str, tracker: str | None = None, *, color: str = "rgb", **overrides: Any) -> None:
-        if color not in COLOURS:
-            raise unknown_name("color", color, COLOURS)
+        check_names("color", [color], COLOURS)
         self._color = color
         tracker, parameter = find_tracker(parameter, tracker)
         self._targets = create_targets(tracker, load_parameters(parameter, tracker, **overrides))

@@ -10,19 +10,16 @@ before it is asked for.
 from __future__ import annotations
 
 import ast
-import dataclasses
 import importlib
 import importlib.util
-import numbers
-import os
 import pkgutil
 from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any
 
-from ltr.admin.inputs import parse_assignment
-from ltr.errors import UserError, check_names, replace_fields, unknown_name
+from ltr.admin.inputs import parse_assignment, replace_fields
+from ltr.errors import UserError, check_names, unknown_name
 from pytracking.networks import find_network
 from pytracking.tracker.inputs import COLOURS, as_image
 
@@ -63,8 +60,7 @@ def find_tracker(parameter: str, tracker: str | None = None) -> tuple[str, str]:
         tracker, _, parameter = parameter.rpartition("/")
     if tracker is not None:
         check_names("tracker", [tracker], trackers)
-        if parameter not in trackers[tracker]:
-            raise unknown_name(f"parameter of tracker '{tracker}'", parameter, trackers[tracker])
+        check_names(f"parameter of tracker '{tracker}'", [parameter], trackers[tracker])
         return tracker, parameter
     owners = [name for name, parameters in trackers.items() if parameter in parameters]
     if not owners:
@@ -109,7 +105,6 @@ def load_parameters(parameter: str, tracker: str | None = None, **overrides: Any
     tracker, parameter = find_tracker(parameter, tracker)
     params = file_parameters(parameter, tracker)
     try:
-        _check_types(params, overrides)
         given = replace_fields(params, overrides)
     except (ValueError, TypeError) as error:
         raise UserError(f"{tracker}/{parameter}: {error}") from None
@@ -122,34 +117,9 @@ def load_parameters(parameter: str, tracker: str | None = None, **overrides: Any
         if learned:
             named |= {name for name, default in vars(type(params)()).items() if getattr(params, name) != default}
     try:
-        _check_types(params, learned)
         return replace_fields(given, {name: value for name, value in learned.items() if name not in named})
     except (ValueError, TypeError) as error:
         raise UserError(f"{path}, for {tracker}/{parameter}: {error}") from None
-
-
-def _check_types(params: Any, overrides: dict[str, Any]) -> None:
-    """Refuse a value of another type than its field has. Raises `UserError`."""
-    try:
-        hints = get_type_hints(type(params))
-    except NameError:
-        return  # Annotations of a class of the user's that only its own function knows.
-    for field in dataclasses.fields(params):
-        if field.name in overrides and not _is_of(overrides[field.name], hints[field.name]):
-            given, kept = overrides[field.name], getattr(params, field.name)
-            raise UserError(f"{field.name} must be {field.type}, such as {kept!r}, not {given!r}")
-
-
-def _is_of(value: Any, hint: Any) -> bool:
-    """Whether a value is of a type as a dataclass states it; a whole number is a float, too, a path is text."""
-    kinds: dict[Any, Any] = {int: numbers.Integral, float: numbers.Real, str: (str, os.PathLike)}
-    if hint in kinds:
-        return isinstance(value, kinds[hint]) and not isinstance(value, bool)
-    inner = get_args(hint)
-    if get_origin(hint) is tuple:
-        wanted = inner[:1] * len(value) if isinstance(value, (tuple, list)) and inner[-1] is ... else inner
-        return isinstance(value, (tuple, list)) and len(wanted) == len(value) and all(map(_is_of, value, wanted))
-    return any(_is_of(value, part) for part in inner) if inner else hint is Any or isinstance(value, hint)
 
 
 def parse_overrides(assignments: Iterable[str]) -> dict[str, Any]:
@@ -247,7 +217,6 @@ def load_tracker(parameter: str, tracker: str | None = None, *, color: str = "rg
     (40.0, 30.0, 50.0, 40.0)
     """
     tracker, parameter = find_tracker(parameter, tracker)
-    if color not in COLOURS:
-        raise unknown_name("color", str(color), COLOURS)
+    check_names("color", [str(color)], COLOURS)
     created = create_tracker(tracker, load_parameters(parameter, tracker, **overrides))
     return _TrackerOfBGR(created) if color == "bgr" else created

@@ -61,9 +61,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _from_local(local: Path) -> dict[str, Path]:
-    found = read_local_py(local)
-    folders, notes = {}, found.notes
-    for name, text in found.folders.items():
+    found, notes = read_local_py(local)
+    folders = {}
+    for name, text in found.items():
         folder = _absolute(text)
         if folder.is_dir():
             folders[name] = folder

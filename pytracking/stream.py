@@ -119,7 +119,7 @@ def _manifest(path: Path) -> dict[str, Any]:
 
 
 def track_stream(
-    frames: Iterable[VideoFrame | np.ndarray],
+    frames: Iterable[VideoFrame],
     tracker: Tracker | MultiTracker,
     box: Box | Listing[Box],
     stem: Path,
@@ -140,7 +140,7 @@ def track_stream(
     the boxes alone are kept.
 
     Args:
-        frames: frames, or uint8 RGB images [H, W, 3] at `rate`; the first one is what `box` belongs to.
+        frames: frames; the first one is what `box` belongs to.
         tracker: initialised here; a `MultiTracker` without targets for several.
         box: (x, y, w, h) in pixels of the first frame, or a list of them for a `MultiTracker`.
         stem: path of the files without their suffix.
@@ -168,7 +168,7 @@ def track_stream(
     try:
         with video_writer(video_file, rate) as add, progress_bar(total, label) as bar:
             try:
-                for frame in _timed(frames, rate):
+                for frame in frames:
                     before = steps[-1].results if steps else {}
                     results = _follow(tracker, frame.image) if steps else _start(tracker, frame.image, box)
                     steps.append(_Step(frame.number, frame.time, results))
@@ -220,7 +220,7 @@ def finish(tracked: Tracked, started: float) -> None:
 
 def annotate(
     image: np.ndarray,
-    results: TrackResult | Mapping[int, TrackResult],
+    results: Mapping[int, TrackResult],
     label: str,
     number: int,
     uncertainty: bool = False,
@@ -232,14 +232,13 @@ def annotate(
 
     Args:
         image: [H, W, 3] uint8 RGB.
-        results: the answer for one target, or for each.
+        results: the answer for each target, counted from 1.
         uncertainty: draw an ellipse of two standard deviations of the centre, where a result has them.
         scores: [H, W] a score map for the lower right corner.
     """
     drawn = image.copy()
-    answers = {1: results} if isinstance(results, TrackResult) else results
-    for target, result in answers.items():
-        name = label if len(answers) == 1 else f"{target}"
+    for target, result in results.items():
+        name = label if len(results) == 1 else f"{target}"
         if result.flag == "not_found":
             draw_box(drawn, result.box, _LOST_COLOUR, 1, f"{name}: lost")
         else:
@@ -252,14 +251,6 @@ def annotate(
         drawn[-side:, -side:] = heat_map(scores, side)
     add_title(drawn, f"{number}")
     return drawn
-
-
-def _timed(frames: Iterable[VideoFrame | np.ndarray], rate: Fraction) -> Iterator[VideoFrame]:
-    for number, frame in enumerate(frames, 1):
-        if isinstance(frame, VideoFrame):
-            yield frame
-        else:
-            yield VideoFrame(number, frame, float((number - 1) / rate), float(1 / rate))
 
 
 def _start(tracker: Tracker | MultiTracker, image: np.ndarray, box: Any) -> dict[int, TrackResult]:

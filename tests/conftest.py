@@ -22,6 +22,7 @@ OTHER_PROGRAMS = (
     "test_ray_backend",
     "test_report_browser",
     "test_running",
+    "test_shared_results",
     "test_toolkits",
     "test_trax_guard",
     "test_trax_server",

@@ -15,14 +15,13 @@ import contextlib
 import io
 import sys
 import tempfile
-import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from experiments.benchmarks.speed import describe_machine, write_measurements
+from experiments.benchmarks.speed import describe_machine, seconds, write_measurements
 from experiments.common import command_line, positive
 from ltr.dataset.layout import load_list
 from ltr.errors import exit_status
@@ -81,15 +80,13 @@ def measure_overhead(sequences: list[Sequence], workers: list[int], repeats: int
     """
     frames = sum(len(sequence.frames) for sequence in sequences)
     labels = {0: "this process", **{count: f"{count} worker process{'es' * (count > 1)}" for count in workers}}
-    seconds: dict[str, float] = {}
+    best: dict[str, float] = {}
 
     def note(how: str, took: float) -> None:
-        seconds[how] = min(seconds.get(how, float("inf")), took)
+        best[how] = min(best.get(how, float("inf")), took)
 
     for _ in range(repeats):
-        with timed() as took:
-            bare_loop(sequences)
-        note("bare loop", took[0])
+        note("bare loop", seconds(bare_loop, sequences)[0])
         for count, label in labels.items():
             note(label, run_once(sequences, count))
             if count:
@@ -98,30 +95,22 @@ def measure_overhead(sequences: list[Sequence], workers: list[int], repeats: int
                     for s in copies(sequences[:1], count)
                 ]
                 note(f"start of {label}", run_once(one_frame, count))
-    bare = seconds["bare loop"]
+    bare = best["bare loop"]
     found = []
     for how in ("bare loop", *labels.values()):
-        net = seconds[how] - seconds.get(f"start of {how}", 0.0)
-        found.append(Overhead(how, frames, seconds[how], net / frames * 1e3, (net - bare) / frames * 1e3))
+        net = best[how] - best.get(f"start of {how}", 0.0)
+        found.append(Overhead(how, frames, best[how], net / frames * 1e3, (net - bare) / frames * 1e3))
     return found
 
 
 def run_once(sequences: list[Sequence], workers: int) -> float:
     """Seconds that `run_dataset` takes with the static tracker, results written to a temporary folder."""
-    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()), timed() as took:
-        failures = run_dataset(sequences, [STATIC], Path(folder), workers=Workers(workers, torch_threads=1))
+    run = partial(run_dataset, workers=Workers(workers, torch_threads=1))
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):
+        took, failures = seconds(run, sequences, [STATIC], Path(folder))
     if failures:
         raise RuntimeError(f"{len(failures)} sequences failed: {failures[0].message}")
-    return took[0]
-
-
-@contextlib.contextmanager
-def timed() -> Iterator[list[float]]:
-    """A list that has the block's seconds once it ends."""
-    took: list[float] = []
-    start = time.perf_counter()
-    yield took
-    took.append(time.perf_counter() - start)
+    return took
 
 
 def made_up(folder: Path, lengths: list[int]) -> tuple[list[Sequence], list[TrackerRun]]:
@@ -146,13 +135,11 @@ def otb_lengths() -> list[int]:
     return [entry["endFrame"] - entry["startFrame"] + 1 for entry in load_list("otb100.json")]
 
 
-def score(sequences: list[Sequence], runs: list[TrackerRun], root: Path) -> tuple[float, str]:
-    """Seconds to read the results, score them and format both tables; and the table of results."""
-    with timed() as took:
-        scores = extract_scores(runs, sequences, root)
-        table = results_table(scores)
-        per_sequence_table(scores)
-    return took[0], table
+def score(sequences: list[Sequence], runs: list[TrackerRun], root: Path) -> str:
+    """Read the results, score them and format both tables; the table of results."""
+    scores = extract_scores(runs, sequences, root)
+    per_sequence_table(scores)
+    return results_table(scores)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -180,7 +167,7 @@ def main(argv: list[str] | None = None) -> int:
     print("ms/frame leave the start of worker processes out, which the seconds contain")
     with tempfile.TemporaryDirectory() as folder:
         stored, runs = made_up(Path(folder), otb_lengths())
-        took, table = score(stored, runs, Path(folder))
+        took, table = seconds(score, stored, runs, Path(folder))
     count = sum(len(sequence.frames) for sequence in stored)
     print(f"\nmade-up results on {len(stored)} sequences, {count} frames, read and scored in {took:.2f} s\n{table}")
     scoring = {"runs": len(runs), "sequences": len(stored), "frames": count, "seconds": took}

@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import sys
 import tempfile
@@ -18,6 +19,7 @@ import time
 import timeit
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -167,19 +169,15 @@ def _parts(sampler: TrackingSampler, samples: int) -> dict[str, float]:
 
         return call
 
-    originals = [(dataset, dataset.sequence_info, dataset.frames) for dataset in sampler.datasets]
-    try:
-        for dataset, info, frames in originals:
-            vars(dataset)["sequence_info"] = timed("annotation (or a video's plan)", info)
-            vars(dataset)["frames"] = timed("frames: read, decoded or rendered", frames)
-        sampler.processing = timed("crops and augmentation", sampler.processing)  # type: ignore[assignment]
+    parts = {"sequence_info": "annotation (or a video's plan)", "frames": "frames: read, decoded or rendered"}
+    sampler.processing = timed("crops and augmentation", sampler.processing)  # type: ignore[assignment]
+    with ExitStack() as stack:
+        for dataset, (method, name) in itertools.product([dataset for dataset, _ in sampler.datasets], parts.items()):
+            stack.enter_context(patch.object(dataset, method, timed(name, getattr(dataset, method))))
         start = time.perf_counter()
         for index in range(samples):
             sampler[(1, index)]
         whole = time.perf_counter() - start
-    finally:
-        for dataset, _, _ in originals:
-            del vars(dataset)["sequence_info"], vars(dataset)["frames"]
     spent["the rest"] = whole - sum(spent.values())
     return {name: seconds / samples for name, seconds in spent.items()}
 

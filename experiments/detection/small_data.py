@@ -22,6 +22,8 @@ from ltr.ops.boxes import from_relative, to_relative
 CATEGORY_IDS: dict[str, int] = json.loads((Path(__file__).parent / "coco_categories.json").read_text(encoding="utf-8"))
 CLASSES = tuple(CATEGORY_IDS)
 SPLITS = ("train", "tune", "val")
+# Parts of the images in them, drawn by a seed of their own.
+_PARTS, _SPLIT_SEED = (0.625, 0.125, 0.25), 0
 
 
 @dataclass(frozen=True)
@@ -42,21 +44,13 @@ class JitterSettings:
     seed: int = 0
 
 
-def make_small(
-    source: Path,
-    folder: Path,
-    jitter: JitterSettings,
-    parts: tuple[float, float, float] = (0.625, 0.125, 0.25),
-    seed: int = 0,
-) -> dict[str, int]:
+def make_small(source: Path, folder: Path, jitter: JitterSettings) -> dict[str, int]:
     """Write `images/`, `instances_<split>.json` and `detections_<split>.json`, for splits train, tune and val.
 
     Args:
         source: has `images/` and `boxes.csv` (image, x, y, w, h, category); a category is a COCO class's name or its
             number from 0 to 79.
         folder: folder of the data set; files that are there are replaced.
-        parts: part of the images in each split.
-        seed: seed for the split.
 
     Returns:
         Number of images in each split.
@@ -66,8 +60,8 @@ def make_small(
     """
     rows = _read_rows(source / "boxes.csv")
     names = sorted(rows)
-    order = np.random.default_rng(seed).permutation(len(names))
-    ends = np.round(np.cumsum(parts) / sum(parts) * len(names)).astype(int)
+    order = np.random.default_rng(_SPLIT_SEED).permutation(len(names))
+    ends = np.round(np.cumsum(_PARTS) * len(names)).astype(int)
     counts = {}
     for split, chosen in zip(SPLITS, np.split(order, ends[:-1])):
         kept = sorted(chosen.tolist())
@@ -76,7 +70,7 @@ def make_small(
         if split != "train":
             instances = read_instances(folder / f"instances_{split}.json", folder / "images")
             write_jittered(instances, folder / f"detections_{split}.json", jitter)
-    note = {"source": str(source.name), "split_seed": seed, "images": counts, "jitter": asdict(jitter)}
+    note = {"source": str(source.name), "split_seed": _SPLIT_SEED, "images": counts, "jitter": asdict(jitter)}
     write_json(folder / "made.json", note)
     return counts
 

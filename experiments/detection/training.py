@@ -20,14 +20,13 @@ from experiments.detection.detector import FrozenDetector, batches, to_device
 from experiments.detection.head import EnergyHead, FeaturePyramid, box_energy, initialise_from, load_head, save_head
 from experiments.detection.settings import METHODS, DetectionSettings, TrainingSettings, create
 from ltr.admin.checkpoint import load_training_state, save_training_state
-from ltr.admin.files import write_text
 from ltr.ebm.methods import Method, MethodOutput
 from ltr.errors import UserError
 from ltr.ops.boxes import from_relative, to_relative
 from ltr.trainers.checkpoints import NonFiniteLossError
-from ltr.trainers.log import environment
+from ltr.trainers.log import RunLog, environment
 
-HEAD_FILE, STATE_FILE, LOG_FILE = "head.safetensors", "state.pt", "log.jsonl"
+HEAD_FILE, STATE_FILE = "head.safetensors", "state.pt"
 
 
 @dataclass(frozen=True)
@@ -141,7 +140,7 @@ def train_head(
     done, spent = _resume(place.folder, head, optimiser, asked)
     order = [rows.tolist() for rows in step_order(len(images), training.batch_size, training.iterations, seed)]
     last = len(order) if stop_after is None else min(stop_after, len(order))
-    log = _Log(place.folder / LOG_FILE, done)
+    log = RunLog(place.folder, done)
     source = batches(detector, images, order[done:last], cache=place.cache, workers=place.workers)
     method = create(name, settings.noise)
     # Of a CPU the time that this process had, since others may share it.
@@ -158,10 +157,12 @@ def train_head(
         if not math.isfinite(loss) or not math.isfinite(float(output.statistics["head_gradient"])):
             raise NonFiniteLossError(f"{METHODS[name].label}, seed {seed}: loss {loss:.4g} at iteration {step}")
         if (step + 1) % training.log_every == 0 or step + 1 == len(order):
-            log.write(step + 1, loss, rate_at(step, training), output.statistics, spent)
+            record = {"loss": loss, "rate": rate_at(step, training), "seconds": round(spent, 3)}
+            log.write("train", step + 1, {**record, **{k: float(v) for k, v in output.statistics.items()}})
             bar.set_postfix(loss=f"{loss:.3g}")
         if (step + 1) % training.checkpoint_every == 0 or step + 1 == last:
             _save_state(place.folder, head, optimiser, step + 1, spent, asked)
+    log.close()
     if last < len(order):
         return None
     card = {"asked": asked, "seconds_per_iteration": spent / len(order), "environment": environment()}
@@ -227,20 +228,3 @@ def _resume(
     head.load_state_dict(state["head"])
     optimiser.load_state_dict(state["optimiser"])
     return int(state["done"]), float(state["spent"])
-
-
-class _Log:
-    """A JSON line every few iterations; what a killed run wrote after its last state is dropped."""
-
-    def __init__(self, path: Path, done: int) -> None:
-        self.path = path
-        old = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-        kept = [line for line in old if line.endswith("}") and json.loads(line)["iteration"] <= done]
-        write_text(path, "".join(f"{line}\n" for line in kept))
-
-    def write(self, iteration: int, loss: float, rate: float, statistics: dict[str, Tensor], spent: float) -> None:
-        """Add a line."""
-        values = {name: float(value) for name, value in statistics.items()}
-        line = {"iteration": iteration, "loss": loss, "rate": rate, "seconds": round(spent, 3), **values}
-        with open(self.path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from experiments.common import fill, markdown, spread
@@ -117,25 +117,17 @@ def noise_table(results: Sequence[Result]) -> str:
     return markdown(["noise", "density", "NCE, mean of all", *(f"NCE+ {beta:g} − NCE" for beta in betas)], rows)
 
 
-def _main(result: Result) -> bool:
-    return not result.unit.tag
-
-
-def _tagged(prefix: str) -> Callable[[Result], bool]:
-    return lambda result: result.unit.tag.startswith(prefix)
-
-
-# Title, which results, whether the noisy density counts.
-_SECTIONS: Sequence[tuple[str, Callable[[Result], bool], bool]] = (
-    ("NCE+ by beta (beta0: NCE)", _tagged("beta"), False),
-    ("NCE+ by sigma (the other component has 8 times as much)", _tagged("sigma"), False),
-    ("Noisy labels", _tagged("noise"), True),
+# Title, how the results' tags begin, whether the noisy density counts.
+_SECTIONS = (
+    ("NCE+ by beta (beta0: NCE)", "beta", False),
+    ("NCE+ by sigma (the other component has 8 times as much)", "sigma", False),
+    ("Noisy labels", "noise", True),
 )
 
 
 def _main_table(results: Sequence[Result]) -> tuple[list[Result], list[Result]]:
     """The results at the largest M (and those without M), and all others of the main study."""
-    main = [result for result in results if _main(result)]
+    main = [result for result in results if not result.unit.tag]
     drawn = [result.unit.settings.samples for result in main if METHODS[result.unit.method].draws]
     top = max(drawn, default=0)
     first = [r for r in main if not METHODS[r.unit.method].draws or r.unit.settings.samples == top]
@@ -152,8 +144,8 @@ def tables(results: Sequence[Result]) -> str:
             parts += [f"**{data.title}**: KL(true ‖ model), {_scale(first)}", table(first), verdict(first)]
         if others:
             parts += [f"**{data.title}**: fewer samples, mean of the 5 best", _by_samples([*first, *others])]
-        for title, chosen, noisy in _SECTIONS:
-            part = [result for result in mine if chosen(result)]
+        for title, prefix, noisy in _SECTIONS:
+            part = [result for result in mine if result.unit.tag.startswith(prefix)]
             if part:
                 parts += [f"**{data.title}**: {title}, {_scale(part)}", table(part, noisy)]
                 if noisy:

@@ -29,8 +29,8 @@ from experiments.regression_1d.network import Score
 from experiments.regression_1d.settings import RegressionSettings, RegressionUnit
 from experiments.regression_1d.training import divergences, train
 from ltr.admin.files import whole_file, write_json, write_text
-from ltr.admin.inputs import read_json
-from ltr.errors import UserError, replace_fields
+from ltr.admin.inputs import read_json, replace_fields
+from ltr.errors import UserError
 
 KERNELS = ("auto", "compiled", "plain")
 BEST = 5

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ltr.actors.energy import PRECISIONS, BoxEnergy, independent_boxes
 from ltr.actors.iou_regression import BOX_METHODS
 from ltr.ebm.methods import Method, create_method
-from ltr.errors import unknown_name
+from ltr.errors import check_names
 from ltr.train_settings.recipe import BoxSettings
 
 Batch = dict[str, Any]
@@ -40,8 +40,7 @@ class BaseActor(nn.Module):
 
     def __init__(self, net: nn.Module, box: BoxSettings | None, precision: str = "fp32") -> None:
         super().__init__()
-        if precision not in PRECISIONS:
-            raise unknown_name("precision", precision, PRECISIONS)
+        check_names("precision", [precision], PRECISIONS)
         self.net: Any = net
         self.box = box
         self.precision = precision

@@ -12,11 +12,12 @@ import stat
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
-from ltr.errors import UserError, printable
+from ltr.errors import UserError, check_names, printable
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -25,6 +26,7 @@ else:
 
 # Field of a dataclass -> (lowest, highest) that it may be.
 Ranges = Mapping[str, tuple[float, float]]
+T = TypeVar("T")
 
 # COCO's largest file of annotations has half of it.
 MAX_BYTES = 1 << 30
@@ -118,6 +120,39 @@ def _flat(value: Any) -> Iterator[Any]:
             yield from _flat(part)
     else:
         yield value
+
+
+def replace_fields(settings: T, changes: Mapping[str, Any]) -> T:
+    """`dataclasses.replace` for values that a user gave.
+
+    Raises:
+        UserError: a field that the dataclass does not have (the nearest is named), or a value of another type.
+    """
+    kind = type(settings)
+    fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    check_names(f"setting of {kind.__name__}", changes, fields)
+    try:
+        hints = get_type_hints(kind)
+    except NameError:
+        hints = {}  # Annotations of a class of the user's that only its own function knows.
+    for name, value in changes.items():
+        if not _is_of(value, hints.get(name, Any)):
+            raise UserError(f"{name} must be {fields[name].type}, such as {getattr(settings, name)!r}, not {value!r}")
+    return dataclasses.replace(settings, **changes)  # type: ignore[type-var]
+
+
+def _is_of(value: Any, hint: Any) -> bool:
+    """Whether a value is of a type as a dataclass states it; a whole number is a float, too, a path is text."""
+    kinds: dict[Any, Any] = {int: numbers.Integral, float: numbers.Real, str: (str, os.PathLike)}
+    if hint in kinds:
+        return isinstance(value, kinds[hint]) and not isinstance(value, bool)
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin is tuple:
+        wanted = inner[:1] * len(value) if isinstance(value, (tuple, list)) and inner[-1] is ... else inner
+        return isinstance(value, (tuple, list)) and len(wanted) == len(value) and all(map(_is_of, value, wanted))
+    if origin in (Union, UnionType):
+        return any(_is_of(value, part) for part in inner)
+    return hint is Any or isinstance(value, origin or hint)
 
 
 def check_regular(

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from ltr.errors import UserError, unknown_name
+from ltr.errors import UserError, check_names
 from ltr.models.bbreg import atom
 from ltr.models.tracking import dimpnet, ostrack
 
@@ -51,8 +51,7 @@ class NetworkConstructor:
             ValueError: for a name that is not in the allow-list, or an argument that the constructor does not take or
                 that is out of all proportion.
         """
-        if self.name not in CONSTRUCTORS:
-            raise unknown_name("network constructor", self.name, CONSTRUCTORS)
+        check_names("network constructor", [self.name], CONSTRUCTORS)
         function = CONSTRUCTORS[self.name]
         arguments = {**self.arguments, **changes}
         for key, value in arguments.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import KW_ONLY, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -20,6 +20,7 @@ _GAP_GROWTH = 5
 _MAX_TRIES = 200
 
 
+@dataclass(eq=False)
 class TrackingSampler(Dataset[dict[str, Any]]):
     """A map-style data set of samples; sample (epoch, i) is a pure function of (seed, epoch, i).
 
@@ -39,38 +40,27 @@ class TrackingSampler(Dataset[dict[str, Any]]):
         ValueError: no data set with a sequence and a positive weight, or an unknown mode.
     """
 
-    def __init__(
-        self,
-        datasets: Sequence[tuple[TrainingDataset, float]],
-        processing: CropProcessing,
-        *,
-        samples_per_epoch: int,
-        max_gap: int,
-        num_train_frames: int,
-        num_test_frames: int,
-        least_frames: int = 2,
-        least_visible: int = 2,
-        least_still_side: float = 0,
-        mode: str = "causal",
-        seed: int = 0,
-    ) -> None:
-        if mode not in ("causal", "interval"):
-            raise UserError(f"mode must be 'causal' or 'interval', not '{mode}'")
-        weights = np.array([weight if len(dataset) else 0.0 for dataset, weight in datasets], dtype=float)
+    datasets: Sequence[tuple[TrainingDataset, float]]
+    processing: CropProcessing
+    _: KW_ONLY
+    samples_per_epoch: int
+    max_gap: int
+    num_train_frames: int
+    num_test_frames: int
+    least_frames: int = 2
+    least_visible: int = 2
+    least_still_side: float = 0
+    mode: str = "causal"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.mode not in ("causal", "interval"):
+            raise UserError(f"mode must be 'causal' or 'interval', not '{self.mode}'")
+        weights = np.array([weight if len(dataset) else 0.0 for dataset, weight in self.datasets], dtype=float)
         if not len(weights) or (weights < 0).any() or weights.sum() <= 0:
             raise UserError("there is no training data set with a sequence and a positive weight")
-        self.datasets = [dataset for dataset, _ in datasets]
         self.probabilities = weights / weights.sum()
-        self.processing = processing
-        self.samples_per_epoch = samples_per_epoch
-        self.max_gap = max_gap
-        self.least_frames = least_frames
-        self.least_visible = least_visible
-        self.least_still_side = least_still_side
-        self.num_train_frames = num_train_frames
-        self.num_test_frames = num_test_frames
-        self.choose = _causal if mode == "causal" else _interval
-        self.seed = seed
+        self.choose = _causal if self.mode == "causal" else _interval
 
     def __len__(self) -> int:
         return self.samples_per_epoch
@@ -92,7 +82,7 @@ class TrackingSampler(Dataset[dict[str, Any]]):
         raise SampleError(f"none of {_MAX_TRIES} drawn samples has crops that show the image; the last: {empty}")
 
     def _sample(self, rng: np.random.Generator) -> dict[str, Any]:
-        dataset = self.datasets[rng.choice(len(self.datasets), p=self.probabilities)]
+        dataset, _ = self.datasets[rng.choice(len(self.datasets), p=self.probabilities)]
         sequence, info = self._sequence(dataset, rng)
         train_ids, test_ids = self._frame_ids(dataset, info, rng)
         source = f"{dataset.name}:{dataset.sequence_name(sequence)}"

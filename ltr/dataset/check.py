@@ -21,7 +21,7 @@ from ltr.dataset.inspection import Mapper, inspect_sequence, open_frame
 from ltr.dataset.layout import SequenceFiles
 from ltr.dataset.listed import list_sequences, list_vot
 from ltr.dataset.lite import lite_folders
-from ltr.errors import AnnotationError, MissingFileError, UserError, list_some, unknown_name
+from ltr.errors import AnnotationError, MissingFileError, UserError, check_names, list_some, unknown_name
 
 Lister = Callable[[Path], list[SequenceFiles]]
 
@@ -125,8 +125,7 @@ def check_training(name: str, root: Path, splits: Sequence[str] = (), options: C
         MissingFileError: `root` is not such a data set's folder.
         AnnotationError: a list of sequences that cannot be read.
     """
-    if name not in SPLITS:
-        raise unknown_name("training data set", name, SPLITS)
+    check_names("training data set", [name], SPLITS)
     chosen = list(splits) or list(SPLITS[name])
     if name == "coco_format" and not chosen:
         raise UserError("name the file and the images: --split annotations/train.json:images/train")

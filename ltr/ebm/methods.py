@@ -18,7 +18,7 @@ from ltr.ebm import objectives
 from ltr.ebm.ascent import langevin
 from ltr.ebm.density import effective_sample_size
 from ltr.ebm.noise import GaussianMixture
-from ltr.errors import UserError, unknown_name
+from ltr.errors import UserError, check_names
 
 Energy = Callable[[Tensor], Tensor]
 # One figure for all dimensions, (centre, size) for boxes, or one figure for each dimension.
@@ -335,11 +335,8 @@ def create_method(name: str, registry: Mapping[str, type[Method]] = METHODS, /, 
     Raises:
         ValueError: an unknown method or setting (the nearest is named), or a value out of its range.
     """
-    if name not in registry:
-        raise unknown_name("training method", name, registry)
+    check_names("training method", [name], registry)
     method = registry[name]
     known = [field.name for field in dataclasses.fields(method)]  # type: ignore[arg-type]
-    for key in settings:
-        if key not in known:
-            raise unknown_name(f"setting of {name}", key, known)
+    check_names(f"setting of {name}", settings, known)
     return method(**settings)

@@ -6,10 +6,10 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from ltr.admin.inputs import Ranges, check_numbers, parse_assignment
+from ltr.admin.inputs import Ranges, check_numbers, parse_assignment, replace_fields
 from ltr.admin.model_constructor import NetworkConstructor
 from ltr.data.processing import CropSettings
-from ltr.errors import UserError, replace_fields, unknown_name
+from ltr.errors import UserError, check_names
 
 
 @dataclass(frozen=True)
@@ -287,11 +287,8 @@ def _assign(settings: Any, keys: list[str], value: Any) -> Any:
     head, rest = keys[0], keys[1:]
     if isinstance(settings, dict):
         # Keys of learning_rates have dots of their own.
-        key = ".".join(keys)
-        return {**settings, key: _checked(key, settings.get(key), value)}
-    fields = {item.name for item in dataclasses.fields(settings)}
-    if head not in fields:
-        raise unknown_name(f"setting of {type(settings).__name__}", head, fields)
+        return {**settings, ".".join(keys): value}
+    check_names(f"setting of {type(settings).__name__}", [head], vars(settings))
     old = getattr(settings, head)
     if rest:
         if old is None:
@@ -301,14 +298,4 @@ def _assign(settings: Any, keys: list[str], value: Any) -> Any:
         return replace_fields(settings, {head: _assign(old, rest, value)})
     if dataclasses.is_dataclass(old) or isinstance(old, dict):
         raise UserError(f"'{head}' of {type(settings).__name__} is a group of settings: name one of them")
-    return replace_fields(settings, {head: _checked(head, old, value)})
-
-
-def _checked(name: str, old: Any, value: Any) -> Any:
-    if old is None:
-        return value
-    if isinstance(old, float) and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, type(old)) or isinstance(value, bool) != isinstance(old, bool):
-        raise UserError(f"'{name}' must be {type(old).__name__}, such as {old!r}, not {value!r}")
-    return value
+    return replace_fields(settings, {head: float(value) if type(old) is float and type(value) is int else value})

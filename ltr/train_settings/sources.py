@@ -15,7 +15,7 @@ from ltr.dataset.index import split_label
 from ltr.dataset.lasot import Lasot
 from ltr.dataset.lite import build_lite_datasets
 from ltr.dataset.tracking_net import TrackingNet
-from ltr.errors import MissingFileError, UserError, unknown_name
+from ltr.errors import MissingFileError, UserError, check_names
 from ltr.train_settings.recipe import DataSource
 
 Weighted = tuple[TrainingDataset, float]
@@ -80,8 +80,7 @@ def open_groups(groups: Sequence[tuple[DataSource, ...]], seed: int) -> list[lis
     opened: dict[DataSource, list[Weighted]] = {}
     missing: dict[str, None] = {}
     for source in (source for sources in groups for source in sources):
-        if source.name not in SOURCES:
-            raise unknown_name("training data set", source.name, SOURCES)
+        check_names("training data set", [source.name], SOURCES)
         try:
             opened[source] = SOURCES[source.name](source, seed)
         except MissingFileError as error:

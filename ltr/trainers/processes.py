@@ -14,10 +14,10 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-import filelock
 import torch
 from torch import Tensor, nn
 
+from ltr.admin.locks import Locks
 from ltr.errors import MissingPackageError, UserError
 
 if TYPE_CHECKING:
@@ -127,8 +127,7 @@ def first_alone(accelerator: Accelerator) -> Iterator[None]:
 def only_run(folder: Path) -> Iterator[None]:
     """For the length of a block, no other program trains in `folder`: a second would mix its checkpoints with these.
 
-    The lock, `<folder>.lock`, is the operating system's and ends with the process, however that ends; the file goes
-    with the block. Of the processes of one run the first holds it.
+    The lock is `<folder>.lock`; of the processes of one run the first holds it.
 
     Raises:
         UserError: another program trains there.
@@ -136,22 +135,16 @@ def only_run(folder: Path) -> Iterator[None]:
     if os.environ.get("RANK", "0") != "0":
         yield
         return
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    path = folder.with_name(f"{folder.name}.lock")
-    lock = filelock.FileLock(path, timeout=0)
-    try:
-        lock.acquire()
-    except filelock.Timeout:
+    locks = Locks()
+    if locks.acquire(folder.with_name(f"{folder.name}.lock")) is not None:
         raise UserError(
             f"another program is training in {folder}: wait for it, or give this run another name "
             "(--set name=...) or another --workspace"
-        ) from None
+        )
     try:
         yield
     finally:
-        # Before the release: who has opened the file meanwhile sees that it is gone, and does not take it for the lock.
-        path.unlink(missing_ok=True)
-        lock.release()
+        locks.release_all()
 
 
 class StoppedBySignal(UserError):

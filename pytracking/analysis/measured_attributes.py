@@ -7,6 +7,7 @@ from collections.abc import Sequence as Listing
 
 import numpy as np
 
+from ltr.dataset.boxfile import positive
 from pytracking.evaluation.data import Sequence
 
 MEASURED = {
@@ -29,7 +30,7 @@ def measured_attributes(boxes: np.ndarray) -> tuple[str, ...]:
     Returns:
         Short names in alphabetical order; empty where no frame has a box.
     """
-    shown = np.isfinite(boxes).all(axis=1) & (boxes[:, 2:] > 0).all(axis=1)
+    shown = positive(boxes)
     if not shown.any():
         return ()
     width, height = boxes[shown, 2:].T

@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ltr.admin.files import whole_file
+from ltr.dataset.boxfile import positive
 from ltr.errors import UserError
 from pytracking.analysis.metrics import box_overlap
 from pytracking.analysis.plots import new_figure, plain_axes, plain_text, set_title, tracker_style
@@ -130,7 +131,7 @@ def worst_frames(predicted: np.ndarray, annotated: np.ndarray, count: int = 4) -
         predicted, annotated: [T, 4] (x, y, w, h) in pixels.
         count: number of stretches.
     """
-    overlap = np.where(_has_box(annotated), box_overlap(predicted, annotated), np.inf)
+    overlap = np.where(positive(annotated), box_overlap(predicted, annotated), np.inf)
     overlap[:1] = np.inf
     stretches = np.array_split(np.arange(len(overlap)), count)
     return [
@@ -175,7 +176,7 @@ def draw_overlap(sequence: Sequence, runs: Listing[TrackerRun], results: Path) -
     numbers = np.arange(1, len(sequence.frames) + 1)
     for k in reversed(range(len(runs))):
         overlap = box_overlap(boxes[k], sequence.ground_truth_rect)
-        shown = np.where(_has_box(sequence.ground_truth_rect), overlap, np.nan)
+        shown = np.where(positive(sequence.ground_truth_rect), overlap, np.nan)
         style, colour = tracker_style(k)
         axes.plot(
             numbers, shown, style, color=colour, linewidth=2.0 if k == 0 else 1.2, label=plain_text(runs[k].label)
@@ -193,12 +194,6 @@ def draw_overlap(sequence: Sequence, runs: Listing[TrackerRun], results: Path) -
 
 def _title(sequence: Sequence, number: int) -> str:
     return f"{sequence.name} {number + 1}/{len(sequence.frames)}"
-
-
-def _has_box(annotated: np.ndarray) -> np.ndarray:
-    """[T] bool, whether a frame's annotation [T, 4] is a box."""
-    mask: np.ndarray = np.isfinite(annotated).all(axis=1) & (annotated[:, 2:] > 0).all(axis=1)
-    return mask
 
 
 def _boxes(sequence: Sequence, runs: Listing[TrackerRun], results: Path) -> np.ndarray:

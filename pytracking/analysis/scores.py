@@ -142,18 +142,16 @@ class Scores:
     @cached_property
     def _curves(self) -> dict[str, Curves]:
         protocol = self.protocol
-        read_at = {"prec": protocol.precision_at, "norm_prec": protocol.norm_precision_at}
-        thresholds = {
-            "success": protocol.overlap_thresholds,
-            "prec": protocol.centre_thresholds,
-            "norm_prec": protocol.norm_thresholds,
+        kinds = {
+            "success": ("success", protocol.overlap_thresholds, None),
+            "prec": ("precision", protocol.centre_thresholds, protocol.precision_at),
+            "norm_prec": ("norm_precision", protocol.norm_thresholds, protocol.norm_precision_at),
         }
-        field = {"success": "success", "prec": "precision", "norm_prec": "norm_precision"}
         found = {}
-        for key in PLOTS:
-            values = 100 * self._merged([[getattr(item, field[key]) for item in row] for row in self.results])
-            metric = self.headline if key == "success" else values[:, :, read_at[key]]
-            found[key] = Curves(key, self.sequences, self.trackers, thresholds[key], values, metric)
+        for key, (field, thresholds, read_at) in kinds.items():
+            values = 100 * self._merged([[getattr(item, field) for item in row] for row in self.results])
+            metric = self.headline if read_at is None else values[:, :, read_at]
+            found[key] = Curves(key, self.sequences, self.trackers, thresholds, values, metric)
         return found
 
     @cached_property
@@ -278,7 +276,8 @@ class Scores:
         import pandas as pd
 
         single, shape = self.per_run(), (len(self.sequences), len(self.run_ids))
-        labels = {column: label for label, columns in self.columns.items() for column in columns}
+        labels = [label for label, columns in self.columns.items() for _ in columns]
+        order = [column for columns in self.columns.values() for column in columns]
         blank = np.full(shape, np.nan)
         values = {
             "AUC": single.auc,
@@ -294,20 +293,16 @@ class Scores:
             "weight": np.broadcast_to(self.weights[:, None], shape),
         }
         per_sequence = {"dataset": self.datasets, "sequence": self.sequences}
-        frame = pd.DataFrame(
+        return pd.DataFrame(
             {
                 **{name: np.repeat(np.array(column, object), shape[1]) for name, column in per_sequence.items()},
-                "tracker": [labels[column] for column in range(shape[1])] * shape[0],
-                "run": pd.array(self.run_ids * shape[0], dtype="Int64"),
-                **{name: array.ravel() for name, array in values.items()},
+                "tracker": labels * shape[0],
+                "run": pd.array([self.run_ids[column] for column in order] * shape[0], dtype="Int64"),
+                **{name: array[:, order].ravel() for name, array in values.items()},
                 "attributes": [attributes or () for attributes in self.attributes for _ in self.run_ids],
-                "flags": [flag for row in self.flags for flag in row],
+                "flags": [row[column] for row in self.flags for column in order],
             }
         )
-        order = {label: number for number, label in enumerate(self.columns)}
-        place = {name: number for number, name in enumerate(self.sequences)}
-        keys = [frame["sequence"].map(place), frame["tracker"].map(order)]
-        return frame.iloc[np.lexsort(keys[::-1])].reset_index(drop=True)
 
     def _merged(self, values: object) -> np.ndarray:
         """The mean of [S, R, ...] over the runs of each tracker: [S, K, ...]."""

@@ -108,18 +108,14 @@ def per_sequence_table(scores: Scores, rows: np.ndarray | None = None, markdown:
         markdown: with the bars of Markdown.
     """
     shown = np.ones(len(scores.sequences), bool) if rows is None else rows
-    names = [scores.trackers[k] for k in scores.ranking]
-    wide = scores.to_pandas().pivot_table(
-        index="sequence", columns="tracker", values=scores.headline_name, sort=False, dropna=False
-    )
-    values = wide.reindex(index=scores.sequences, columns=names).to_numpy()
+    values = scores.headline[:, scores.ranking]
     body = [
         [scores.sequences[s], str(scores.frames[s]), *(f"{value:.1f}" for value in values[s])]
         for s in np.flatnonzero(shown)
     ]
     if body:
         body.append(["mean", "", *(f"{value:.1f}" for value in scores.mean(scores.headline, shown)[scores.ranking])])
-    header = [f"{scores.headline_name} on {scores.dataset}", "frames", *names]
+    header = [f"{scores.headline_name} on {scores.dataset}", "frames", *(scores.trackers[k] for k in scores.ranking)]
     return with_footer(format_table(header, body, markdown), scores, markdown)
 
 

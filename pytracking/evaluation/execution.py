@@ -100,13 +100,8 @@ class Failed:
     spoiled: bool = False
 
 
-@dataclass(frozen=True)
-class Unusable:
-    """The tracker of a unit could not be built, as `Failed` says it."""
-
-    number: int
-    message: str
-    details: str | None
+class Unusable(Failed):
+    """The tracker of a unit could not be built."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +112,7 @@ class Lost:
     reason: str
 
 
-Event = Frames | Tracked | Failed | Unusable | Lost
+Event = Frames | Tracked | Failed | Lost
 
 
 class Backend(Protocol):
@@ -198,11 +193,10 @@ class Worker:
     def __init__(self, slot: int | None = None, debug: bool = False) -> None:
         self._slot = slot
         self._debug = debug
-        self._spec: TrackerSpec | None = None
-        self._tracker: Tracker | None = None
-        self._targets: Targets | None = None
+        self._spec: tuple[TrackerSpec, bool] | None = None
+        self._built: Any = None
 
-    def track(self, unit: Unit, on_frame: OnFrame) -> Tracked | Failed | Unusable:
+    def track(self, unit: Unit, on_frame: OnFrame) -> Tracked | Failed:
         """Track a unit. What is returned says what went wrong; only a `BaseException` is raised."""
         try:
             tracker = self.tracker_of(unit.spec)
@@ -227,15 +221,9 @@ class Worker:
 
     def targets_of(self, spec: TrackerSpec) -> Targets:
         """The tracker of many targets; kept while units want the same. Raises `UserError` where it cannot be built."""
-        if self._targets is None or self._spec != spec:
-            self._make_room(spec)
-            if spec.create is create_tracker:
-                targets = create_targets(spec.name, spec.params)
-            else:
-                targets = OneByOne(lambda: spec.create(spec.name, spec.params))
-            _check_weights(targets, spec)
-            self._spec, self._targets = spec, targets
-        return self._targets
+        if spec.create is create_tracker:
+            return self._kept(spec, True, lambda: create_targets(spec.name, spec.params))
+        return self._kept(spec, True, lambda: OneByOne(lambda: spec.create(spec.name, spec.params)))
 
     def unusable(self, unit: Unit, error: Exception) -> Unusable:
         """What is reported of a tracker that cannot be built."""
@@ -245,26 +233,27 @@ class Worker:
 
     def forget(self) -> bool:
         """Drop the tracker after it failed; returns whether the whole worker is spoiled, as after a CUDA error."""
-        self._spec = self._tracker = self._targets = None
+        self._spec = self._built = None
         return _cuda_in_use()
 
     def tracker_of(self, spec: TrackerSpec) -> Tracker:
         """The tracker of one target; kept while units want the same. Raises `UserError` where it cannot be built."""
-        if self._tracker is None or self._spec != spec:
-            self._make_room(spec)
-            tracker = spec.create(spec.name, spec.params)
-            _check_weights(tracker, spec)
-            self._spec, self._tracker = spec, tracker
-        return self._tracker
+        return self._kept(spec, False, lambda: spec.create(spec.name, spec.params))
 
-    def _make_room(self, spec: TrackerSpec) -> None:
-        # The old one goes first, so that two networks need not fit into memory.
-        self.forget()
-        if self._slot is not None and hasattr(spec.params, "device"):
-            import torch
+    def _kept(self, spec: TrackerSpec, many: bool, build: Callable[[], Any]) -> Any:
+        """What was built last, where it is for this tracker and for many targets or one; else it is built."""
+        if self._spec != (spec, many):
+            # The old one goes first, so that two networks need not fit into memory.
+            self.forget()
+            if self._slot is not None and hasattr(spec.params, "device"):
+                import torch
 
-            if torch.cuda.is_available():
-                torch.cuda.set_device(self._slot % torch.cuda.device_count())
+                if torch.cuda.is_available():
+                    torch.cuda.set_device(self._slot % torch.cuda.device_count())
+            built = build()
+            _check_weights(built, spec)
+            self._spec, self._built = (spec, many), built
+        return self._built
 
 
 def _draw_into(folder: Path, tracker: Tracker, name: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import tomlkit
@@ -41,24 +40,15 @@ _ELSEWHERE = {
 _MAX_BYTES = 1 << 20
 
 
-@dataclass
-class LocalPaths:
-    """What PyTracking's `local.py` says.
-
-    Attributes:
-        folders: data set -> folder, as it stands.
-        notes: one line for everything else that it names and that is not taken.
-    """
-
-    folders: dict[str, str] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-
-
-def read_local_py(path: Path) -> LocalPaths:
+def read_local_py(path: Path) -> tuple[dict[str, str], list[str]]:
     """Paths from PyTracking's `local.py` (evaluation or training), which is parsed, never executed.
 
     Assignments such as `settings.otb_path = '/data/otb'` and `self.lasot_dir = '/data/lasot'` count, the last one of a
     name wins, and empty ones are passed over.
+
+    Returns:
+        folders: data set -> folder, as it stands.
+        notes: one line for everything else that it names and that is not taken.
 
     Raises:
         UserError: the file is missing, is not Python, or is nested more deeply than any written by hand.
@@ -80,22 +70,23 @@ def read_local_py(path: Path) -> LocalPaths:
             name = target.attr if isinstance(target, ast.Attribute) else getattr(target, "id", "")
             if name.endswith(_SUFFIXES):
                 found[name] = (node.lineno, value if isinstance(value, str) else None)
-    local, unknown = LocalPaths(), []
+    folders: dict[str, str] = {}
+    notes, unknown = [], []
     for name, (line, text) in found.items():
         key = name.rpartition("_")[0]
         if text is not None and not text.strip():
             continue
         if name in _ELSEWHERE:
-            local.notes.append(f"{path}, line {line}: {name} is left out; {_ELSEWHERE[name]}")
+            notes.append(f"{path}, line {line}: {name} is left out; {_ELSEWHERE[name]}")
         elif key not in KEYS:
             unknown.append(name)
         elif text is None:
-            local.notes.append(f"{path}, line {line}: the folder of {key} is not a plain string; not read")
+            notes.append(f"{path}, line {line}: the folder of {key} is not a plain string; not read")
         else:
-            local.folders[key] = text
+            folders[key] = text
     if unknown:
-        local.notes.append(f"{path}: {list_some(unknown, str(path))}: not a data set of this program; left out")
-    return local
+        notes.append(f"{path}: {list_some(unknown, str(path))}: not a data set of this program; left out")
+    return folders, notes
 
 
 def read_paths(file: Path) -> dict[str, str]:

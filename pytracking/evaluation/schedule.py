@@ -11,9 +11,9 @@ from typing import Any
 
 from tqdm import tqdm
 
+from ltr.admin.locks import Locks
 from ltr.errors import UserError, disk_full, is_disk_full
 from pytracking.evaluation.execution import Backend, Event, Failed, Frames, Lost, Tracked, Unit, Unusable
-from pytracking.evaluation.locks import Locks
 from pytracking.evaluation.results import save_result, why_redo
 from pytracking.evaluation.tracker import TrackerRun
 

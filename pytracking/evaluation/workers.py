@@ -16,7 +16,7 @@ from typing import Any
 from tqdm import tqdm
 
 from ltr.errors import UserError
-from pytracking.evaluation.execution import Event, Failed, Lost, Tracked, TrackerSpec, Unit, Unusable
+from pytracking.evaluation.execution import Event, Failed, Lost, Tracked, TrackerSpec, Unit
 from pytracking.evaluation.worker_process import READY
 
 _WAIT_SECONDS = 1.0
@@ -86,7 +86,8 @@ class WorkerProcesses:
             load = 0 if process is None else len(process.units)
             return slot in self._failed_on.get(unit.number, ()), other and load > 0, process is None, load
 
-        able = [slot for slot in self._slots if len(self._units(slot)) < self._batch]
+        busy = {slot for slot, process in self._processes.items() if len(process.units) >= self._batch}
+        able = [slot for slot in self._slots if slot not in busy]
         slot = min(able, key=rank)
         same = any(process.spec == unit.spec for key, process in self._processes.items() if key in able)
         if not same and (new := [slot for slot in able if slot not in self._processes]):
@@ -98,9 +99,6 @@ class WorkerProcesses:
         except OSError:
             # It has died; `wait` finds the closed socket.
             return
-
-    def _units(self, slot: int) -> dict[int, Unit]:
-        return self._processes[slot].units if slot in self._processes else {}
 
     def wait(self, report: Callable[[Event], None]) -> None:
         """Hand over what the processes say, and which have died.
@@ -119,7 +117,7 @@ class WorkerProcesses:
             if message == READY:
                 process.ready = True
                 continue
-            if isinstance(message, (Tracked, Failed, Unusable)):
+            if isinstance(message, (Tracked, Failed)):
                 unit = process.units.pop(message.number)
                 if isinstance(message, Failed) and message.spoiled:
                     self._count_failure(process, [unit])

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ltr.data.media import MAX_PIXELS, too_large
-from ltr.errors import UserError, unknown_name
+from ltr.errors import UserError, check_names
 from pytracking.tracker.base import Box
 
 COLOURS = ("rgb", "bgr")
@@ -42,8 +42,7 @@ def as_image(image: Any, color: str = "rgb") -> np.ndarray:
         UserError: anything else: no image, another shape or type, more than 8 bits a channel, less than 2 x 2 pixels,
             or more than the readers of images take (`ltr.data.media.MAX_PIXELS`).
     """
-    if color not in COLOURS:
-        raise unknown_name("color", str(color), COLOURS)
+    check_names("color", [str(color)], COLOURS)
     kind = type(image).__module__.partition(".")[0]
     if kind == "PIL":
         if image.mode.startswith(("I", "F")):

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ltr.data.video import read_video
+from ltr.data.video import VideoFrame, read_video
 from ltr.dataset.boxfile import read_boxes
 from ltr.errors import UserError, exit_status
 from pytracking import run_video, run_webcam, select_box, stream
@@ -120,8 +120,13 @@ def test_without_a_box_one_is_drawn(clip: Path, tmp_path: Path, monkeypatch: pyt
     assert read_boxes(tmp_path / "out" / "clip_kcf.txt")[0].tolist() == list(BOX)
 
 
-def frames_then(error: BaseException, square_frames: list[np.ndarray]) -> Iterator[np.ndarray]:
-    yield from square_frames
+def timed(images: list[np.ndarray]) -> Iterator[VideoFrame]:
+    """The images as frames of a video of 25 frames a second."""
+    return (VideoFrame(number, image, (number - 1) / 25, 1 / 25) for number, image in enumerate(images, 1))
+
+
+def frames_then(error: BaseException, square_frames: list[np.ndarray]) -> Iterator[VideoFrame]:
+    yield from timed(square_frames)
     raise error
 
 
@@ -150,14 +155,19 @@ def test_a_tracker_that_breaks_down_keeps_its_boxes(tmp_path: Path, square_frame
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        track_stream(square_frames, Breaks(), BOX, tmp_path / "s", label="broken", rate=Fraction(25))
+        track_stream(timed(square_frames), Breaks(), BOX, tmp_path / "s", label="broken", rate=Fraction(25))
     assert read_boxes(tmp_path / "s.txt").tolist() == [list(BOX)]
 
 
 def test_nothing_tracked_leaves_earlier_files_alone(tmp_path: Path, square_frames: list[np.ndarray]) -> None:
     (tmp_path / "s.mp4").write_text("earlier")
     tracked = track_stream(
-        square_frames, load_tracker("default", "static"), (500, 500, 9, 9), tmp_path / "s", label="x", rate=Fraction(25)
+        timed(square_frames),
+        load_tracker("default", "static"),
+        (500, 500, 9, 9),
+        tmp_path / "s",
+        label="x",
+        rate=Fraction(25),
     )
     assert tracked.kept == "nothing was tracked"
     assert (tmp_path / "s.mp4").read_text() == "earlier"
@@ -195,27 +205,27 @@ def test_no_space_for_the_boxes_is_said(
 
     monkeypatch.setattr(stream, "write_text", full)
     with pytest.raises(UserError, match=r"no space left to write .*s\.txt"):
-        track_stream(square_frames, StaticTracker(), BOX, tmp_path / "s", label="x", rate=Fraction(25))
+        track_stream(timed(square_frames), StaticTracker(), BOX, tmp_path / "s", label="x", rate=Fraction(25))
 
 
 def test_a_lost_target_is_drawn_apart(square_frames: list[np.ndarray]) -> None:
-    found = annotate(square_frames[0], TrackResult(BOX, 0.5, "normal", 0.0), "kcf", 1)
-    lost = annotate(square_frames[0], TrackResult(BOX, 0.1, "not_found", 0.0), "kcf", 1)
+    found = annotate(square_frames[0], {1: TrackResult(BOX, 0.5, "normal", 0.0)}, "kcf", 1)
+    lost = annotate(square_frames[0], {1: TrackResult(BOX, 0.1, "not_found", 0.0)}, "kcf", 1)
     assert not np.array_equal(found, lost)
     assert np.array_equal(square_frames[0], square_frames[0].copy())
 
 
 def test_uncertainty_is_an_ellipse_and_the_score_map_a_corner(square_frames: list[np.ndarray]) -> None:
-    plain = annotate(square_frames[0], TrackResult(BOX, 0.5, "normal", 0.0), "kcf", 1)
+    plain = annotate(square_frames[0], {1: TrackResult(BOX, 0.5, "normal", 0.0)}, "kcf", 1)
     sure = TrackResult(BOX, 0.5, "normal", 0.0, BoxUncertainty(2.0, 4.0, 1.0, 1.0, 0.0))
-    rows, columns = np.nonzero((annotate(square_frames[0], sure, "kcf", 1, True) != plain).any(axis=2))
-    assert np.array_equal(annotate(square_frames[0], sure, "kcf", 1), plain)
+    rows, columns = np.nonzero((annotate(square_frames[0], {1: sure}, "kcf", 1, True) != plain).any(axis=2))
+    assert np.array_equal(annotate(square_frames[0], {1: sure}, "kcf", 1), plain)
     # Two deviations around (34, 36), and a pixel for the smooth line.
     assert abs(columns.min() - 29.5) <= 1.5 and abs(columns.max() - 37.5) <= 1.5
     assert abs(rows.min() - 27.5) <= 1.5 and abs(rows.max() - 43.5) <= 1.5
     scores = np.zeros((9, 9), np.float32)
     scores[0, 0] = 1
-    corner = annotate(square_frames[0], TrackResult(BOX, 0.5, "normal", 0.0), "kcf", 1, scores=scores)
+    corner = annotate(square_frames[0], {1: TrackResult(BOX, 0.5, "normal", 0.0)}, "kcf", 1, scores=scores)
     assert np.array_equal(corner[:-18], plain[:-18]) and np.array_equal(corner[:, :-18], plain[:, :-18])
     assert corner[-18, -18].tolist() == [253, 231, 37] and corner[-1, -1].tolist() == [68, 1, 84]
 

@@ -19,7 +19,7 @@ from ltr.dataset.boxfile import read_boxes
 from ltr.errors import exit_status
 from pytracking import run_video, run_webcam, select_box
 from pytracking.evaluation.datasets import get_dataset
-from pytracking.stream import annotate, choose_stem, track_stream
+from pytracking.stream import annotate, choose_stem
 from pytracking.tracker.base import TrackResult
 from pytracking.tracker.static import StaticTracker
 from pytracking.video import video_writer
@@ -279,8 +279,3 @@ def test_a_camera_is_followed_live(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert numbers[0] == 1 and numbers[-1] == 40 and len(numbers) < 20 and numbers == sorted(set(numbers))
     written = list(read_timed(tmp_path / "webcam_default.mp4"))
     assert [frame.time for frame in written] == pytest.approx([float(row["seconds"]) for row in table], abs=0.001)
-
-
-def test_images_without_times_come_at_the_rate(tmp_path: Path, square_frames: list[np.ndarray]) -> None:
-    track_stream(square_frames, StaticTracker(), (20, 24, 28, 24), tmp_path / "s", label="x", rate=Fraction(10))
-    assert [float(row["seconds"]) for row in rows(tmp_path / "s.csv")] == pytest.approx([0, 0.1, 0.2, 0.3, 0.4, 0.5])

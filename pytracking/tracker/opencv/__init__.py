@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from ltr.errors import UserError, unknown_name
+from ltr.errors import UserError, check_names
 from pytracking.networks import checksum
 from pytracking.tracker.base import Box, Tracker, TrackResult
 from pytracking.tracker.inputs import as_image, check_first_box
@@ -120,8 +120,7 @@ def create(params: OpenCVParameters) -> Tracker:
     Raises:
         UserError: an unknown algorithm, an OpenCV that does not have it, or weights that are missing or unreadable.
     """
-    if params.algorithm not in ALGORITHMS:
-        raise unknown_name("OpenCV tracker", params.algorithm, ALGORITHMS)
+    check_names("OpenCV tracker", [params.algorithm], ALGORITHMS)
     return OpenCVTracker(params)
 
 

@@ -103,12 +103,12 @@ def test_a_stopped_training_goes_on_as_if_nothing_had_happened(name, instances, 
     assert train(stopped, stop_after=3) is None and (stopped.folder / "state.pt").is_file()
     # Lines that a killed run wrote after its last state are written again.
     with open(stopped.folder / "log.jsonl", "a") as file:
-        file.write('{"iteration": 4, "loss": 999, "rate": 0}\n{"iteration": 5, "lo')
+        file.write('{"kind": "train", "step": 4, "loss": 999, "rate": 0}\n{"kind": "train", "st')
     resumed, unbroken = train(stopped), train(exact)
     assert torch.equal(weights(resumed), weights(unbroken))
     assert not torch.equal(weights(whole), weights(resumed))  # the cache has half precision
     lines = [json.loads(line) for line in (stopped.folder / "log.jsonl").read_text().splitlines()]
-    assert [line["iteration"] for line in lines] == [1, 2, 3, 4, 5, 6]
+    assert [line["step"] for line in lines] == [1, 2, 3, 4, 5, 6]
     assert all(line["loss"] != 999 and line["rate"] > 0 for line in lines)
     assert not (stopped.folder / "state.pt").exists()
 

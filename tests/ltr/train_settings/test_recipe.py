@@ -58,12 +58,12 @@ def test_changes_from_the_command_line():
         ("box.weight=1e999", "weight must be a finite number, not inf"),
         ("box.arguments.num_samples=1e999", "arguments must be a finite number"),
         ("crop.search_area_factor=1e9", "search_area_factor must lie between 0.001 and 1000"),
-        ("optimiser.learning_rates.bb_regressor=fast", "'bb_regressor' must be float, such as"),
+        ("optimiser.learning_rates.bb_regressor=fast", "learning_rates must be a number, not 'fast'"),
         ("optimiser.learning_rates.bb_regressor=-1", "learning_rates must lie between 0 and"),
         ("data.samples_per_epoch=0", "samples_per_epoch must lie between 1 and"),
         ("refinement.starts=1000000000", "starts must lie between 1 and 10000"),
-        ("refinement.step_control=yes", "'step_control' must be bool, such as"),
-        ("epochs=True", "'epochs' must be int, such as"),
+        ("refinement.step_control=yes", "step_control must be bool, such as"),
+        ("epochs=True", "epochs must be int, such as"),
     ],
 )
 def test_wrong_changes_are_explained(assignment, message):

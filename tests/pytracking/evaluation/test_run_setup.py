@@ -179,7 +179,7 @@ def test_what_local_py_says_beside_data_sets_is_named(tmp_path: Path) -> None:
     known = ("results_path", "result_plot_path", "network_path")
     names = (*known, "tnl2k_path", "tn_packed_results_path", "a_path", "b_dir", "c_dir")
     local.write_text("".join(f"settings.{name} = '/x'\n" for name in names) + "settings.d_path = ''\n")
-    notes = read_local_py(local).notes
+    _, notes = read_local_py(local)
     assert [note.partition(": ")[2].partition(" is left out")[0] for note in notes[:3]] == list(known)
     assert len(notes) == 4
     assert f"tnl2k_path, tn_packed_results_path, a_path and 2 more ({local})" in notes[3]

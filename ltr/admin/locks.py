@@ -1,4 +1,4 @@
-"""Lock files beside results, so that two runs at once on the same results folder do not track a sequence twice."""
+"""Lock files beside results, so that two runs at once do not track a sequence twice or train in one folder."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ltr.errors import disk_full, is_disk_full
 
 
 class Locks:
-    """The locks that this run holds: one file per sequence, `<folder>/<sequence>.lock`.
+    """The locks that this run holds, a file each.
 
     A lock is the operating system's: it ends with its process, however that ends, and holds between machines where the
     shared file system knows locks (NFS 4 does). The file says who holds it.
@@ -39,7 +39,7 @@ class Locks:
         except OSError as error:
             self.release(path)
             if is_disk_full(error):
-                raise disk_full(path, "the finished sequences are kept: make room and run the same command") from error
+                raise disk_full(path, "what is finished is kept: make room and run the same command") from error
             raise
         return None
 

@@ -15,7 +15,7 @@ from trax_client import ServedTracker
 from ltr.errors import UserError, exit_status
 from pytracking import __main__ as package_main
 from pytracking import get_dataset, run_vot
-from pytracking.evaluation.vot_integration import integration_section
+from pytracking.run_vot import integration_section
 
 
 def test_the_printed_command_starts_the_tracker(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
