@@ -129,8 +129,8 @@ def _taken_over(found: Localisation, ascend: Ascend | None, search: Search, para
     uncertainty: list[BoxUncertainty | None] = [None] * len(row)
     if drawn.shape[1]:
         starts, reached = drawn.unflatten(1, (2, -1, 4)).unbind(1)
-        known = zip(ascent_rows(starts, reached, fair & peaks.found, here.frame.scale), target.rows())
-        uncertainty = [uncertainty_of(each, TargetState.from_rows(state[None]).box(), params) for each, state in known]
+        ascents = ascent_rows(starts, reached, fair & peaks.found, here.frame.scale)
+        uncertainty = [uncertainty_of(each, box, params) for each, box in zip(ascents, target.boxes().tolist())]
     return Answers(peaks, target, uncertainty, ascend)
 
 

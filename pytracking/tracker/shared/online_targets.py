@@ -341,8 +341,9 @@ class OnlineTargets(ABC, Generic[Network, Parameters]):
         results, peaks = {}, answers.peaks
         said = torch.stack([peaks.score, peaks.flag, peaks.finite], dim=1).tolist()
         trails = trail_after(peaks, search, answers.target).split(1)
-        rows = zip(slots.numbers, said, answers.target.rows(), trails, answers.uncertainty)
-        for slot, (score, flag, finite), state, trail, uncertainty in rows:
+        boxes, states = answers.target.boxes().tolist(), answers.target.rows().split(1)
+        rows = zip(slots.numbers, said, boxes, states, trails, answers.uncertainty)
+        for slot, (score, flag, finite), (x, y, w, h), state, trail, uncertainty in rows:
             target = self._targets[slot]
             target.frame_number += 1
             if not finite:
@@ -351,8 +352,8 @@ class OnlineTargets(ABC, Generic[Network, Parameters]):
                 )
                 continue
             if flag != NOT_FOUND:
-                target.state, target.trail, target.jitter = TargetState.from_rows(state[None]), trail, None
-            results[slot] = TrackResult(target.state.box(), score, FLAGS[int(flag)], 0.0, uncertainty)
+                target.state, target.trail, target.jitter = TargetState.from_rows(state), trail, None
+            results[slot] = TrackResult((x, y, w, h), score, FLAGS[int(flag)], 0.0, uncertainty)
         return results
 
     def _learn(self, slots: Slots, results: Mapping[int, TrackResult]) -> None:
