@@ -29,7 +29,7 @@ MOST_CELLS = 16
 class _Windows(NamedTuple):
     """The cells that bins may reach, the R bins of all levels of a head: of each level first along x, then along y.
 
-    They are few numbers, on the host, where numpy is several times as quick as torch.
+    They are few numbers, on the host, where a call of numpy costs less than one of torch.
 
     first: [N, R] the first cell.
     cells: number of cells of a level's windows along x and along y, one pair a level.
