@@ -163,19 +163,21 @@ class GraphHead(ClosedFormHead):
                 parts, modulation, columns, lines, first, within, starts, unit, step_length=step_length, **options
             )
         centre, size = step_length if isinstance(step_length, tuple) else (step_length, step_length)
-        lengths = torch.tensor([centre, centre, size, size])
+        lengths = np.array([centre, centre, size, size], np.float32)
         if name not in self._sessions:
             module = AscentGraph(self, options["space"], options["steps"])
             made = self._make_session(self._graphs[name], module, self._threads)
             self._sessions[name] = list(module.inputs()), made
         inputs, session = self._sessions[name]
+        above = [np.arange(len(starts))[:, None, None] * part.shape[2] for part in parts]
+        given = [each.numpy() for each in (*parts, *modulation, *columns)]
+        given += [line.numpy() - rows for line, rows in zip(lines, above)]
+        numbers, bounds = within.numpy(), [each.numpy() for each in (first, starts, unit)]
         found = []
         for image in range(len(starts)):
-            one = slice(image, image + 1)
-            values = [each[one] for each in (*parts, *modulation, *columns)]
-            values += [line[one] - image * part.shape[2] for line, part in zip(lines, parts)]
-            values += [first[one], within, starts[one], unit[one], lengths]
-            feed = {each: value.contiguous().numpy() for each, value in zip(inputs, values)}
+            values = [each[image : image + 1] for each in (*given, *bounds)]
+            values = [*values[:-2], numbers, *values[-2:], lengths]
+            feed = dict(zip(inputs, map(np.ascontiguousarray, values)))
             found.append([torch.from_numpy(each) for each in session(feed)])
         boxes, scores, visited = zip(*found)
         return _joined(boxes), _joined(scores), _joined(visited, 1)

@@ -129,9 +129,10 @@ def run_dataset(
         return []
     if not works:
         return []
-    if not workers.in_process or workers.batch > 1:
-        # The longest first, so that no worker is left with a long one at the end.
-        works.sort(key=lambda work: -work.length)
+    # The longest first, so that no worker, and no task of an array, is left with a long one at the end. One after the
+    # other they go run by run, since a process keeps the tracker of one run only.
+    in_turn = workers.in_process and workers.batch == 1
+    works.sort(key=lambda work: (runs.index(work.run) if in_turn else 0, -work.length))
     label = runs[0].label if len(runs) == 1 else f"{len(runs)} runs"
     backend = _backend(workers, len(works), bool(debug))
     with progress_bar(sum(work.length for work in works), label) as bar:

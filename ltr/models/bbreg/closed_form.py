@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -28,23 +29,25 @@ MOST_CELLS = 16
 class _Windows(NamedTuple):
     """The cells that bins may reach, the R bins of all levels of a head: of each level first along x, then along y.
 
+    They are few numbers, on the host, where a call of numpy costs less than one of torch.
+
     first: [N, R] the first cell.
     cells: number of cells of a level's windows along x and along y, one pair a level.
     low, high: [N, R] what a bin's start and end must stay within, in cells; infinite where the map ends.
     """
 
-    first: Tensor
+    first: np.ndarray
     cells: list[tuple[int, int]]
-    low: Tensor
-    high: Tensor
+    low: np.ndarray
+    high: np.ndarray
 
 
 class _Part(NamedTuple):
     """A part of a level's map, [N, C, h, w], and its first column and row [N] in the whole map."""
 
     values: Tensor
-    left: Tensor
-    top: Tensor
+    left: np.ndarray
+    top: np.ndarray
 
 
 class ClosedFormHead(nn.Module):
@@ -78,6 +81,11 @@ class ClosedFormHead(nn.Module):
         self.convolutions = nn.ModuleList(
             nn.Sequential(*map(_folded_block, level.convolutions)) for level in self.levels
         )
+        kernels = [
+            [layer.kernel_size[0] for layer in convolutions.modules() if isinstance(layer, nn.Conv2d)]
+            for convolutions in self.convolutions
+        ]
+        self._reach = [sum(side // 2 for side in sides) for sides in kernels]
         self.weights = nn.ParameterList()
         self.biases = nn.ParameterList()
         for level in self.levels:
@@ -109,7 +117,7 @@ class ClosedFormHead(nn.Module):
         self.register_buffer("origin", self.output.new_tensor(origins + [0.0] * len(origins)))
         self._spread, self._origin = self.spread.cpu(), self.origin.cpu()
         strides = [1 / level.settings.stride for level in self.levels for _ in range(2 * level.settings.bins)]
-        self._per_pixel = self._origin.new_tensor(strides)
+        self._per_pixel = np.array(strides, np.float32)
         self.has_origin = any(origins)
         self.register_buffer("numbers", self.output.new_tensor(numbers))
         self.register_buffer("back", self.output.new_tensor(back))
@@ -191,7 +199,6 @@ class ClosedFormHead(nn.Module):
         unit = starts[:, :1, 2:] if normalise_size is None else normalise_size.detach().expand(len(starts), -1, 2)
         images: Tensor | None = None
         visited = starts.unsqueeze(0)
-        boxes, scores = starts.clone(), starts.new_zeros(starts.shape[:2])
         for room in _ROOM:
             windows = self._windows(visited, room, [each.shape[-2:] for each in maps])
             if windows is None:
@@ -203,23 +210,27 @@ class ClosedFormHead(nn.Module):
                 [part.values for part in parts],
                 weights,
                 *self._places(parts, windows),
-                windows.first.to(device),
+                torch.from_numpy(windows.first).to(device),
                 torch.arange(max(map(max, windows.cells))).to(device),
                 _of(starts, images).to(device),
                 _of(unit, images).to(device),
                 **options,
             )
             moved, reached, visited = (each.to(home) for each in found)
-            kept = self._within(visited, windows)
+            within = self._within(visited, windows)
             if images is None:
-                if kept.all():
+                if within.all():
                     return moved, reached
+                boxes, scores = starts.clone(), starts.new_zeros(starts.shape[:2])
                 images = torch.arange(len(starts), device=home)
+            kept = torch.from_numpy(within).to(home)
             boxes[images[kept]], scores[images[kept]] = moved[kept], reached[kept]
             images, visited = images[~kept], visited[:, ~kept]
             if len(images) == 0:
                 return boxes, scores
-        images = torch.arange(len(starts), device=home) if images is None else images
+        if images is None:
+            boxes, scores = starts.clone(), starts.new_zeros(starts.shape[:2])
+            images = torch.arange(len(starts), device=home)
         features: Sequence[Tensor] = [each[images.to(device)] for each in maps]
         if modulation is not None:
             weights = [each[images.to(device)] for each in modulation]
@@ -240,11 +251,11 @@ class ClosedFormHead(nn.Module):
 
     def _windows(self, boxes: Tensor, room: float, maps: Sequence[Sequence[int]]) -> _Windows | None:
         """Windows for boxes [T, N, M, 4] that may move; None where they would be too large to pay."""
-        start, end = self._bins(boxes)
-        side = boxes[..., 2:].clamp(min=0).prod(-1).sqrt().amax((0, 2))
-        slack = room * side[:, None] * self._per_pixel.to(side)
-        low, high = start.amin((0, 2)) - slack, end.amax((0, 2)) + slack
-        spans = (high.ceil() - low.floor()).amax(0).tolist()
+        start, end = (borders.cpu().numpy() for borders in self._bins(boxes))
+        side = np.sqrt(boxes.cpu().numpy()[..., 2:].clip(0).prod(-1)).max((0, 2))
+        slack = room * side[:, None] * self._per_pixel
+        low, high = start.min((0, 2)) - slack, end.max((0, 2)) + slack
+        spans = (np.ceil(high) - np.floor(low)).max(0).tolist()
         counts, sizes, cells = [], [], []
         for row, level, (height, width) in zip(self.rows, self.levels, maps):
             bins, pair = level.settings.bins, []
@@ -257,20 +268,20 @@ class ClosedFormHead(nn.Module):
                 counts += [int(span)] * bins
                 sizes += [size] * bins
             cells.append((pair[0], pair[1]))
-        ends = torch.tensor(counts, device=boxes.device) - 1
-        last = torch.tensor(sizes, device=boxes.device) - 1 - ends
-        first = ((low + high - ends) / 2).round().long().clamp(min=0).minimum(last)
+        ends = np.array(counts, low.dtype) - 1
+        last = np.array(sizes, low.dtype) - 1 - ends
+        first = np.minimum(((low + high - ends) / 2).round().clip(0), last)
         return _Windows(
-            first,
+            first.astype(np.int64),
             cells,
-            first.to(low).masked_fill(first == 0, -torch.inf),
-            (first + ends).to(low).masked_fill(first == last, torch.inf),
+            np.where(first == 0, -np.inf, first),
+            np.where(first == last, np.inf, first + ends),
         )
 
-    def _within(self, boxes: Tensor, windows: _Windows) -> Tensor:
+    def _within(self, boxes: Tensor, windows: _Windows) -> np.ndarray:
         """Whether [N] all bins of boxes [T, N, M, 4] kept to their windows; a box that is not finite did not."""
-        start, end = self._bins(boxes)
-        return ((start >= windows.low[:, None]) & (end <= windows.high[:, None])).all(-1).all(-1).all(0)
+        start, end = (borders.cpu().numpy() for borders in self._bins(boxes))
+        return np.asarray(((start >= windows.low[:, None]) & (end <= windows.high[:, None])).all((0, 2, 3)))
 
     def _part(self, level: int, values: Tensor, windows: _Windows, whole: bool) -> _Part:
         """What the test convolutions need of a layer [N, C, H, W] to make the features in a level's windows.
@@ -278,15 +289,15 @@ class ClosedFormHead(nn.Module):
         Beyond the windows that is as many cells as the convolutions reach; or it ends where the layer does.
         """
         if whole:
-            origin = torch.zeros_like(windows.first[:, 0])
+            origin = np.zeros_like(windows.first[:, 0])
             return _Part(values, origin, origin)
-        reach = sum(c.kernel_size[0] // 2 for c in self.convolutions[level].modules() if isinstance(c, nn.Conv2d))
+        reach = self._reach[level]
         origins, sizes = [], []
         for first, count, cells in zip(self._axes(level, windows), windows.cells[level], values.shape[:1:-1]):
-            begin = first.amin(1)
-            size = int((first.amax(1) - begin).max()) + count + 2 * reach
+            begin = first.min(1)
+            size = int((first.max(1) - begin).max()) + count + 2 * reach
             size = min(-(-size // self.part_granule) * self.part_granule, cells)
-            origins.append((begin - reach).clamp(0, cells - size))
+            origins.append((begin - reach).clip(0, cells - size))
             sizes.append(size)
         (left, top), (width, height) = origins, sizes
         corners = zip(left.tolist(), top.tolist())
@@ -300,15 +311,15 @@ class ClosedFormHead(nn.Module):
         for level, part in enumerate(parts):
             along_x, along_y = self._axes(level, windows)
             nx, ny = windows.cells[level]
-            above = torch.arange(len(along_y), device=along_y.device) * part.values.shape[2] - part.top
+            above = np.arange(len(along_y)) * part.values.shape[2] - part.top
             for found, place, count in (
                 (columns, along_x - part.left[:, None], nx),
                 (lines, along_y + above[:, None], ny),
             ):
-                found.append((place[..., None] + torch.arange(count, device=place.device)).to(self.output.device))
+                found.append(torch.from_numpy(place[..., None] + np.arange(count)).to(self.output.device))
         return columns, lines
 
-    def _axes(self, level: int, windows: _Windows) -> tuple[Tensor, Tensor]:
+    def _axes(self, level: int, windows: _Windows) -> tuple[np.ndarray, np.ndarray]:
         """First cells [N, bins] of a level's windows along x and along y."""
         row, bins = self.rows[level], self.levels[level].settings.bins
         return windows.first[:, row : row + bins], windows.first[:, row + bins : row + 2 * bins]

@@ -183,9 +183,8 @@ class _Deployed(DiMPTargets):
             first=self._first_samples,
             minimum=params.init_samples_minimum_weight,
         )
-        box = torch.cat([(moved.position - (moved.size - 1) / 2).flip(1), moved.size.flip(1)], dim=1)
         return (
-            box[0],
+            moved.boxes()[0],
             found.score[0],
             found.flag[0],
             torch.cat([moved.rows(), base_size, trail_after(found, search, moved)], dim=1),

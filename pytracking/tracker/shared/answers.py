@@ -34,9 +34,8 @@ def moved_to(cell: Tensor, search: Search, params: TrackerParameters) -> TargetS
     return moved.moved_inside(search.image_size, params.target_inside_ratio)
 
 
-def starts_at(cell: Tensor, search: Search, params: TrackerParameters) -> Tensor:
-    """What the ascent starts from, [N, M, 4] (x, y, w, h) in sample pixels, with the targets at cells [N, 2]."""
-    moved = moved_to(cell, search, params)
+def starts_at(moved: TargetState, search: Search, params: TrackerParameters) -> Tensor:
+    """What the ascent starts from, [N, M, 4] (x, y, w, h) in sample pixels, with the targets `moved_to` a place."""
     if search.starts is None:
         return propose(search.frame.box_of(moved), search.jitter, params)
     # Made before it was known where the targets are, which moves them, but no more.
@@ -116,36 +115,48 @@ class Refinement:
 
 def _taken_over(found: Localisation, ascend: Ascend | None, search: Search, params: TrackerParameters) -> Answers:
     here = search.here
-    rows = [found.rows()] if ascend is None else [found.rows(), *_refined(found, ascend, search, params)]
-    row = torch.cat(rows, dim=1).cpu()
-    peaks = Localisation.from_rows(row[:, :9])
-    target = moved_to(peaks.cell, here, params)
+    uncertainty: list[BoxUncertainty | None] = [None] * len(found.flag)
     if ascend is None:
-        return Answers(peaks, target.where(peaks.found, here.target), [None] * len(row), None)
-    boxes, fair, kept, drawn = row[:, 9:13], row[:, 13] > 0, row[:, 14] > 0, row[:, 15:]
+        peaks = Localisation.from_rows(found.rows().cpu())
+        target = moved_to(peaks.cell, here, params)
+        return Answers(peaks, target.where(peaks.found, here.target), uncertainty, None)
+    target = moved_to(found.cell, search, params)
+    peaks, (boxes, fair, kept, drawn) = found, _refined(found, target, ascend, search, params)
+    if search.host is not None:
+        # All in one piece, for which the host waits.
+        parts = [found.rows(), boxes, fair[:, None], kept[:, None], *(each.flatten(1) for each in drawn)]
+        row = torch.cat(parts, dim=1).cpu()
+        peaks, boxes, fair, kept = Localisation.from_rows(row[:, :9]), row[:, 9:13], row[:, 13] > 0, row[:, 14] > 0
+        drawn = row[:, 15:].unflatten(1, (2, -1, 4)).unbind(1) if drawn else ()
+        target = moved_to(peaks.cell, here, params)
     if isinstance(ascend, FrameAscent) and not (kept | ~peaks.found).all():
         return _taken_over(found, ascend.waiting, search, params)
-    target = here.frame.state_of(boxes, here.base_size).where(fair, target).where(peaks.found, here.target)
-    uncertainty: list[BoxUncertainty | None] = [None] * len(row)
-    if drawn.shape[1]:
-        starts, reached = drawn.unflatten(1, (2, -1, 4)).unbind(1)
-        known = zip(ascent_rows(starts, reached, fair & peaks.found, here.frame.scale), target.rows())
-        uncertainty = [uncertainty_of(each, TargetState.from_rows(state[None]).box(), params) for each, state in known]
+    refined = fair & peaks.found
+    if refined.all():
+        target = here.frame.state_of(boxes, here.base_size)
+    else:
+        target = here.frame.state_of(boxes, here.base_size).where(fair, target).where(peaks.found, here.target)
+    if drawn:
+        starts, reached = drawn
+        ascents = ascent_rows(starts, reached, refined, here.frame.scale)
+        uncertainty = [uncertainty_of(each, box, params) for each, box in zip(ascents, target.boxes().tolist())]
     return Answers(peaks, target, uncertainty, ascend)
 
 
-def _refined(found: Localisation, ascend: Ascend, search: Search, params: TrackerParameters) -> list[Tensor]:
-    """The boxes that the box head prefers.
+def _refined(
+    found: Localisation, moved: TargetState, ascend: Ascend, search: Search, params: TrackerParameters
+) -> tuple[Tensor, Tensor, Tensor, tuple[Tensor, ...]]:
+    """The boxes that the box head prefers near the targets that have moved to their peaks.
 
     Returns:
-        Boxes [N, 4] in sample pixels, [N, 1] whether they are fair and [N, 1] whether their ascent kept to its windows,
-        and the flattened boxes of before and after, [N, 4 M] each, where an uncertainty is wanted.
+        Boxes [N, 4] in sample pixels, [N] whether they are fair and [N] whether their ascent kept to its windows,
+        and the boxes of before and after, [N, M, 4] each, where an uncertainty is wanted.
     """
     if search.host is None and not found.found.any():
-        return [found.score.new_zeros(len(found.score), 6)]
-    starts = starts_at(found.cell, search, params)
+        return found.score.new_zeros(len(found.score), 4), found.found, found.found, ()
+    starts = starts_at(moved, search, params)
     reached, energies = climb(ascend, starts, params)
     boxes, fair = best_mean(reached, energies, params)
     kept = ascend.kept if isinstance(ascend, FrameAscent) and ascend.kept is not None else torch.ones_like(fair)
     wanted = params.box_uncertainty is not False and params.has_energy
-    return [boxes, fair[:, None], kept[:, None], *([starts.flatten(1), reached.flatten(1)] if wanted else [])]
+    return boxes, fair, kept, (starts, reached) if wanted else ()

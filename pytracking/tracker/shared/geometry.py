@@ -44,10 +44,10 @@ class TargetState:
         """The states that `rows` gave."""
         return cls(rows[:, :2], rows[:, 2:4], rows[:, 4])
 
-    def box(self) -> tuple[float, float, float, float]:
-        """The image box (x, y, w, h) of the only target."""
-        (y, x), (h, w) = (self.position - (self.size - 1) / 2)[0].tolist(), self.size[0].tolist()
-        return x, y, w, h
+    def boxes(self) -> Tensor:
+        """The image boxes [N, 4] (x, y, w, h)."""
+        corner = self.position - (self.size - 1) / 2
+        return torch.cat([corner.flip(1), self.size.flip(1)], dim=1)
 
     def moved_inside(self, image_size: Tensor, visible: float = 0.2) -> TargetState:
         """The states with positions clamped so that the given part of each target stays in its image [N, 2] (h, w)."""

@@ -201,12 +201,12 @@ def _penalised(
     """Scores [N, H, W], the positive ones less what the penalties take; see `localise` and `LocalisationThresholds`."""
     height, width = scores.shape[1:]
     cells = from_centre(_cells(height, width, scores.device), height, width)
-    away = (cells - torch.stack([expected, other], dim=1)[:, :, None]).square().sum(dim=3)
+    away, of_other = (cells - torch.stack([expected, other], dim=1)[:, :, None]).square().sum(dim=3).unbind(1)
     area = target_cells.prod(dim=1)[:, None]
-    near = torch.exp(away[:, 0] / area * (-1 / (2 * thresholds.displacement_sigma**2)))
+    near = torch.exp(away / area * (-1 / (2 * thresholds.displacement_sigma**2)))
     kept = 1 - thresholds.displacement_penalty + thresholds.displacement_penalty * near
     # False where there was no other.
-    others = (away[:, 1] < away[:, 0]) & (away[:, 1] < _REACH**2 * area)
+    others = (of_other < away) & (of_other < _REACH**2 * area)
     kept = kept * (1 - thresholds.distractor_penalty * others)
     return torch.minimum(scores, scores * kept.view(scores.shape))
 

@@ -28,7 +28,7 @@ from pytracking.features.augmentation import (
 )
 from pytracking.tracker.base import TargetErrors, TrackResult
 from pytracking.tracker.inputs import as_image, check_first_box
-from pytracking.tracker.shared.answers import Answers, Refinement, learning_rates, starts_at, trail_after
+from pytracking.tracker.shared.answers import Answers, Refinement, learning_rates, moved_to, starts_at, trail_after
 from pytracking.tracker.shared.frame_pictures import Seen
 from pytracking.tracker.shared.geometry import SampleFrame, TargetState
 from pytracking.tracker.shared.localisation import (
@@ -218,7 +218,8 @@ class OnlineTargets(ABC, Generic[Network, Parameters]):
             results = self._conclude(slots, answers, search.here, errors)
             self._remember(slots, features, answers, search)
             if self._pictures is not None:
-                starts = starts_at(answers.peaks.cell.to(self.device), search, self.params)
+                moved = moved_to(answers.peaks.cell.to(self.device), search, self.params)
+                starts = starts_at(moved, search, self.params)
                 boxes = search.here.frame.box_of(answers.target).to(self.device)
                 seen = Seen(crops, scores, starts, boxes, answers.ascend)
                 seen.write(self._pictures, slots.numbers, results, self.memory, self._targets, self.params)
@@ -339,10 +340,11 @@ class OnlineTargets(ABC, Generic[Network, Parameters]):
     ) -> dict[int, TrackResult]:
         """Take over what was found."""
         results, peaks = {}, answers.peaks
-        said = torch.stack([peaks.score, peaks.flag, peaks.finite], dim=1).tolist()
+        said = zip(peaks.score.tolist(), peaks.flag.tolist(), peaks.finite.tolist())
         trails = trail_after(peaks, search, answers.target).split(1)
-        rows = zip(slots.numbers, said, answers.target.rows(), trails, answers.uncertainty)
-        for slot, (score, flag, finite), state, trail, uncertainty in rows:
+        boxes, states = answers.target.boxes().tolist(), answers.target.rows().split(1)
+        rows = zip(slots.numbers, said, boxes, states, trails, answers.uncertainty)
+        for slot, (score, flag, finite), (x, y, w, h), state, trail, uncertainty in rows:
             target = self._targets[slot]
             target.frame_number += 1
             if not finite:
@@ -351,8 +353,8 @@ class OnlineTargets(ABC, Generic[Network, Parameters]):
                 )
                 continue
             if flag != NOT_FOUND:
-                target.state, target.trail, target.jitter = TargetState.from_rows(state[None]), trail, None
-            results[slot] = TrackResult(target.state.box(), score, FLAGS[int(flag)], 0.0, uncertainty)
+                target.state, target.trail, target.jitter = TargetState.from_rows(state), trail, None
+            results[slot] = TrackResult((x, y, w, h), score, FLAGS[flag], 0.0, uncertainty)
         return results
 
     def _learn(self, slots: Slots, results: Mapping[int, TrackResult]) -> None:

@@ -208,7 +208,7 @@ def crop_patch(
     """
     region, shown = cut_region(image, position, size, output_size, border_mode, max_scale_change)
     pixels = cv2.resize(region.astype(np.float32), (output_size, output_size), interpolation=cv2.INTER_LINEAR)
-    return torch.from_numpy(pixels).permute(2, 0, 1)[None].contiguous(), shown
+    return torch.from_numpy(cv2.dnn.blobFromImage(pixels)), shown
 
 
 def cut_region(

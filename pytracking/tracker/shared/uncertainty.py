@@ -7,13 +7,14 @@ where the ascent started and where it ended tells A, and no box more has to be s
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ltr.ops.boxes import to_relative
-from pytracking.tracker.base import Box, BoxUncertainty
+from pytracking.tracker.base import BoxUncertainty
 from pytracking.tracker.shared.refinement import RefinementParameters
 
 # Fewer boxes than coordinates and one more cannot tell a curvature.
@@ -41,7 +42,7 @@ def ascent_rows(starts: Tensor, reached: Tensor, refined: Tensor, scale: Tensor)
     return rows.masked_fill(~refined[:, None], math.nan)
 
 
-def uncertainty_of(row: Tensor, box: Box, parameters: RefinementParameters) -> BoxUncertainty | None:
+def uncertainty_of(row: Tensor, box: Sequence[float], parameters: RefinementParameters) -> BoxUncertainty | None:
     """How sure a box is.
 
     Args:
@@ -55,12 +56,13 @@ def uncertainty_of(row: Tensor, box: Box, parameters: RefinementParameters) -> B
     steps, decay = parameters.box_refinement_iter, parameters.box_refinement_step_decay
     length = parameters.box_refinement_step_length
     centre, size = length if isinstance(length, tuple) else (length, length)
-    if len(row) < 1 + 8 * _FEWEST_BOXES or steps == 0 or min(centre, size) <= 0 or not row.isfinite().all():
+    values = row.numpy().astype(np.float64)
+    if len(row) < 1 + 8 * _FEWEST_BOXES or steps == 0 or min(centre, size) <= 0 or not np.isfinite(values).all():
         return None
-    boxes = row[1:].double().view(2, -1, 4)
-    boxes[..., 2:] = boxes[..., 2:].clamp(min=1)
-    unit = boxes[0, :1, 2:]
-    points = to_relative(boxes, unit).numpy()
+    boxes = values[1:].reshape(2, -1, 4)
+    boxes[..., 2:] = boxes[..., 2:].clip(1)
+    unit = boxes[0, 0, 2:]
+    points = to_relative(torch.from_numpy(boxes), torch.from_numpy(unit)).numpy()
     # In units of the step's square root the ascent shrinks distances by a symmetric matrix.
     root = np.sqrt([centre, centre, size, size])
     before, after = (points - points.mean(axis=1, keepdims=True)) / root
@@ -69,12 +71,12 @@ def uncertainty_of(row: Tensor, box: Box, parameters: RefinementParameters) -> B
     shares, axes = np.linalg.eigh((rest + rest.T) / 2)
     curvature = 1 - np.clip(shares, _SMALLEST_REST, 1) ** (1 / sum(decay**k for k in range(steps)))
     curvatures, axes = np.linalg.eigh((axes * curvature) @ axes.T / np.outer(root, root))
-    covariance = (axes / np.maximum(curvatures, _FLATTEST)) @ axes.T * parameters.uncertainty_temperature
+    variances = parameters.uncertainty_temperature / np.maximum(curvatures, _FLATTEST)
     # The centre's unit is the side of the first start, in sample pixels; the size's is the box itself.
     sides = np.array(box[2:])
-    pixels = np.concatenate([unit[0].numpy() * float(row[0]), sides])
-    deviations = np.sqrt(np.diag(covariance)) * pixels
+    pixels = np.concatenate([unit * values[0], sides])
+    deviations = np.sqrt(axes**2 @ variances) * pixels
     own = np.concatenate([pixels[:2] / sides, [1, 1]])
-    log_determinant = float(np.linalg.slogdet(covariance)[1] + 2 * np.log(own).sum())
+    log_determinant = float(np.log(variances).sum() + 2 * np.log(own).sum())
     cx, cy, w, h = deviations.tolist()
     return BoxUncertainty(cx, cy, w, h, -2 * math.log(2 * math.pi) - log_determinant / 2)

@@ -10,22 +10,26 @@ from pathlib import Path
 
 import cv2
 import faulty_trackers
+import numpy as np
 import pytest
 import ray
 import torch
 from faulty_trackers import FaultyParameters
 from ray.cluster_utils import Cluster
 
+from ltr.dataset.boxfile import read_boxes
 from ltr.errors import UserError
 from pytracking.evaluation import ray_backend
 from pytracking.evaluation.data import Sequence
 from pytracking.evaluation.datasets import get_dataset
+from pytracking.evaluation.execution import Unit
 from pytracking.evaluation.ray_backend import RayWorkers
 from pytracking.evaluation.running import Workers, run_dataset
 from pytracking.evaluation.tracker import TrackerRun, trackerlist
 
 RUN = TrackerRun("static", "default")
 RAY = Workers(2, "ray", torch_threads=1)
+_STORE = 80 * 2**20
 
 
 @pytest.fixture(scope="module")
@@ -34,12 +38,11 @@ def cluster() -> Iterator[Cluster]:
     given = {name: os.environ.get(name) for name in ("PYTHONPATH", "RAY_ADDRESS", "RAY_USAGE_STATS_ENABLED")}
     os.environ["PYTHONPATH"] = str(Path(faulty_trackers.__file__).parent)
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    memory = 80 * 2**20
     made = Cluster(
         initialize_head=True,
-        head_node_args={"num_cpus": 1, "object_store_memory": memory, "include_dashboard": False},
+        head_node_args={"num_cpus": 1, "object_store_memory": _STORE, "include_dashboard": False},
     )
-    made.add_node(num_cpus=1, object_store_memory=memory)
+    made.add_node(num_cpus=1, object_store_memory=_STORE)
     made.wait_for_nodes()
     os.environ["RAY_ADDRESS"] = made.address
     yield made
@@ -72,11 +75,16 @@ def boxes(root: Path) -> dict[str, bytes]:
     return {str(f.relative_to(root)): f.read_bytes() for f in root.rglob("*.txt") if not f.stem.endswith("_time")}
 
 
-def test_dimp_answers_the_same_here_in_processes_and_on_ray(cluster: Cluster, one_thread: None, tmp_path: Path) -> None:
-    short = [
+def short_clips(*names: str) -> list[Sequence]:
+    """Three frames of demo clips."""
+    return [
         replace(found, frames=found.frames[:3], ground_truth_rect=found.ground_truth_rect[:3], target_visible=None)
-        for found in get_dataset("demo", sequences=["mug"])
+        for found in get_dataset("demo", sequences=list(names))
     ]
+
+
+def test_dimp_answers_the_same_here_in_processes_and_on_ray(cluster: Cluster, one_thread: None, tmp_path: Path) -> None:
+    short = short_clips("mug")
     runs = trackerlist("dimp", "dimp_nceplus_lite", range(2))
     for folder, workers in {
         "here": Workers(torch_threads=1),
@@ -146,6 +154,35 @@ def test_more_than_the_cluster_has(cluster: Cluster, sequences: list[Sequence], 
         run_dataset(sequences, [RUN], tmp_path, workers=Workers(1, "ray", torch_threads=64))
     with pytest.raises(UserError, match=r"has 1 CPU, 0\.5 GPU"):
         run_dataset(sequences, [RUN], tmp_path, workers=Workers(1, "ray", gpus_per_worker=0.5))
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("share", [None, 0.5])
+def test_actors_on_a_gpu_give_the_boxes_of_the_cpu(
+    cluster: Cluster, gpu: str, share: float | None, one_thread: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that has a GPU for itself, as without --gpus_per_worker, and two that share it."""
+    clips, runs, reserved = short_clips("dog", "mug"), trackerlist("dimp", "dimp_nceplus_lite"), set()
+    real = RayWorkers.submit
+
+    def submit(self: RayWorkers, unit: Unit) -> None:
+        real(self, unit)
+        reserved.add(self._needs["GPU"])
+
+    monkeypatch.setattr(RayWorkers, "submit", submit)
+    # To Ray a GPU is a number, so that `--gpu cpu` tries this where there is none.
+    machine = cluster.add_node(num_cpus=2, num_gpus=1, object_store_memory=_STORE)
+    try:
+        cluster.wait_for_nodes()
+        workers = Workers(2, "ray", torch_threads=1, gpus_per_worker=share)
+        assert run_dataset(clips, runs, tmp_path / "gpu", workers=workers, overrides={"device": gpu}) == []
+    finally:
+        cluster.remove_node(machine)
+    assert reserved == {share or 1.0}
+    assert run_dataset(clips, runs, tmp_path / "cpu", overrides={"device": "cpu"}) == []
+    for clip in clips:
+        one, other = (read_boxes(runs[0].result_folder(tmp_path / at) / f"{clip.name}.txt") for at in ("gpu", "cpu"))
+        assert np.abs(one - other).max() < 1
 
 
 def test_without_ray(monkeypatch: pytest.MonkeyPatch, sequences: list[Sequence], tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Sequence as Listing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from ltr.errors import UserError
 from pytracking.evaluation import running
 from pytracking.evaluation.data import Sequence
 from pytracking.evaluation.datasets import get_dataset
+from pytracking.evaluation.locks import Locks
 from pytracking.evaluation.running import report_failures, run_dataset, run_sequence
 from pytracking.evaluation.tracker import TrackerRun, trackerlist
 from pytracking.tracker.base import TrackResult
@@ -39,6 +41,24 @@ def test_results_appear_and_are_kept(sequences: list[Sequence], tmp_path: Path, 
     assert "2 complete result(s) kept" in capsys.readouterr().err
     assert run_dataset(sequences, runs, tmp_path, force=True) == []
     assert file.stat().st_mtime_ns != before
+
+
+def test_the_longest_sequences_come_first_run_by_run(
+    sequences: list[Sequence], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that no task of a Slurm array, which takes what the others have not locked, ends with a long one."""
+    far, near = sequences
+    far = replace(far, frames=far.frames[:3], ground_truth_rect=far.ground_truth_rect[:3], target_visible=None)
+    taken: list[str] = []
+    acquire = Locks.acquire
+
+    def note(self: Locks, lock: Path) -> str | None:
+        taken.append(f"{lock.parent.name}/{lock.stem}")
+        return acquire(self, lock)
+
+    monkeypatch.setattr(Locks, "acquire", note)
+    assert run_dataset([far, near], [*trackerlist("opencv", "kcf", 1), STATIC], tmp_path) == []
+    assert taken == ["kcf_001/near", "kcf_001/group_far", "default/near", "default/group_far"]
 
 
 @pytest.mark.parametrize("runs", [[STATIC, STATIC], [TrackerRun("a", "b", 0), TrackerRun("a", "b_000")]])

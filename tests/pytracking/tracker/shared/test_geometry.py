@@ -20,7 +20,7 @@ def test_state_of_a_box_and_back():
     state = TargetState.from_box((121, 91, 44, 60), 2.0, 100)
     assert state.position.tolist() == [[120.5, 142.5]] and state.size.tolist() == [[60, 44]]
     assert state.scale.item() == pytest.approx((88 * 120) ** 0.5 / 100)
-    assert state.box() == (121, 91, 44, 60)
+    assert state.boxes().tolist() == [[121, 91, 44, 60]]
 
 
 def test_states_as_rows_and_back():
