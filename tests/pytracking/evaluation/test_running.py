@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ltr.admin.locks import Locks
 from ltr.dataset.boxfile import read_boxes
 from ltr.errors import UserError
 from pytracking.evaluation import running
 from pytracking.evaluation.data import Sequence
 from pytracking.evaluation.datasets import get_dataset
-from pytracking.evaluation.locks import Locks
 from pytracking.evaluation.running import report_failures, run_dataset, run_sequence
 from pytracking.evaluation.tracker import TrackerRun, trackerlist
 from pytracking.tracker.base import TrackResult
