@@ -208,7 +208,7 @@ def draw_label_noise(results: Sequence[Result], path: Path) -> Path:
             _line(axes, points, label, color=f"C{index}")
             _line(axes, points, "", noisy=True, color=f"C{index}", linestyle=":")
 
-    return _side_by_side(draw, "standard deviation of the labels' noise (dotted: KL from the noisy density)", path)
+    return _side_by_side(draw, "noise of the labels (dotted: from the noisy density)", path)
 
 
 def draw_all(results: Sequence[Result], folder: Path, images: Path) -> list[Path]:

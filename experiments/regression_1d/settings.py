@@ -165,7 +165,7 @@ def main_units(
 BETAS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 SIGMAS = (0.025, 0.05, 0.1, 0.2, 0.4)
 SIGMA_RATIO = 8
-LABEL_NOISES = (0.0, 0.025, 0.05, 0.1, 0.2)
+LABEL_NOISES = (0.0, 0.025, 0.1)
 NOISY_BETAS = (0.025, 0.1, 0.25, 0.5)
 
 

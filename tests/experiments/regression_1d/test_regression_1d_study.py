@@ -90,7 +90,7 @@ def test_whole_study_end_to_end(
 def test_smaller_studies_end_to_end(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("study", name, "--datasets", "set2", output=tmp_path) == 0
     results = load_results(tmp_path)
-    assert len(results) == {"beta": 8, "sigma": 5, "label_noise": 25}[name]
+    assert len(results) == {"beta": 8, "sigma": 5, "label_noise": 15}[name]
     assert len({result.unit.name for result in results}) == len(results)
     if name == "label_noise":
         for result in results:
