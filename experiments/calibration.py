@@ -2,9 +2,10 @@
 
     python -m experiments.calibration --data /data/lite --write      # held-out scenes choose; the card keeps it
     python -m experiments.calibration --sequences /data/sequences    # figures on other sequences, with what was chosen
+    python -m experiments.calibration --parameter dimp_nce_lite --data /data/lite --write    # another objective's
 
 Errors and deviations are those of the centre, over the annotated box's sides, and of the logarithms of the sides.
-Figures and curves are kept in `experiments/cards/calibration.json`; docs/uncertainty.md shows them.
+Figures and curves are kept by tracker in `experiments/cards/calibration.json`; docs/uncertainty.md shows them.
 """
 
 from __future__ import annotations
@@ -133,16 +134,31 @@ def figures(deviations: np.ndarray, errors: np.ndarray, overlap: np.ndarray, tem
 
 
 def table(kept: dict[str, Any]) -> str:
-    """Coverage in per cent and rank correlations of all sets that were measured."""
+    """Coverage in per cent and rank correlations of a tracker on all sets that were measured."""
     rows = []
     for name, found in kept.items():
         for temperature, measured in found["coverage"].items():
-            cells = [" / ".join(f"{100 * part:.0f}" for part in column) for column in zip(*measured)]
-            rows.append([f"{name}, {found['frames']} frames, T = {float(temperature):g}", *cells])
-        everything = [" / ".join(f"{100 * part:.0f}" for part in column) for column in zip(*found["all_frames"])]
-        rows.append([f"... and {found['left_out']} frames beside the target", *everything])
+            rows.append([f"{name}, {found['frames']} frames, T = {float(temperature):g}", *_in_per_cent(measured)])
+        rows.append([f"... and {found['left_out']} frames beside the target", *_in_per_cent(found["all_frames"])])
         rows.append(["rank correlation", *(f"{rank:.2f}" for rank in found["rank_correlation"]), "-"])
     return markdown(["coverage of 50 / 80 / 95 % regions", *COORDINATES, "all four"], rows)
+
+
+def comparison(kept: dict[str, dict[str, Any]]) -> str:
+    """Every tracker in a few rows: coverage of single coordinates, their mean, and of all four."""
+    rows = []
+    for parameter, sets in kept.items():
+        for name, found in sets.items():
+            for temperature, measured in found["coverage"].items():
+                single = _in_per_cent([[np.mean(row[:4])] for row in measured])[0]
+                ranks = f"{np.mean(found['rank_correlation']):.2f}"
+                rows.append([parameter, name, f"{float(temperature):g}", single, _in_per_cent(measured)[4], ranks])
+    return markdown(["tracker", "scenes", "T", "a coordinate", "all four", "rank correlation"], rows)
+
+
+def _in_per_cent(measured: Sequence[Sequence[float]]) -> list[str]:
+    """A cell for each column of coverage [levels, columns]."""
+    return [" / ".join(f"{100 * part:.0f}" for part in column) for column in zip(*measured)]
 
 
 def draw(kept: dict[str, Any]) -> Figure:
@@ -187,7 +203,7 @@ def run(options: argparse.Namespace) -> int:
             [*real_scenes(options.data), *composited_scenes(options.data)], options.parameter, options.frames
         )
         temperature = choose_temperature(found[0][found[2]], found[1][found[2]])
-        kept = {"validation": figures(*found, temperature)}
+        kept[options.parameter] = {"validation": figures(*found, temperature)}
         if options.write:
             card_file = card_path(network_file(params.net_name))
             card = json.loads(card_file.read_text(encoding="utf-8"))
@@ -195,13 +211,16 @@ def run(options: argparse.Namespace) -> int:
             write_json(card_file, card)
     else:
         found = observe(sequence_scenes(options.sequences), options.parameter, options.frames)
-        kept["test"] = figures(*found, params.uncertainty_temperature)
+        kept.setdefault(options.parameter, {})["test"] = figures(*found, params.uncertainty_temperature)
     write_json(options.output, kept)
-    print(table(kept))
+    print(table(kept[options.parameter]))
+    shown = kept.get(PARAMETER, {})
     if options.page.is_file():
         text = options.page.read_text(encoding="utf-8")
-        write_text(options.page, fill(text, {"calibration": table(kept)}, str(options.page)))
-    save_figure(draw(kept), options.picture)
+        tables = {"calibration": table(shown), "calibration-objectives": comparison(kept)}
+        write_text(options.page, fill(text, tables, str(options.page)))
+    if shown:
+        save_figure(draw(shown), options.picture)
     return 0
 
 

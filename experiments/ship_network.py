@@ -5,9 +5,10 @@
     python pytracking/run_tracker.py dimp dimp_nceplus_lite --dataset_name demo
     python -m experiments.ship_network --name dimp_nceplus_lite --figures demo --against opencv/kcf
 
-The first command writes the network and its card, and `experiments.calibration --write` adds the temperature of its
-uncertainty, which other weights do not keep (docs/uncertainty.md); the last one adds measured figures to the card, from
-raw results of this very file (a result of other weights is refused by its manifest).
+The source is what a training left, or a head of `experiments.training_methods` in its network, whose tracker is set as
+the recipe of the name says. The first command writes the network and its card, and `experiments.calibration --write`
+adds the temperature of its uncertainty, which other weights do not keep (docs/uncertainty.md). The last one adds
+measured figures to the card, from raw results of this very file: a result of other weights is refused by its manifest.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from ltr.admin.checkpoint import card_path, load_network, save_network, tracking
 from ltr.admin.files import write_json
 from ltr.admin.model_constructor import NetworkConstructor
 from ltr.errors import UserError, exit_status
+from ltr.run_training import load_recipe
 from pytracking.analysis.bootstrap import paired_difference
 from pytracking.analysis.extract import extract_scores
 from pytracking.evaluation.datasets import get_dataset
@@ -38,27 +40,44 @@ def ship(source: Path, name: str, data: Path, refinement: Path | None) -> Path:
     """Write `<name>.safetensors` (fp16) and `<name>.json`; returns the network's path.
 
     Args:
-        source: a network as training leaves it, with its card and `log.jsonl` beside it.
+        source: a network as training leaves it, with its card and `log.jsonl` beside it, or a head of
+            `experiments.training_methods` with its card.
         data: JSON, a list of what was trained on: name, what, count, origin, licence.
         refinement: JSON of `experiments.refinement_choice`; its best settings go into the card.
     """
     net = load_network(source)
     card: dict[str, Any] = json.loads(card_path(source).read_text(encoding="utf-8"))
     constructor = NetworkConstructor(**card.pop("constructor"))
-    card["recipe_name"] = card["recipe"]["name"]
+    if "recipe" in card:
+        card["recipe_name"] = card["recipe"]["name"]
+        card["validation"] = _last_validation(source.with_name("log.jsonl"))
+        tracking = tracking_settings(source)
+    else:
+        card["recipe_name"] = "experiments.training_methods"
+        tracking = load_recipe([name]).tracking_settings()
     card["data"] = json.loads(data.read_text(encoding="utf-8"))
-    card["validation"] = _last_validation(source.with_name("log.jsonl"))
     if refinement is not None:
         chosen = json.loads(refinement.read_text(encoding="utf-8"))
         card["refinement"] = {
             "frames": chosen["frames"],
             "iou_start": chosen["iou_start"],
             "best": chosen["settings"][:5],
+            "chosen": _setting_of(tracking, chosen["settings"], refinement),
         }
     card["precision"] = "float16"
     target = NETWORKS / f"{name}.safetensors"
-    save_network(target, net, constructor, card, dtype=torch.float16, tracking=tracking_settings(source) or None)
+    save_network(target, net, constructor, card, dtype=torch.float16, tracking=tracking or None)
     return target
+
+
+def _setting_of(tracking: dict[str, Any], rows: list[dict[str, Any]], path: Path) -> dict[str, Any]:
+    """The row of refinement settings that a tracker is set to."""
+    step = tracking["box_refinement_step_length"]
+    steps, pair = tracking["box_refinement_iter"], list(step) if isinstance(step, tuple) else [step, step]
+    for row in rows:
+        if row["steps"] == steps and list(row["step_length"]) == pair:
+            return row
+    raise UserError(f"{path} has no row of {steps} steps of {pair}, which the tracker takes")
 
 
 def _last_validation(log: Path) -> dict[str, float]:

@@ -132,6 +132,18 @@ def _difference_cell(found: dict[str, Any], key: str) -> str:
     return f"{mean} ({low} ... {high}){' *' if found[key]['low'] > 0 or found[key]['high'] < 0 else ''}"
 
 
+def shipped_table(cards: dict[str, dict[str, Any]]) -> str:
+    """Markdown: networks that ship, by name of their trackers, and what their cards say was measured with each."""
+    sets = {"folder": "AUC, twelve sequences", "demo": "AUC, demo clips"}
+    rows = []
+    for name, card in cards.items():
+        measured, refinement = card.get("measured", {}), card.get("refinement")
+        chosen = "-" if refinement is None else f"{100 * refinement['chosen']['iou']:.1f}"
+        auc = [f"{measured[key]['auc']:.1f}" if key in measured else "-" for key in sets]
+        rows.append([f"`{name}`", chosen, *auc, _or_dash(card["tracking"].get("uncertainty_temperature"))])
+    return markdown(["tracker", "IoU, validation frames", *sets.values(), "temperature"], rows)
+
+
 def choice_table(study: dict[str, Any]) -> str:
     """Markdown: what was tried on validation crops, and what was taken."""
     rows = []

@@ -9,7 +9,7 @@ import pytest
 from tiny_data import scene, write_image, write_lines
 
 from experiments import calibration
-from experiments.calibration import choose_temperature, coverage, figures, main, observe, table
+from experiments.calibration import choose_temperature, comparison, coverage, figures, main, observe, table
 from experiments.lite_search import Scene
 
 WIDTHS = np.exp(np.random.default_rng(0).uniform(-4, -1, (4000, 4)))
@@ -52,13 +52,14 @@ def test_the_command_keeps_figures_table_and_picture(square, tmp_path, monkeypat
         write_image(folder / "img" / f"{t:04d}.png", square.frame(t))
     write_lines(folder / "groundtruth_rect.txt", ["40,30,50,50"] * 4)
     page = tmp_path / "page.md"
-    page.write_text("# Title\n\n<!-- calibration -->\n<!-- end -->\n")
+    page.write_text("# Title\n\n<!-- calibration -->\n<!-- end -->\n<!-- calibration-objectives -->\n<!-- end -->\n")
     files = ["--output", tmp_path / "kept.json", "--page", page, "--picture", tmp_path / "picture.png"]
     monkeypatch.setattr(calibration, "real_scenes", lambda root: [square])
     monkeypatch.setattr(calibration, "composited_scenes", lambda root: [])
     assert main(["--data", str(tmp_path), *map(str, files)]) == 0
     assert main(["--sequences", str(folder.parent), *map(str, files)]) == 0
-    kept = json.loads((tmp_path / "kept.json").read_text())
+    (kept,) = (everything := json.loads((tmp_path / "kept.json").read_text())).values()
+    assert list(everything) == ["dimp_nceplus_lite"] and comparison(everything) in page.read_text()
     assert list(kept) == ["validation", "test"] and kept["test"]["frames"] == 3
     assert table(kept) in page.read_text() and (tmp_path / "picture.png").stat().st_size > 10_000
     assert main(list(map(str, files))) == 2 and "name the data folder" in capsys.readouterr().err

@@ -10,8 +10,9 @@ import torch
 from tiny_training import tiny_recipe
 
 from experiments import ship_network
-from ltr.admin.checkpoint import load_network, tracking_settings
+from ltr.admin.checkpoint import load_network, read_checkpoint, save_network, tracking_settings
 from ltr.errors import exit_status
+from ltr.run_training import load_recipe
 from ltr.trainers.loop import RunSettings, train
 from pytracking.evaluation.datasets import get_dataset
 from pytracking.evaluation.running import run_dataset
@@ -47,6 +48,18 @@ def test_network_and_card(trained, tmp_path, capsys):
     assert "commit" in card["environment"]
     stated = tracking_settings(shipped)
     assert stated == tracking_settings(path) and stated["image_sample_size"] == card["recipe"]["crop"]["output_size"]
+
+
+def test_a_head_of_the_study_is_tracked_with_as_its_recipe_says(trained, tmp_path):
+    path, data = trained
+    constructor, net = read_checkpoint(path)
+    head = tmp_path / "nce_0.safetensors"
+    save_network(head, net, constructor, {"unit": {"method": "nce", "steps": 600}})
+    assert ship_network.main([str(head), "--name", "dimp_nce_lite", "--data", str(data)]) == 0
+    shipped = tmp_path / "networks" / "dimp_nce_lite.safetensors"
+    assert tracking_settings(shipped) == load_recipe(["dimp_nce_lite"]).tracking_settings()
+    card = json.loads(shipped.with_suffix(".json").read_text())
+    assert card["unit"] == {"method": "nce", "steps": 600} and card["recipe_name"] == "experiments.training_methods"
 
 
 def test_figures_come_from_results_on_disk(trained, tmp_path, monkeypatch):

@@ -102,21 +102,21 @@ def dimp_nceplus() -> Recipe:
 
 
 def dimp_nce_lite() -> Recipe:
-    """The compact network with its box head trained by NCE; climbed as NCE+'s, a step that was not chosen for it."""
-    return replace(dimp_nceplus_lite.recipe(), name="dimp_nce_lite", box=BoxSettings("nce", weight=1.0))
+    """The compact network with its box head trained by NCE."""
+    # Chosen by experiments.refinement_choice.
+    refinement = Refinement(step_length=(2.5e-4, 1e-3))
+    box = BoxSettings("nce", weight=1.0)
+    return replace(dimp_nceplus_lite.recipe(), name="dimp_nce_lite", box=box, refinement=refinement)
 
 
 def dimp_kldis_lite() -> Recipe:
-    """The compact network with its box head trained by KLD-IS; climbed as SuperDiMP's, which was not chosen for it."""
-    box = BoxSettings("kldis", weight=1.0)
-    return replace(dimp_nceplus_lite.recipe(), name="dimp_kldis_lite", box=box, refinement=Refinement())
+    """The compact network with its box head trained by KLD-IS."""
+    return replace(dimp_nceplus_lite.recipe(), name="dimp_kldis_lite", box=BoxSettings("kldis", weight=1.0))
 
 
 def dimp_iou_lite() -> Recipe:
-    """The compact network with its box head trained by IoU regression, which the energy objectives replace.
-
-    It is climbed as DiMP-50's, which was not chosen for it.
-    """
+    """The compact network with its box head trained by IoU regression, which the energy objectives replace."""
+    # Chosen by experiments.refinement_choice.
+    refinement = Refinement(steps=5, step_length=0.5, space="absolute")
     box = BoxSettings("iou", weight=1.0)
-    refinement = Refinement(steps=5, step_length=1.0, space="absolute")
     return replace(dimp_nceplus_lite.recipe(), name="dimp_iou_lite", box=box, refinement=refinement)

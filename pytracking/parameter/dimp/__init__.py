@@ -98,25 +98,16 @@ def dimp_nceplus_nano() -> DiMPParameters:
     )
 
 
-# No network of the following ones is shipped, so that what one would state stands here.
-
-
 def dimp_nce_lite() -> DiMPParameters:
-    """The compact DiMP-NCE, climbed as the compact DiMP-NCE+."""
-    return replace(_LITE, net_name="dimp_nce_lite", box_refinement_step_length=(5e-4, 2e-3))
+    """The compact DiMP-NCE: the default's network with a box head trained by NCE."""
+    return replace(_LITE, net_name="dimp_nce_lite")
 
 
 def dimp_kldis_lite() -> DiMPParameters:
-    """The compact DiMP-KLD-IS, climbed as SuperDiMP."""
+    """The compact DiMP-KLD-IS: the default's network with a box head trained by KLD-IS."""
     return replace(_LITE, net_name="dimp_kldis_lite")
 
 
 def dimp_iou_lite() -> DiMPParameters:
-    """The compact DiMP with IoU-Net refinement, climbed as DiMP-50's."""
-    return replace(
-        _LITE,
-        net_name="dimp_iou_lite",
-        box_refinement_space="absolute",
-        box_refinement_iter=5,
-        box_refinement_step_length=1.0,
-    )
+    """The compact DiMP with IoU-Net refinement: the default's network with a box head trained by IoU regression."""
+    return replace(_LITE, net_name="dimp_iou_lite")
