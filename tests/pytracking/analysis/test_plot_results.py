@@ -100,6 +100,7 @@ def test_a_long_list_of_missing_results_is_cut(dataset: list[Sequence], results:
 
 def test_a_short_foreign_result_is_noted_and_a_damaged_one_refused(dataset: list[Sequence], results: Path) -> None:
     file = results / "a" / "good" / "near.txt"
+    file.with_name("near_time.txt").unlink()
     lines = file.read_text().splitlines()
     file.write_text("\n".join(lines[:4]))
     assert extract_scores(TRACKERS, dataset, results).notes == ["Good on near: 4 boxes for 6 frames"]
@@ -110,6 +111,7 @@ def test_a_short_foreign_result_is_noted_and_a_damaged_one_refused(dataset: list
 
 def test_what_a_protocol_refuses_is_named_with_its_file(dataset: list[Sequence], results: Path) -> None:
     file = results / "a" / "good" / "near.txt"
+    file.with_name("near_time.txt").unlink()
     file.write_text("".join(file.read_text().splitlines(keepends=True)[:4]))
     lasot = [dataclasses.replace(sequence, dataset="lasot") for sequence in dataset]
     with pytest.raises(UserError, match=r"near\.txt: the result has 4 boxes for 6 frames, which lasot does not allow"):
