@@ -8,6 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from experiments.common import fill, markdown, save_figure
+from experiments.ship_network import NETWORKS
 from experiments.training_methods.ablations import ABLATIONS
 from experiments.training_methods.pictures import ablation_figure, comparison_figure, steps_figure
 from experiments.training_methods.results import (
@@ -19,11 +20,9 @@ from experiments.training_methods.results import (
     write_csv,
 )
 from experiments.training_methods.stages import STUDY_FILE
-from ltr.admin.checkpoint import read_card
 from ltr.admin.files import write_json, write_text
 from ltr.admin.inputs import read_json
 from ltr.errors import UserError
-from pytracking.networks import network_file
 
 AGAIN_FILE = "training_methods_again.json"
 SHIPPED = ("dimp_nceplus_lite", "dimp_kldis_lite", "dimp_nce_lite", "dimp_iou_lite")
@@ -84,7 +83,8 @@ def write_report(cards: Path, docs: Path) -> list[Path]:
     if again is not None:
         made = {"conditions": conditions(again), "main": main_table(again), "differences": difference_table(again)}
         tables |= {f"again-{name}": table for name, table in made.items()}
-        tables["shipped"] = shipped_table({name: read_card(network_file(name)) for name in SHIPPED})
+        # Those of the package, whatever networks of these names a user has.
+        tables["shipped"] = shipped_table({name: read_json(NETWORKS / f"{name}.json") for name in SHIPPED})
     for name, result in ablations.items():
         if result is not None:
             tables[name] = ablation_table(result)
