@@ -25,7 +25,7 @@ from ltr.admin.inputs import read_json
 from ltr.errors import UserError
 
 AGAIN_FILE = "training_methods_again.json"
-SHIPPED = ("dimp_nceplus_lite", "dimp_kldis_lite", "dimp_nce_lite", "dimp_iou_lite")
+COMPACT = ("dimp_nceplus_lite", "dimp_kldis_lite", "dimp_nce_lite", "dimp_iou_lite")
 # Under which table a picture stands, and what it shows.
 _CAPTIONS = {
     "main": ("training_methods", "IoU, likelihood and AUC of every head, and IoU over cost"),
@@ -84,7 +84,7 @@ def write_report(cards: Path, docs: Path) -> list[Path]:
         made = {"conditions": conditions(again), "main": main_table(again), "differences": difference_table(again)}
         tables |= {f"again-{name}": table for name, table in made.items()}
         # Those of the package, whatever networks of these names a user has.
-        tables["shipped"] = shipped_table({name: read_json(NETWORKS / f"{name}.json") for name in SHIPPED})
+        tables["shipped"] = shipped_table({name: read_json(NETWORKS / f"{name}.json") for name in COMPACT})
     for name, result in ablations.items():
         if result is not None:
             tables[name] = ablation_table(result)
