@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import operator
+import os
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from functools import partial
@@ -11,6 +13,7 @@ from typing import Any
 import numpy as np
 from torch.utils.data import Dataset
 
+from ltr.admin.inputs import read_object
 from ltr.data.image import read_shrunk
 from ltr.data.processing import CropProcessing, EmptyCropError, OpenFrame
 from ltr.dataset.base import SequenceInfo, TrainingDataset
@@ -18,6 +21,30 @@ from ltr.errors import SampleError, UserError
 
 _GAP_GROWTH = 5
 _MAX_TRIES = 200
+HARD_SAMPLES = "python -m experiments.hard_samples"
+
+
+@dataclass(frozen=True)
+class SampleFrames:
+    """Which frames a sample is made of.
+
+    Attributes:
+        source: 'data set:sequence', their names.
+        dataset, sequence: number of the data set among the sampler's, and of the sequence in it.
+        train, test: numbers of the frames that the filter learns from and is judged on.
+    """
+
+    source: str
+    dataset: int
+    sequence: int
+    train: tuple[int, ...]
+    test: tuple[int, ...]
+
+    @classmethod
+    def from_row(cls, row: dict[str, Any]) -> SampleFrames:
+        """From a dictionary of the attributes. Raises `TypeError`, `KeyError` or `ValueError` for anything else."""
+        dataset, sequence = _numbers([row["dataset"], row["sequence"]])
+        return cls(str(row["source"]), dataset, sequence, _numbers(row["train"]), _numbers(row["test"]))
 
 
 @dataclass(eq=False)
@@ -35,9 +62,11 @@ class TrackingSampler(Dataset[dict[str, Any]]):
         num_train_frames, num_test_frames: frames of a sample; the base frame is the first train frame.
         mode: 'causal' (train frames up to the base frame, test frames after it) or 'interval' (all around it).
         seed: decides every draw.
+        hard: frames of hard samples (`experiments.hard_samples` finds them), whose crops are drawn anew each time.
+        hard_share: share of the samples that are made of them.
 
     Raises:
-        ValueError: no data set with a sequence and a positive weight, or an unknown mode.
+        ValueError: no data set with a sequence and a positive weight, an unknown mode, or hard samples of other data.
     """
 
     datasets: Sequence[tuple[TrainingDataset, float]]
@@ -52,6 +81,8 @@ class TrackingSampler(Dataset[dict[str, Any]]):
     least_still_side: float = 0
     mode: str = "causal"
     seed: int = 0
+    hard: Sequence[SampleFrames] = ()
+    hard_share: float = 0.0
 
     def __post_init__(self) -> None:
         if self.mode not in ("causal", "interval"):
@@ -61,6 +92,16 @@ class TrackingSampler(Dataset[dict[str, Any]]):
             raise UserError("there is no training data set with a sequence and a positive weight")
         self.probabilities = weights / weights.sum()
         self.choose = _causal if self.mode == "causal" else _interval
+        for frames in self.hard:
+            known = frames.dataset < len(self.datasets) and frames.sequence < len(self.datasets[frames.dataset][0])
+            counts = len(frames.train), len(frames.test)
+            if (
+                not known
+                or self._source(frames.dataset, frames.sequence) != frames.source
+                or counts != (self.num_train_frames, self.num_test_frames)
+            ):
+                what = f"the hard sample of {frames.source} is not from this training's data and seed"
+                raise UserError(f"{what}: find hard samples anew with {HARD_SAMPLES}")
 
     def __len__(self) -> int:
         return self.samples_per_epoch
@@ -72,41 +113,63 @@ class TrackingSampler(Dataset[dict[str, Any]]):
             SampleError: an annotation or a frame cannot be read. Nothing else is drawn in its place, since a sample
                 must not depend on what happens to be readable.
         """
-        epoch, index = key
-        rng = np.random.default_rng([self.seed, epoch, index])
+        rng = self._generator(key)
         for _ in range(_MAX_TRIES):
             try:
-                return self._sample(rng)
+                return self._crops(*self._draw_frames(rng), rng)
             except EmptyCropError as error:
                 empty = error
         raise SampleError(f"none of {_MAX_TRIES} drawn samples has crops that show the image; the last: {empty}")
 
-    def _sample(self, rng: np.random.Generator) -> dict[str, Any]:
-        dataset, _ = self.datasets[rng.choice(len(self.datasets), p=self.probabilities)]
-        sequence, info = self._sequence(dataset, rng)
-        train_ids, test_ids = self._frame_ids(dataset, info, rng)
-        source = f"{dataset.name}:{dataset.sequence_name(sequence)}"
-        split = len(train_ids)
+    def frames_of(self, key: tuple[int, int]) -> SampleFrames:
+        """Which frames sample `key` is made of, if their crops show the image. Errors as for the sample itself."""
+        return self._draw_frames(self._generator(key))[0]
+
+    def _generator(self, key: tuple[int, int]) -> np.random.Generator:
+        return np.random.default_rng([self.seed, *key])
+
+    def _source(self, dataset: int, sequence: int) -> str:
+        named = self.datasets[dataset][0]
+        return f"{named.name}:{named.sequence_name(sequence)}"
+
+    def _draw_frames(self, rng: np.random.Generator) -> tuple[SampleFrames, SequenceInfo]:
+        if self.hard and rng.random() < self.hard_share:
+            chosen = self.hard[rng.integers(len(self.hard))]
+            info = self._info(chosen.dataset, chosen.sequence)
+            if max(*chosen.train, *chosen.test) >= len(info.boxes):
+                raise SampleError(f"{chosen.source}: it has {len(info.boxes)} frames, fewer than the hard sample says")
+            return chosen, info
+        number = int(rng.choice(len(self.datasets), p=self.probabilities))
+        sequence, info = self._sequence(number, rng)
+        train, test = self._frame_ids(self.datasets[number][0], info, rng)
+        return SampleFrames(self._source(number, sequence), number, sequence, tuple(train), tuple(test)), info
+
+    def _crops(self, chosen: SampleFrames, info: SequenceInfo, rng: np.random.Generator) -> dict[str, Any]:
+        ids, split = [*chosen.train, *chosen.test], len(chosen.train)
         try:
-            frames = open_frames(dataset, sequence, [*train_ids, *test_ids])
+            frames, boxes = open_frames(self.datasets[chosen.dataset][0], chosen.sequence, ids), info.boxes[ids]
             sample: dict[str, Any] = dict(
-                self.processing((frames[:split], info.boxes[train_ids]), (frames[split:], info.boxes[test_ids]), rng)
+                self.processing((frames[:split], boxes[:split]), (frames[split:], boxes[split:]), rng)
             )
         except EmptyCropError:
             raise
         except (OSError, ValueError) as error:
-            raise SampleError(f"{source}: {error}") from error
-        sample["source"] = source
+            raise SampleError(f"{chosen.source}: {error}") from error
+        sample["source"] = chosen.source
         return sample
 
-    def _sequence(self, dataset: TrainingDataset, rng: np.random.Generator) -> tuple[int, SequenceInfo]:
+    def _info(self, dataset: int, sequence: int) -> SequenceInfo:
+        try:
+            return self.datasets[dataset][0].sequence_info(sequence)
+        except (OSError, ValueError) as error:
+            raise SampleError(f"{self._source(dataset, sequence)}: {error}") from error
+
+    def _sequence(self, number: int, rng: np.random.Generator) -> tuple[int, SequenceInfo]:
+        dataset, _ = self.datasets[number]
         frames, needed = (self.least_frames, max(self.least_visible, 2)) if dataset.is_video else (1, 1)
         for _ in range(_MAX_TRIES):
             sequence = int(rng.integers(len(dataset)))
-            try:
-                info = dataset.sequence_info(sequence)
-            except (OSError, ValueError) as error:
-                raise SampleError(f"{dataset.name}:{dataset.sequence_name(sequence)}: {error}") from error
+            info = self._info(number, sequence)
             if not dataset.is_video and self.least_still_side:
                 info = replace(info, visible=info.visible & (info.boxes[:, 2:] > self.least_still_side).all(axis=1))
             if len(info.visible) >= frames and info.visible.sum() >= needed:
@@ -124,6 +187,25 @@ class TrackingSampler(Dataset[dict[str, Any]]):
             frame = int(rng.choice(visible))
             return [frame] * self.num_train_frames, [frame] * self.num_test_frames
         return self.choose(visible, self.max_gap, self.num_train_frames, self.num_test_frames, rng)
+
+
+def read_hard_samples(path: str | os.PathLike[str]) -> list[SampleFrames]:
+    """The hard samples of a file that `experiments.hard_samples` wrote.
+
+    Raises:
+        UserError: no such file, or one that holds something else.
+    """
+    content = read_object(path)
+    try:
+        return [SampleFrames.from_row(row) for row in content["samples"]]
+    except (TypeError, KeyError, ValueError) as error:
+        raise UserError(f"{path} is not a file of hard samples: write one with {HARD_SAMPLES}") from error
+
+
+def _numbers(values: list[Any]) -> tuple[int, ...]:
+    if min(values) < 0:
+        raise TypeError("a negative number")
+    return tuple(map(operator.index, values))
 
 
 def open_frames(dataset: TrainingDataset, sequence: int, frame_ids: Sequence[int]) -> Sequence[np.ndarray | OpenFrame]:

@@ -35,11 +35,14 @@ class DataSettings:
         max_gap: frames between the frames of a sample, before it grows because too few are visible.
         train_frames, test_frames: frames of a sample that the filter learns from and is judged on.
         sampling_mode: 'causal' (train frames before test frames) or 'interval' (all around the first train frame).
+        hard_samples: path of a file of `experiments.hard_samples`, whose frames are drawn more often; none where empty.
+        hard_share: share of the training samples that are made of them.
     """
 
     RANGES: ClassVar[Ranges] = {
         **dict.fromkeys(("samples_per_epoch", "validation_samples", "train_frames", "test_frames"), (1, 1e9)),
         **dict.fromkeys(("least_frames", "least_visible", "least_still_side", "max_gap"), (0, 1e9)),
+        "hard_share": (0, 1),
     }
 
     train: tuple[DataSource, ...]
@@ -53,6 +56,8 @@ class DataSettings:
     train_frames: int = 3
     test_frames: int = 3
     sampling_mode: str = "causal"
+    hard_samples: str = ""
+    hard_share: float = 0.25
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ def dry_run(recipe: Recipe, run: RunSettings) -> Path:
     if isinstance(actor, DiMPActor):
         labels = actor.labels(batch["test_boxes"], batch["test_images"].shape[-1]).cpu()
     path = run.workspace / recipe.name / "dry_run.png"
-    _draw_batch(path, batch, proposals, labels)
+    draw_batch(path, batch, proposals, labels)
     print(f"one batch: {path}")
     return path
 
@@ -86,7 +86,7 @@ def drawn_proposals(actor: BaseActor, batch: Batch, generator: torch.Generator) 
     return from_relative(torch.cat(scored, dim=1), energy.size.unsqueeze(1))
 
 
-def _draw_batch(path: Path, batch: Batch, proposals: Tensor, labels: Tensor | None) -> None:
+def draw_batch(path: Path, batch: Batch, proposals: Tensor, labels: Tensor | None) -> None:
     """A row a sequence: train crops, test crops with proposals [n S, M, 4], and their label maps [n, S, F', F']."""
     rows = min(len(batch["sources"]), ROWS)
     train, test = len(batch["train_images"]), len(batch["test_images"])

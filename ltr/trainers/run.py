@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from ltr.actors.base import BaseActor, StepOutput
 from ltr.admin.checkpoint import load_network
 from ltr.data.loader import EpochLoader
 from ltr.data.processing import CropProcessing
-from ltr.data.sampler import TrackingSampler
+from ltr.data.sampler import SampleFrames, TrackingSampler, read_hard_samples
 from ltr.errors import CheckpointError, UserError
 from ltr.train_settings.recipe import DataSource, Recipe, TrackingValidation
 from ltr.train_settings.sources import Weighted, open_groups, open_sources
@@ -197,11 +197,16 @@ def first_network(recipe: Recipe) -> nn.Module:
 
 
 def make_samplers(recipe: Recipe) -> tuple[TrackingSampler, TrackingSampler]:
-    """The samplers of a recipe's training and validation data. Errors as for `open_groups`, over both together."""
+    """The samplers of a recipe's training and validation data.
+
+    Raises:
+        UserError: as `open_groups`, over both together; or hard samples that are not of this data.
+    """
     data = recipe.data
     train, validation = open_groups((data.train, data.validation), recipe.seed)
+    hard = read_hard_samples(data.hard_samples) if data.hard_samples else []
     return (
-        sampler_of(recipe, train, data.samples_per_epoch, recipe.seed),
+        sampler_of(recipe, train, data.samples_per_epoch, recipe.seed, hard),
         sampler_of(recipe, validation, data.validation_samples, recipe.seed + 1),
     )
 
@@ -211,7 +216,9 @@ def make_sampler(recipe: Recipe, sources: tuple[DataSource, ...], samples: int, 
     return sampler_of(recipe, open_sources(sources, recipe.seed), samples, seed)
 
 
-def sampler_of(recipe: Recipe, datasets: list[Weighted], samples: int, seed: int) -> TrackingSampler:
+def sampler_of(
+    recipe: Recipe, datasets: list[Weighted], samples: int, seed: int, hard: Sequence[SampleFrames] = ()
+) -> TrackingSampler:
     """A sampler as the recipe's, of data sets that are open, `samples` sequences an epoch."""
     return TrackingSampler(
         datasets,
@@ -225,6 +232,8 @@ def sampler_of(recipe: Recipe, datasets: list[Weighted], samples: int, seed: int
         num_test_frames=recipe.data.test_frames,
         mode=recipe.data.sampling_mode,
         seed=seed,
+        hard=hard,
+        hard_share=recipe.data.hard_share,
     )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import json
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -10,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ltr.data.processing import EmptyCropError
-from ltr.data.sampler import TrackingSampler
+from ltr.data.sampler import SampleFrames, TrackingSampler, read_hard_samples
 from ltr.dataset.base import SequenceInfo
-from ltr.errors import ImageError, SampleError
+from ltr.errors import ImageError, SampleError, UserError
 
 
 class Numbers:
@@ -234,3 +236,69 @@ def test_what_cannot_be_sampled_is_refused_at_once():
     for datasets in ([], [(Numbers([True] * 5), 0.0)], [(Numbers([True] * 5, sequences=0), 1.0)]):
         with pytest.raises(ValueError, match="no training data set"):
             make(datasets)
+
+
+HARD = SampleFrames("numbers:n1", 0, 1, (5, 4, 2), (7, 9))
+
+
+def test_hard_samples_are_drawn_as_often_as_they_should_be_with_new_crops():
+    sampler = make(Numbers([True] * 100), hard=[HARD], hard_share=0.3)
+    samples = [sampler[(0, index)] for index in range(400)]
+    hard = [sample for sample in samples if sample["train"].tolist() == [5, 4, 2]]
+    assert all(sample["test"].tolist() == [7, 9] and sample["source"] == HARD.source for sample in hard)
+    assert 90 < len(hard) < 150
+    assert len({sample["draw"] for sample in hard}) == len(hard), "what is drawn for the crops is new each time"
+
+
+def test_without_hard_samples_nothing_else_is_drawn():
+    plain, none = make(Numbers([True] * 100)), make(Numbers([True] * 100), hard_share=0.9)
+    assert [plain[(0, index)]["draw"] for index in range(5)] == [none[(0, index)]["draw"] for index in range(5)]
+
+
+def test_the_frames_of_a_sample_are_those_that_it_shows():
+    sampler = make([(Numbers([True] * 40, name="a"), 1.0), (Numbers([True] * 60, name="b"), 1.0)])
+    for index in range(10):
+        sample, frames = sampler[(3, index)], sampler.frames_of((3, index))
+        assert (list(frames.train), list(frames.test)) == (sample["train"].tolist(), sample["test"].tolist())
+        assert frames.source == sample["source"] and frames.source[0] == "ab"[frames.dataset]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"source": "numbers:other"}, {"dataset": 1}, {"sequence": 3}, {"train": (5,)}, {"test": (7, 8, 9)}],
+)
+def test_hard_samples_of_other_data_are_refused(changed):
+    with pytest.raises(UserError, match="not from this training's data"):
+        make(Numbers([True] * 100), hard=[HARD, replace(HARD, **changed)], hard_share=0.5)
+
+
+def test_a_hard_sample_beyond_its_sequence_is_named():
+    sampler = make(Numbers([True] * 8), hard=[HARD], hard_share=1.0)
+    with pytest.raises(SampleError, match="numbers:n1: it has 8 frames"):
+        sampler[(0, 0)]
+
+
+def test_hard_samples_are_read_as_they_were_written(tmp_path):
+    path = tmp_path / "hard.json"
+    path.write_text(json.dumps({"samples": [asdict(HARD) | {"loss": 2.0}]}))
+    assert read_hard_samples(path) == [HARD]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {},
+        {"samples": 3},
+        {"samples": [7]},
+        {"samples": [asdict(HARD) | {"train": []}]},
+        {"samples": [asdict(HARD) | {"train": "54"}]},
+        {"samples": [asdict(HARD) | {"test": [7, -1]}]},
+        {"samples": [asdict(HARD) | {"sequence": 1.5}]},
+        {"samples": [{name: value for name, value in asdict(HARD).items() if name != "test"}]},
+    ],
+)
+def test_other_files_are_no_hard_samples(tmp_path, content):
+    path = tmp_path / "hard.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError, match="is not a file of hard samples: write one with python -m"):
+        read_hard_samples(path)
