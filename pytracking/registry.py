@@ -59,6 +59,8 @@ def find_tracker(parameter: str, tracker: str | None = None) -> tuple[str, str]:
     if tracker is None and "/" in parameter:
         tracker, _, parameter = parameter.rpartition("/")
     if tracker is not None:
+        if "/" in str(tracker):
+            raise UserError(f"'{tracker}' is a tracker and its parameters: write {tracker.replace('/', ' ')}")
         check_names("tracker", [tracker], trackers)
         check_names(f"parameter of tracker '{tracker}'", [parameter], trackers[tracker])
         return tracker, parameter

@@ -205,7 +205,7 @@ def _evaluate(args: argparse.Namespace, name: str) -> Evaluated:
     from pytracking.analysis.protocol import get_protocol
     from pytracking.evaluation.tracker import parse_runs, results_root
 
-    runs = [run for text in args.trackers for run in parse_runs(text)]
+    runs = list(dict.fromkeys(run for text in args.trackers for run in parse_runs(text)))
     dataset, _, place = name.partition("=")
     path = Path(place).expanduser() if place else args.dataset_path
     reading = find_sequences(dataset, path, args.sequence, args.skip_missing_seq)

@@ -34,7 +34,9 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("tracker_name", help="tracker, such as dimp or opencv")
-    parser.add_argument("tracker_param", help="its parameters, such as dimp_nceplus_lite or kcf")
+    parser.add_argument(
+        "tracker_param", nargs="?", help="its parameters, such as dimp_nceplus_lite or kcf, which will do alone"
+    )
     parser.add_argument("--dataset_name", default="demo", help="data set (default: demo, which comes with the package)")
     parser.add_argument("--dataset_path", type=Path, help="folder of the data set, where it is not configured")
     parser.add_argument(
@@ -56,7 +58,8 @@ def main(argv: list[str] | None = None) -> int:
     from pytracking.registry import find_tracker
 
     run_ids = numbered_runs(args.runid, args.runs)
-    tracker, parameter = find_tracker(args.tracker_param, args.tracker_name)
+    names = [args.tracker_name] if args.tracker_param is None else [args.tracker_param, args.tracker_name]
+    tracker, parameter = find_tracker(*names)
     runs = [run for run_id in run_ids for run in trackerlist(tracker, parameter, run_id)]
     overrides = overrides_of(args, tracker, parameter)
     reading = read_dataset(

@@ -206,12 +206,18 @@ def read_result(path: str | os.PathLike[str]) -> pd.DataFrame:
 
 
 def _recorded(file: Path, manifest: dict[str, Any], frames: int) -> tuple[np.ndarray | None, list[str] | None]:
-    """Scores and flags of a manifest, where it has them. Raises `UserError` where they are not one for every frame."""
+    """Scores and flags of a manifest, where it has them.
+
+    Raises:
+        UserError: they are not a number and a word for every frame.
+    """
     scores, flags = manifest.get("scores"), manifest.get("flags")
-    if not isinstance(scores, list) or not all(type(score) in (int, float) for score in scores):
+    if scores is None and flags is None:
         return None, None
-    if not isinstance(flags, list):
-        return None, None
+    if not (isinstance(scores, list) and isinstance(flags, list)):
+        raise UserError(f"{file}: its scores and flags are not two lists; run the tracker again")
+    if not all(type(score) in (int, float) for score in scores):
+        raise UserError(f"{file}: a score that is not a number; run the tracker again")
     if not len(scores) == len(flags) == frames:
         found = f"{len(scores)} scores and {len(flags)} flags"
         raise UserError(f"{file}: {found} for {frames} boxes; run the tracker again")

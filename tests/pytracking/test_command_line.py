@@ -82,6 +82,12 @@ def test_unknown_names_are_one_line(
     assert err.count("\n") == 1
 
 
+@pytest.mark.parametrize("names", [("opencv/kcf",), ("kcf",)])
+def test_one_name_will_do(sequence_root: Path, names: tuple[str, ...]) -> None:
+    assert tracker_main(sequence_root, *names, "--sequence", "near") == 0
+    assert (sequence_root.parent / "out" / "opencv" / "kcf" / "near.txt").exists()
+
+
 def test_set_changes_a_parameter(sequence_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert tracker_main(sequence_root, "opencv", "kcf", "--sequence", "near", "--set", "algorithm=csrt") == 0
     manifest = json.loads((sequence_root.parent / "out" / "opencv" / "kcf" / "near.json").read_text())
@@ -171,6 +177,8 @@ def test_report(sequence_root: Path, capsys: pytest.CaptureFixture) -> None:
     out = capsys.readouterr().out
     assert "Static" in out
     assert "protocol pytracking" in out
+    assert exit_status(lambda: package_main.main([*argv[:2], *argv[1:]])) == 0
+    assert capsys.readouterr().out == out, "the same tracker twice is shown once"
     assert (sequence_root.parent / "plots" / "folder" / "norm_prec_plot.pdf").exists()
 
     assert tracker_main(sequence_root, "static", "default", "--runid", "1") == 0

@@ -38,6 +38,7 @@ def test_finds_the_tracker_of_a_parameter() -> None:
         ("kcf", "opncv", "unknown tracker 'opncv'; did you mean 'opencv'"),
         ("crst", "opencv", "unknown parameter of tracker 'opencv' 'crst'; did you mean 'csrt'"),
         ("zzzzzz", None, "choose from .*csrt"),
+        ("clip.mp4", "opencv/kcf", "'opencv/kcf' is a tracker and its parameters: write opencv kcf"),
     ],
 )
 def test_unknown_names_are_answered_with_the_nearest(parameter: str, tracker: str | None, message: str) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, TypeVar
 
 from ltr.actors.energy import PRECISIONS
-from ltr.admin.inputs import Ranges, check_numbers
+from ltr.admin.inputs import Ranges, check_numbers, replace_fields
 from ltr.errors import UserError, unknown_name
 from pytracking.backends import BACKENDS
 from pytracking.features.augmentation import Augmentation
@@ -152,10 +152,10 @@ def changed_between_frames(params: Settings, changes: Mapping[str, Any], *parts:
         parts: dataclasses whose fields these are, such as `LocalisationThresholds`.
 
     Raises:
-        UserError: another field, which is fixed when a tracker is made, or a value out of its range.
+        UserError: another field, which is fixed when a tracker is made, or a value out of its range or of another type.
     """
     free = {one.name for part in parts for one in fields(part)}
     for name in changes:
         if name not in free:
             raise unknown_name("parameter that can be changed between frames", name, free)
-    return replace(params, **changes)  # type: ignore[type-var]
+    return replace_fields(params, changes)

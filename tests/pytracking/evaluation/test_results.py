@@ -182,6 +182,29 @@ def test_a_result_whose_files_disagree_is_refused(folder: Path, sequence: Sequen
             read()
 
 
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"scores": "high"}, "not two lists"),
+        ({"flags": 3}, "not two lists"),
+        ({"scores": None}, "not two lists"),
+        ({"scores": ["high", "low"]}, "a score that is not a number"),
+        ({"scores": [True, False]}, "a score that is not a number"),
+    ],
+)
+def test_recorded_scores_of_another_type_are_refused(
+    folder: Path, sequence: Sequence, changed: dict[str, Any], said: str
+) -> None:
+    count = len(sequence.ground_truth_rect)
+    result = RawResult(sequence.ground_truth_rect, np.zeros(count), np.zeros(count), ["normal"] * count)
+    save_result(folder, result, describe(sequence))
+    file = folder / "near.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | changed))
+    for read in (lambda: load_result(folder, sequence), lambda: read_result(folder / "near.txt")):
+        with pytest.raises(UserError, match=rf"near.json: .*{said}"):
+            read()
+
+
 def test_a_table_of_a_video(tmp_path: Path) -> None:
     table = tmp_path / "clip.csv"
     head = "frame,seconds,id,x,y,w,h,score,flag,time\n"
