@@ -63,7 +63,10 @@ def _read(path: Path, dataset: str) -> Reading:
     """What annotations alone give."""
     # It names the folder of the plots, too.
     check_name("data set", dataset)
-    entries = _folder_entries(path) if path.is_dir() else _json_entries(path)
+    # Name of a sequence -> what reads its boxes and where it is visible.
+    entries = {file.stem: partial(_read_file, file) for file in sorted(path.glob("*.txt"))}
+    if not path.is_dir():
+        entries = _json_entries(path)
     official = official_names(dataset)
     attributes = load_attributes(_ATTRIBUTES[dataset]) if dataset in _ATTRIBUTES else {}
     reading = Reading()
@@ -84,11 +87,6 @@ def _read(path: Path, dataset: str) -> Reading:
     order = {name: number for number, name in enumerate(official or [])}
     reading.sequences.sort(key=lambda sequence: order.get(sequence.name, 0))
     return reading
-
-
-def _folder_entries(path: Path) -> dict[str, Callable[[], _Annotated]]:
-    """Name of a sequence -> what reads its boxes and where it is visible."""
-    return {file.stem: partial(_read_file, file) for file in sorted(path.glob("*.txt"))}
 
 
 def _read_file(file: Path) -> _Annotated:

@@ -122,7 +122,10 @@ def embed_clips(
     estimates: dict[str, float] = {}
     for sequence in sequences:
         with _named(sequence, unreadable):
-            estimates[sequence.name] = _estimate(sequence, height)
+            # Bytes that a frame takes in the page, the mean of a few.
+            numbers = {len(sequence.frames) * part // _SAMPLES for part in range(_SAMPLES)}
+            sizes = [_in_page(_encode(sequence, number, height)[0]) for number in sorted(numbers)]
+            estimates[sequence.name] = float(np.mean(sizes))
     readable = [sequence for sequence in sequences if sequence.name in estimates]
     clips: dict[str, Clip] = {}
     cheapest_first = sorted(readable, key=lambda sequence: estimates[sequence.name] * len(sequence.frames))
@@ -172,12 +175,6 @@ def _thin(clip: Clip, share: int) -> Clip:
     while clip.encoded_bytes > share and len(clip.jpegs) > 1:
         clip = Clip(clip.sequence, clip.size, 2 * clip.stride, clip.jpegs[::2])
     return clip
-
-
-def _estimate(sequence: Sequence, height: int) -> float:
-    """Bytes that a frame takes in the page, the mean of a few."""
-    numbers = sorted({len(sequence.frames) * part // _SAMPLES for part in range(_SAMPLES)})
-    return float(np.mean([_in_page(_encode(sequence, number, height)[0]) for number in numbers]))
 
 
 def _encode(sequence: Sequence, number: int, height: int) -> tuple[bytes, tuple[int, int]]:
