@@ -69,8 +69,8 @@ class Curves:
         """One row a sequence, tracker and threshold: columns sequence, tracker, threshold, value (in percent)."""
         import pandas as pd
 
-        levels = {"sequence": self.sequences, "tracker": self.trackers, "threshold": self.thresholds}
-        index = pd.MultiIndex.from_product(levels.values(), names=levels)
+        levels = [self.sequences, self.trackers, list(self.thresholds)]
+        index = pd.MultiIndex.from_product(levels, names=["sequence", "tracker", "threshold"])
         return pd.DataFrame({"value": self.values.ravel()}, index).reset_index()
 
 

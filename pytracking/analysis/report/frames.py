@@ -139,7 +139,9 @@ def embed_clips(
                 clip = _encode_clip(sequence, height, min(stride, len(sequence.frames)), bar.update)
             if clip is None:
                 continue
-            clip = _thin(clip, share)
+            # Every second frame is dropped until it fits.
+            while clip.encoded_bytes > share and len(clip.jpegs) > 1:
+                clip = Clip(clip.sequence, clip.size, 2 * clip.stride, clip.jpegs[::2])
             if clip.encoded_bytes > share:
                 raise UserError(
                     f"{budget / 1e6:.1f} MB are too few for the frames of {len(readable)} sequences; "
@@ -168,13 +170,6 @@ def _encode_clip(sequence: Sequence, height: int, stride: int, progress: Any) ->
         jpegs.append(jpeg)
         progress(min(stride, len(sequence.frames) - number))
     return Clip(sequence.name, size, stride, jpegs)
-
-
-def _thin(clip: Clip, share: int) -> Clip:
-    """The clip with every second frame dropped until it fits, down to one frame."""
-    while clip.encoded_bytes > share and len(clip.jpegs) > 1:
-        clip = Clip(clip.sequence, clip.size, 2 * clip.stride, clip.jpegs[::2])
-    return clip
 
 
 def _encode(sequence: Sequence, number: int, height: int) -> tuple[bytes, tuple[int, int]]:
