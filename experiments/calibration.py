@@ -10,7 +10,6 @@ Figures and curves are kept by tracker in `experiments/cards/calibration.json`; 
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Iterable, Sequence
@@ -22,7 +21,7 @@ from matplotlib.figure import Figure
 from scipy.stats import chi2, spearmanr
 from tqdm import tqdm
 
-from experiments.common import fill, markdown, save_figure
+from experiments.common import command_line, fill, markdown, save_figure
 from experiments.lite_search import PARAMETER, Scene, composited_scenes, real_scenes
 from ltr.admin.checkpoint import card_path
 from ltr.admin.files import write_json, write_text
@@ -74,9 +73,7 @@ def observe(scenes: Sequence[Scene], parameter: str, frames: int) -> Compared:
     return compare(found)
 
 
-def compare(
-    found: Iterable[tuple[np.ndarray, np.ndarray, BoxUncertainty]],
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def compare(found: Iterable[tuple[np.ndarray, np.ndarray, BoxUncertainty]]) -> Compared:
     """What the energy says of boxes beside their errors.
 
     Args:
@@ -177,9 +174,9 @@ def draw(kept: dict[str, Any]) -> Figure:
     return figure
 
 
-def main(arguments: Iterable[str] | None = None) -> int:
-    """Run the command; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns 0."""
+    parser = command_line("calibration", __doc__)
     parser.add_argument("--data", type=Path, help="data folder (docs/data.md, 'lite'), whose held-out scenes choose")
     parser.add_argument("--sequences", type=Path, help="folder of other sequences, to test on")
     parser.add_argument("--parameter", default=PARAMETER, help="parameters of the tracker (%(default)s)")
@@ -188,20 +185,14 @@ def main(arguments: Iterable[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, default=KEPT, help="%(default)s")
     parser.add_argument("--page", type=Path, default=PAGE, help="page with a place for the table (%(default)s)")
     parser.add_argument("--picture", type=Path, default=PICTURE, help="%(default)s")
-    options = parser.parse_args(None if arguments is None else list(arguments))
-    return exit_status(lambda: run(options))
-
-
-def run(options: argparse.Namespace) -> int:
-    """Do what the command line asks for."""
+    options = parser.parse_args(arguments)
     if (options.data is None) == (options.sequences is None):
         raise UserError("name the data folder (--data), which chooses the temperature, or --sequences, which tests it")
     kept = json.loads(options.output.read_text(encoding="utf-8")) if options.output.is_file() else {}
     params = load_parameters(options.parameter)
     if options.data is not None:
-        found = observe(
-            [*real_scenes(options.data), *composited_scenes(options.data)], options.parameter, options.frames
-        )
+        scenes = [*real_scenes(options.data), *composited_scenes(options.data)]
+        found = observe(scenes, options.parameter, options.frames)
         temperature = choose_temperature(found[0][found[2]], found[1][found[2]])
         kept[options.parameter] = {"validation": figures(*found, temperature)}
         if options.write:
@@ -225,4 +216,4 @@ def run(options: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_status(main))

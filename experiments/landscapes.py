@@ -184,8 +184,7 @@ def profile_figure(scene: Scene, landscapes: Sequence[Landscape]) -> Figure:
             line = "-" if number < len(COLOURS) else "--"
             density = grid_log_density(scores, width).exp()
             axis.plot(found.offsets, density, line, color=COLOURS[number % len(COLOURS)], label=found.label)
-        axis.set_xlabel(text)
-        axis.set_ylabel("density")
+        axis.set(xlabel=text, ylabel="density")
         axis.grid(alpha=0.3)
         axis.legend(fontsize=7)
     return figure
@@ -201,11 +200,8 @@ def _draw_frame(axis: Axes, scene: Scene, found: Landscape) -> None:
     side = float(scene.test.shape[-1])
     reach = min(1.2 * max(w, h), side / 2)
     middle_x, middle_y = (min(max(middle, reach), side - reach) for middle in (x + w / 2, y + h / 2))
-    axis.set_xlim(middle_x - reach, middle_x + reach)
-    axis.set_ylim(middle_y + reach, middle_y - reach)
-    axis.set_xticks([])
-    axis.set_yticks([])
-    axis.set_ylabel(f"{found.label}\nIoU {found.overlap:.2f}")
+    axis.set(xlim=(middle_x - reach, middle_x + reach), ylim=(middle_y + reach, middle_y - reach))
+    axis.set(xticks=[], yticks=[], ylabel=f"{found.label}\nIoU {found.overlap:.2f}")
 
 
 def _draw_grid(axis: Axes, found: Landscape, grid: Tensor, position: bool) -> None:

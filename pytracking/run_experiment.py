@@ -116,13 +116,10 @@ def _experiments(module: ModuleType) -> dict[str, Callable[[], tuple]]:
     return {
         name: function
         for name, function in inspect.getmembers(module, inspect.isfunction)
-        if not name.startswith("_") and function.__module__ == module.__name__ and not _needs_arguments(function)
+        if not name.startswith("_")
+        and function.__module__ == module.__name__
+        and all(each.default is not each.empty for each in inspect.signature(function).parameters.values())
     }
-
-
-def _needs_arguments(function: Callable) -> bool:
-    parameters = inspect.signature(function).parameters.values()
-    return any(parameter.default is inspect.Parameter.empty for parameter in parameters)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,6 @@ from safetensors import SafetensorError, safe_open
 from ltr.admin.checkpoint import read_card
 from ltr.errors import CheckpointError
 from pytracking.networks import NETWORKS_VARIABLE, network_files, network_folders, network_name, public
-from pytracking.networks.public import models
 from pytracking.registry import file_parameters, list_trackers
 
 
@@ -60,7 +59,7 @@ def models_text() -> str:
         lines += [
             "",
             f"without weights here: {', '.join(sorted(wanted))}",
-            f"Public, from python -m pytracking models fetch NAME: {', '.join(sorted(wanted & set(models())))}",
+            f"Public, from python -m pytracking models fetch NAME: {', '.join(sorted(wanted & set(public.models())))}",
             f"Others are trained (python ltr/run_training.py NAME); {NETWORKS_VARIABLE} names their folder, or the "
             "parameter net_path a checkpoint, PyTracking's included.",
         ]

@@ -157,7 +157,8 @@ def main(argv: list[str] | None = None) -> int:
         print(measured_table(published_table(), [item.scores for item in evaluated], args.markdown), end="\n\n")
     default = not (args.table or args.plots or args.published or args.html is not None)
     for item in evaluated:
-        folder = _folder(args, item.scores.dataset, len(evaluated))
+        own_folder = args.output is None or len(evaluated) > 1
+        folder = (args.output or Path("results", "result_plots")) / (item.scores.dataset if own_folder else "")
         _print_tables(args, item.scores, args.table or default, args.published)
         if args.plots or default:
             from pytracking.analysis.comparisons import write_comparisons
@@ -247,12 +248,6 @@ def _scorable(reading: Reading, protocol: Protocol) -> list[Sequence]:
     for name, message in reading.unreadable.items():
         print(printable(f"warning: {name} is left out: {message}"), file=sys.stderr)
     return sequences
-
-
-def _folder(args: argparse.Namespace, dataset: str, count: int) -> Path:
-    if args.output is None:
-        return Path("results", "result_plots", dataset)
-    return args.output / dataset if count > 1 else args.output
 
 
 def _print_tables(args: argparse.Namespace, scores: Scores, wanted: bool, published: bool) -> None:

@@ -10,7 +10,7 @@ import argparse
 import itertools
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -135,7 +135,7 @@ def main(argv: list[str] | None = None) -> int:
                 stem,
                 label=parameter,
                 rate=rate,
-                show=_window() if opencv_has_windows() else None,
+                show=_show if opencv_has_windows() else None,
                 described={**described, "first_boxes": dict(enumerate(boxes, 1)), "size": first.image.shape[1::-1]},
                 announce=True,
                 uncertainty=args.uncertainty,
@@ -147,12 +147,10 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _window() -> Callable[[np.ndarray], bool]:
-    def show(image: np.ndarray) -> bool:
-        cv2.imshow(_WINDOW, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-        return cv2.waitKey(1) != ord("q")
-
-    return show
+def _show(image: np.ndarray) -> bool:
+    """Show a frame; whether to go on."""
+    cv2.imshow(_WINDOW, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    return cv2.waitKey(1) != ord("q")
 
 
 if __name__ == "__main__":

@@ -164,13 +164,12 @@ def track_stream(
     video_file = stem.with_name(f"{stem.name}.mp4")
     video_lost: BaseException | None = None
     stopped: BaseException | None = None
-    skipped = 0
     try:
         with video_writer(video_file, rate) as add, progress_bar(total, label) as bar:
             try:
                 for frame in frames:
                     before = steps[-1].results if steps else {}
-                    results = _follow(tracker, frame.image) if steps else _start(tracker, frame.image, box)
+                    results = _answers(tracker, frame.image, None if steps else box)
                     steps.append(_Step(frame.number, frame.time, results))
                     scores = None if score_map is None else score_map()
                     drawn = annotate(frame.image, results, label, frame.number, uncertainty, scores)
@@ -253,16 +252,12 @@ def annotate(
     return drawn
 
 
-def _start(tracker: Tracker | MultiTracker, image: np.ndarray, box: Any) -> dict[int, TrackResult]:
+def _answers(tracker: Tracker | MultiTracker, image: np.ndarray, box: Any) -> dict[int, TrackResult]:
+    """The answer for each target, counted from 1; it is started where there is a `box`."""
     if isinstance(tracker, MultiTracker):
-        return {target + 1: result for target, result in (tracker.start(image, one) for one in box)}
-    return {1: tracker.initialize(image, box)}
-
-
-def _follow(tracker: Tracker | MultiTracker, image: np.ndarray) -> dict[int, TrackResult]:
-    if isinstance(tracker, MultiTracker):
-        return {target + 1: result for target, result in tracker.track(image).items()}
-    return {1: tracker.track(image)}
+        found = tracker.track(image).items() if box is None else [tracker.start(image, one) for one in box]
+        return {target + 1: result for target, result in found}
+    return {1: tracker.track(image) if box is None else tracker.initialize(image, box)}
 
 
 def _announce(before: Mapping[int, TrackResult], step: _Step) -> None:

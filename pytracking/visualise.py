@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
+from PIL.ImageColor import getrgb as rgb
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart, without its yellow, too pale for a line.
 COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00")
@@ -15,11 +16,6 @@ _PLATE_COLOUR = "#303030"
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _SUBPIXEL = 4
 _STRIP_HEIGHT = 24
-
-
-def rgb(colour: str) -> tuple[int, int, int]:
-    """'#RRGGBB' as three numbers from 0 to 255."""
-    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
 
 
 def draw_box(
@@ -110,11 +106,9 @@ def resize_to_width(image: np.ndarray, width: int) -> np.ndarray:
 
 def contact_sheet(rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
     """Images of equal shape [H, W, 3] in rows of equal length, with a thin gap."""
-    lines = []
-    for row in rows:
-        cells = [cv2.copyMakeBorder(image, 2, 2, 2, 2, cv2.BORDER_CONSTANT, value=(255, 255, 255)) for image in row]
-        lines.append(np.concatenate(cells, axis=1))
-    return np.concatenate(lines)
+    white = (255, 255, 255)
+    cells = [[cv2.copyMakeBorder(image, 2, 2, 2, 2, cv2.BORDER_CONSTANT, value=white) for image in row] for row in rows]
+    return cv2.vconcat([cv2.hconcat(row) for row in cells])
 
 
 def _draw_plate(image: np.ndarray, text: str, x: int, y: int, colour: str, top: int | None = None) -> None:

@@ -15,9 +15,10 @@ import contextlib
 import io
 import sys
 import tempfile
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -37,25 +38,6 @@ from pytracking.tracker.static import StaticTracker
 STATIC = TrackerRun("static", "default")
 
 
-@dataclass(frozen=True)
-class Overhead:
-    """Cost of tracking with a tracker that does nothing.
-
-    Attributes:
-        how: 'bare loop', 'this process', or '<N> worker processes'.
-        frames: number of frames that were tracked.
-        seconds: altogether, the best of the repetitions.
-        per_frame: milliseconds a frame.
-        overhead: milliseconds a frame beyond the bare loop; for several workers, on the wall's clock.
-    """
-
-    how: str
-    frames: int
-    seconds: float
-    per_frame: float
-    overhead: float
-
-
 def bare_loop(sequences: list[Sequence]) -> None:
     """Read every image and hand it to the static tracker, with nothing kept."""
     for sequence in sequences:
@@ -73,10 +55,14 @@ def copies(sequences: list[Sequence], count: int) -> list[Sequence]:
     return [replace(sequence, name=f"{sequence.name}_{k}") for k in range(count) for sequence in sequences]
 
 
-def measure_overhead(sequences: list[Sequence], workers: list[int], repeats: int) -> list[Overhead]:
+def measure_overhead(sequences: list[Sequence], workers: list[int], repeats: int) -> list[dict[str, Any]]:
     """The bare loop, this process and each number of worker processes, in turns, `repeats` times; the best of each.
 
     A pool's start is taken out by its own measurement: the same run on one frame of as many sequences as workers.
+
+    Returns:
+        Rows of `how` ('bare loop', 'this process', or '<N> worker processes'), `frames` tracked, `seconds` altogether,
+        `per_frame` in milliseconds, and `overhead`, those over the bare loop; for several workers by the wall's clock.
     """
     frames = sum(len(sequence.frames) for sequence in sequences)
     labels = {0: "this process", **{count: f"{count} worker process{'es' * (count > 1)}" for count in workers}}
@@ -90,16 +76,14 @@ def measure_overhead(sequences: list[Sequence], workers: list[int], repeats: int
         for count, label in labels.items():
             note(label, run_once(sequences, count))
             if count:
-                one_frame = [
-                    replace(s, frames=s.frames[:1], ground_truth_rect=s.ground_truth_rect[:1], target_visible=None)
-                    for s in copies(sequences[:1], count)
-                ]
+                one_frame = [sequence.beginning(1) for sequence in copies(sequences[:1], count)]
                 note(f"start of {label}", run_once(one_frame, count))
     bare = best["bare loop"]
     found = []
     for how in ("bare loop", *labels.values()):
         net = best[how] - best.get(f"start of {how}", 0.0)
-        found.append(Overhead(how, frames, best[how], net / frames * 1e3, (net - bare) / frames * 1e3))
+        times = {"per_frame": net / frames * 1e3, "overhead": (net - bare) / frames * 1e3}
+        found.append({"how": how, "frames": frames, "seconds": best[how], **times})
     return found
 
 
@@ -158,10 +142,8 @@ def main(argv: list[str] | None = None) -> int:
     print(", ".join(f"{key}: {value}" for key, value in describe_machine().items()))
     sequences = copies(get_dataset("demo"), args.copies)
     found = measure_overhead(sequences, args.workers, args.repeats)
-    rows = [
-        [item.how, f"{item.frames}", f"{item.seconds:.2f}", f"{item.per_frame:.3f}", f"{item.overhead:.3f} ms"]
-        for item in found
-    ]
+    formats = ("{how}", "{frames}", "{seconds:.2f}", "{per_frame:.3f}", "{overhead:.3f} ms")
+    rows = [[text.format(**row) for text in formats] for row in found]
     header = ["static tracker", "frames", "seconds", "ms/frame", "beyond the bare loop"]
     print(f"\n{format_table(header, rows)}")
     print("ms/frame leave the start of worker processes out, which the seconds contain")
@@ -171,7 +153,7 @@ def main(argv: list[str] | None = None) -> int:
     count = sum(len(sequence.frames) for sequence in stored)
     print(f"\nmade-up results on {len(stored)} sequences, {count} frames, read and scored in {took:.2f} s\n{table}")
     scoring = {"runs": len(runs), "sequences": len(stored), "frames": count, "seconds": took}
-    write_measurements(args, overhead=[asdict(item) for item in found], scoring=scoring)
+    write_measurements(args, overhead=found, scoring=scoring)
     return 0
 
 

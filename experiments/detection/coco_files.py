@@ -9,7 +9,6 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -114,11 +113,6 @@ class Detections:
         return len(self.boxes)
 
 
-def no_detections() -> Detections:
-    """The detections of an image in which nothing was found."""
-    return Detections(torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, dtype=torch.long))
-
-
 def read_results(path: Path) -> dict[int, Detections]:
     """Detections of a COCO results file by image id, in the order of the file.
 
@@ -131,39 +125,24 @@ def read_results(path: Path) -> dict[int, Detections]:
     rows: dict[int, list[tuple[tuple[float, ...], float, int]]] = {}
     for number, item in enumerate(content):
         try:
-            box, score = _box(item["bbox"]), float(item["score"])
-            if not (min(box[2:]) > 0 and math.isfinite(score)):
-                raise ValueError(f"box {box} with score {score}")
-            rows.setdefault(int(item["image_id"]), []).append((box, score, int(item["category_id"])))
+            x, y, w, h = number_array(item["bbox"]).tolist()
+            score = float(item["score"])
+            if not (min(w, h) > 0 and math.isfinite(score)):
+                raise ValueError(f"box {(x, y, w, h)} with score {score}")
+            rows.setdefault(int(item["image_id"]), []).append(((x, y, w, h), score, int(item["category_id"])))
         except (KeyError, TypeError, ValueError) as error:
             raise AnnotationError(f"{path} is not a COCO results file: entry {number}: {error!r}") from error
-    return {
-        image: Detections(
-            torch.tensor([row[0] for row in found]),
-            torch.tensor([row[1] for row in found]),
-            torch.tensor([row[2] for row in found]),
-        )
-        for image, found in rows.items()
-    }
-
-
-def result_rows(image: int, found: Detections) -> list[dict[str, Any]]:
-    """Detections of an image as COCO's results format has them."""
-    return [
-        {"image_id": image, "category_id": category, "bbox": [round(value, 3) for value in box], "score": score}
-        for box, score, category in zip(found.boxes.tolist(), found.scores.tolist(), found.classes.tolist())
-    ]
+    return {image: Detections(*map(torch.tensor, zip(*found))) for image, found in rows.items()}
 
 
 def write_results(path: Path, detections: Iterable[tuple[int, Detections]]) -> None:
     """Write a COCO results file whole; (image id, detections) of every image."""
-    rows = [row for image, found in detections for row in result_rows(image, found)]
+    rows = [
+        {"image_id": image, "category_id": category, "bbox": [round(value, 3) for value in box], "score": score}
+        for image, found in detections
+        for box, score, category in zip(found.boxes.tolist(), found.scores.tolist(), found.classes.tolist())
+    ]
     write_text(path, json.dumps(rows) + "\n")
-
-
-def _box(values: Any) -> tuple[float, ...]:
-    x, y, w, h = number_array(values).tolist()
-    return x, y, w, h
 
 
 def average_precision(annotations: Path, results: Path) -> dict[str, float]:

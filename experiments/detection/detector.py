@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 from torch.utils.data import DataLoader, Dataset
 
-from experiments.detection.coco_files import AnnotatedImage, Detections, no_detections
+from experiments.detection.coco_files import AnnotatedImage, Detections
 from experiments.detection.head import FeaturePyramid
 from ltr.admin.files import whole_file
 from ltr.data.image import read_image
@@ -102,7 +102,8 @@ class GivenBoxes:
 
     def detect(self, images: Sequence[np.ndarray], identities: Sequence[int]) -> list[Detections]:
         """The given ones; the images are not looked at."""
-        return [self.detections.get(identity, no_detections()) for identity in identities]
+        nothing = Detections(torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, dtype=torch.long))
+        return [self.detections.get(identity, nothing) for identity in identities]
 
     def box_head_layers(self) -> None:
         """There is no box head."""
@@ -150,8 +151,6 @@ class FasterRCNN:
         model: has `transform`, `backbone` and `roi_heads.box_head` as `torchvision.models.detection.FasterRCNN`.
         device: device of the model and the features.
     """
-
-    channels: int
 
     def __init__(self, model: Any, device: torch.device | str = "cpu") -> None:
         self.model = model.requires_grad_(False).eval().to(device)
@@ -205,14 +204,9 @@ def batches(
         workers: processes that read images.
     """
     folder = None if cache is None else cache / detector.identity
-    source = _Images(images, folder)
-    loader: DataLoader[Any] = DataLoader(
-        source,
-        batch_sampler=order,  # type: ignore[arg-type]
-        num_workers=workers,
-        collate_fn=list,
-    )
-    for rows in loader:
+    # Batches are lists of rows.
+    options: dict[str, Any] = {"batch_sampler": order, "collate_fn": list}
+    for rows in DataLoader(_Images(images, folder), num_workers=workers, **options):
         pyramids: list[FeaturePyramid | None] = [pyramid for _, _, pyramid in rows]
         missing = [place for place, pyramid in enumerate(pyramids) if pyramid is None]
         if missing:

@@ -66,15 +66,13 @@ def conditions(study: dict[str, Any]) -> str:
     outputs = "one output for all classes" if head["class_agnostic"] else "one output a class"
     detector = settings["detector"]
     torch_and_commit = f"{study['environment']['torch']}, {study['environment']['commit'][:10]}"
+    length = f"{training['iterations']} iterations of {training['batch_size']} images, {training['optimiser']}"
     rows = [
         ["data", f"{data['name']}: {data['train_images']} images to train, {data['judged_images']} to judge"],
         ["judged", f"{data['detections']} detections, {data['judged_boxes']} annotated boxes"],
         ["features", f"{detector['name']}, longest side {detector['longest_side']}"],
         ["head", f"{head['bins']} x {head['bins']} bins, {head['hidden']} wide, {outputs}"],
-        [
-            "training",
-            f"{training['iterations']} iterations of {training['batch_size']} images, {training['optimiser']}",
-        ],
+        ["training", length],
         ["boxes an image, samples a box", f"{training['boxes_per_image'] or 'all'}, M = {noise['num_samples']}"],
         ["learning rate", f"{training['learning_rate']:g}, x {training['decay']:g} at {training['decay_at']}"],
         ["seeds", str(len(settings["seeds"]))],

@@ -153,14 +153,7 @@ def write_jittered(instances: Instances, path: Path, settings: JitterSettings) -
         room = (torch.tensor([width, height]) - extent).clamp(min=0)
         boxes = torch.cat((torch.rand((false, 2), generator=generator) * room, extent), dim=1)
         kinds = image.classes[torch.randint(max(count, 1), (false,), generator=generator)]
-        found.append(
-            (
-                image.identity,
-                Detections(
-                    torch.cat((from_relative(moved, unit)[seen], boxes)),
-                    torch.cat((uniform(int(seen.sum()), 0.5, 1.0), uniform(false, 0.05, 0.7))),
-                    torch.cat((image.classes[seen], kinds)),
-                ),
-            )
-        )
+        boxes = torch.cat((from_relative(moved, unit)[seen], boxes))
+        scores = torch.cat((uniform(int(seen.sum()), 0.5, 1.0), uniform(false, 0.05, 0.7)))
+        found.append((image.identity, Detections(boxes, scores, torch.cat((image.classes[seen], kinds)))))
     write_results(path, found)

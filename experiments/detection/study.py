@@ -32,6 +32,7 @@ from ltr.errors import UserError, check_names
 from ltr.trainers.log import environment
 
 STUDY_FILE = "study.json"
+_BATCH = 4
 
 
 @dataclass(frozen=True)
@@ -70,21 +71,9 @@ class Workplace:
             raise UserError(f"there is neither {made} nor {given}: run 'detect --split {split}' first")
         return made
 
-    @property
-    def data_name(self) -> str:
-        """What a small data set was made from; else the name of the folder."""
-        made = self.data / "made.json"
-        return str(read_json(made)["source"]) if made.is_file() else self.data.name
-
-    @property
-    def cache(self) -> Path:
-        """Folder of the features."""
-        return self.folder / "features"
-
-    def training(self, unit: str, settings: DetectionSettings) -> TrainingPlace:
-        """Where the head of a unit is trained."""
-        cache = self.cache if settings.detector.cache else None
-        return TrainingPlace(self.folder / unit, cache, torch.device(self.device), self.workers)
+    def cache(self, settings: DetectionSettings) -> Path | None:
+        """Folder of the features; None where none are kept."""
+        return self.folder / "features" if settings.detector.cache else None
 
 
 def make_detector(settings: DetectorSettings, device: str) -> FrozenDetector:
@@ -100,12 +89,12 @@ def make_detector(settings: DetectorSettings, device: str) -> FrozenDetector:
     return GivenBoxes(longest_side=settings.longest_side, device=device)
 
 
-def detect(place: Workplace, detector: FrozenDetector, split: str, batch: int = 4) -> Path:
+def detect(place: Workplace, detector: FrozenDetector, split: str) -> Path:
     """Run the detector over the images of a split; writes `<folder>/detections_<split>.json`, COCO's results format."""
     images = place.instances(split).images
     found: list[tuple[int, Detections]] = []
-    for start in tqdm(range(0, len(images), batch), desc=f"detecting in {split}", unit="batch"):
-        part = images[start : start + batch]
+    for start in tqdm(range(0, len(images), _BATCH), desc=f"detecting in {split}", unit="batch"):
+        part = images[start : start + _BATCH]
         identities = [image.identity for image in part]
         found += zip(identities, detector.detect([read_image(image.path) for image in part], identities))
     path = place.folder / f"detections_{split}.json"
@@ -131,13 +120,16 @@ def run_study(place: Workplace, settings: DetectionSettings, detector: FrozenDet
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in settings.methods}
     for seed in settings.seeds:
         for name in settings.methods:
-            training = place.training(f"{name}_{seed}", settings)
+            folder, device = place.folder / f"{name}_{seed}", torch.device(place.device)
+            training = TrainingPlace(folder, place.cache(settings), device, place.workers)
             train_head(name, seed, detector, train.images, list(train.categories), settings, training)
             rows[name].append(judge(place, settings, detector, name, seed, judged, starts))
+    # A small data set says what it was made from.
+    made = place.data / "made.json"
     study = {
         "settings": settings.to_dict(),
         "data": {
-            "name": place.data_name,
+            "name": str(read_json(made)["source"]) if made.is_file() else place.data.name,
             "official": (place.data / "annotations").is_dir(),
             "train_images": len(train.images),
             "judged_images": len(judged.images),
@@ -185,8 +177,11 @@ def judge(
     def answer() -> dict[str, Any]:
         head, card = load_head(folder / HEAD_FILE)
         head = head.to(place.device)
-        cache = place.cache if settings.detector.cache else None
-        options: dict[str, Any] = {"settings": settings.refinement, "cache": cache, "workers": place.workers}
+        options: dict[str, Any] = {
+            "settings": settings.refinement,
+            "cache": place.cache(settings),
+            "workers": place.workers,
+        }
         step, tried = STEPS[name], dict[float, float]()
         if len(settings.refinement.factors) > 1:
             tuning = place.instances("tune")

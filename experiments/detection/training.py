@@ -46,11 +46,6 @@ class TrainingPlace:
     workers: int = 0
 
 
-def step_seed(seed: int, step: int) -> int:
-    """Seed for everything that a step draws, so that a step can be repeated without those before it."""
-    return seed * 1_000_003 + step
-
-
 def rate_at(step: int, settings: TrainingSettings) -> float:
     """Learning rate of a step, counted from 0."""
     return settings.learning_rate * settings.decay ** sum(step >= mark for mark in settings.decay_at)
@@ -127,7 +122,10 @@ def train_head(
         ValueError: the folder holds a head of other settings.
     """
     path = place.folder / HEAD_FILE
-    asked, training = _asked(name, seed, settings), settings.training
+    training = settings.training
+    # All that decides a head's weights besides the data.
+    parts = {key: asdict(getattr(settings, key)) for key in ("detector", "head", "noise", "training")}
+    asked: dict[str, Any] = plain({"method": name, "seed": seed, **parts})
     if path.is_file():
         head, card = load_head(path)
         refuse_other(path, card["asked"], asked)
@@ -136,7 +134,7 @@ def train_head(
     if not images:
         raise UserError("no image has an annotated box to train on")
     head = new_head(detector, categories, settings, seed, place.device)
-    optimiser = _optimiser(head, settings.training)
+    optimiser = _optimiser(head, training)
     done, spent = _resume(place.folder, head, optimiser, asked)
     order = [rows.tolist() for rows in step_order(len(images), training.batch_size, training.iterations, seed)]
     last = len(order) if stop_after is None else min(stop_after, len(order))
@@ -149,9 +147,9 @@ def train_head(
     for step, (batch, pyramids) in enumerate(bar, start=done):
         pyramids = [to_device(pyramid, place.device) for pyramid in pyramids]
         began = clock()
-        output = _train_step(
-            method, head, optimiser, batch, pyramids, training, step_seed(seed, step), rate_at(step, training)
-        )
+        # A step can be repeated without those before it.
+        draws = seed * 1_000_003 + step
+        output = _train_step(method, head, optimiser, batch, pyramids, training, draws, rate_at(step, training))
         loss = float(output.loss.detach().mean())
         spent += clock() - began
         if not math.isfinite(loss) or not math.isfinite(float(output.statistics["head_gradient"])):
@@ -161,12 +159,12 @@ def train_head(
             log.write("train", step + 1, {**record, **{k: float(v) for k, v in output.statistics.items()}})
             bar.set_postfix(loss=f"{loss:.3g}")
         if (step + 1) % training.checkpoint_every == 0 or step + 1 == last:
-            _save_state(place.folder, head, optimiser, step + 1, spent, asked)
+            state = {"head": head.state_dict(), "optimiser": optimiser.state_dict(), "done": step + 1, "spent": spent}
+            save_training_state(place.folder / STATE_FILE, {**state, "asked": json.dumps(asked)})
     log.close()
     if last < len(order):
         return None
-    card = {"asked": asked, "seconds_per_iteration": spent / len(order), "environment": environment()}
-    save_head(path, head, card)
+    save_head(path, head, {"asked": asked, "seconds_per_iteration": spent / len(order), "environment": environment()})
     (place.folder / STATE_FILE).unlink(missing_ok=True)
     return load_head(path)[0]
 
@@ -200,20 +198,6 @@ def _optimiser(head: EnergyHead, settings: TrainingSettings) -> torch.optim.Opti
     return torch.optim.SGD(
         head.parameters(), lr=settings.learning_rate, momentum=settings.momentum, weight_decay=settings.weight_decay
     )
-
-
-def _asked(name: str, seed: int, settings: DetectionSettings) -> dict[str, Any]:
-    """All that decides a head's weights besides the data, as plain JSON values."""
-    parts = {key: asdict(getattr(settings, key)) for key in ("detector", "head", "noise", "training")}
-    found: dict[str, Any] = plain({"method": name, "seed": seed, **parts})
-    return found
-
-
-def _save_state(
-    folder: Path, head: EnergyHead, optimiser: torch.optim.Optimizer, done: int, spent: float, asked: dict[str, Any]
-) -> None:
-    state = {"head": head.state_dict(), "optimiser": optimiser.state_dict(), "done": done, "spent": spent}
-    save_training_state(folder / STATE_FILE, {**state, "asked": json.dumps(asked)})
 
 
 def _resume(

@@ -32,13 +32,12 @@ from experiments.regression_1d.settings import (
     main_units,
     study_units,
 )
-from experiments.regression_1d.study import KERNELS, Result, load_results, run_units
+from experiments.regression_1d.study import KERNELS, load_results, run_units
 from ltr.errors import UserError, exit_status
 from ltr.train_settings.recipe import with_changes
 
 OUTPUT = Path("results/regression_1d")
 QUICK_OUTPUT = Path("results/regression_1d_quick")
-NOT_THE_STUDY = "This was a quick run: it shows that everything works. Its numbers are not the study's."
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -89,7 +88,7 @@ def _settings(options: argparse.Namespace, default: RegressionSettings) -> Regre
     return changed
 
 
-def _run(options: argparse.Namespace) -> list[Result]:
+def _run(options: argparse.Namespace) -> None:
     folder = options.output or (QUICK_OUTPUT if options.quick else OUTPUT)
     if options.command == "run":
         settings = _settings(options, RegressionSettings())
@@ -101,8 +100,7 @@ def _run(options: argparse.Namespace) -> list[Result]:
     print(report.tables(results))
     print(f"results: {folder / 'results.csv'}")
     if options.quick:
-        print(NOT_THE_STUDY)
-    return results
+        print("This was a quick run: it shows that everything works. Its numbers are not the study's.")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -122,10 +120,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _stop(number: int, frame: object) -> None:
-    raise KeyboardInterrupt
-
-
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(exit_status(main, resumes=True))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.distributions import Normal
 
 LOW, HIGH = -3.0, 3.0
 _SKEW = 0.25
@@ -19,11 +20,6 @@ _SPLIT_WEIGHTS = (0.8, 0.2)
 # Nodes of the integral over the log-normal's underlying normal, in its standard deviations.
 _NODES = 801
 _REACH = 8.0
-
-
-def _normal_log_density(y: Tensor, mean: Tensor, sigma: Tensor | float) -> Tensor:
-    sigma = torch.as_tensor(sigma, dtype=y.dtype)
-    return -0.5 * ((y - mean) / sigma).square() - sigma.log() - 0.5 * math.log(2 * math.pi)
 
 
 def _sample_split(x: Tensor, generator: torch.Generator) -> Tensor:
@@ -35,9 +31,7 @@ def _sample_split(x: Tensor, generator: torch.Generator) -> Tensor:
 def _log_density_split(x: Tensor, y: Tensor, label_noise: float) -> Tensor:
     sigma = math.hypot(_SPLIT_SIGMA, label_noise)
     logs = [math.log(weight) for weight in _SPLIT_WEIGHTS]
-    modes = torch.logaddexp(
-        logs[0] + _normal_log_density(y, x.sin(), sigma), logs[1] + _normal_log_density(y, -x.sin(), sigma)
-    )
+    modes = torch.logaddexp(logs[0] + Normal(x.sin(), sigma).log_prob(y), logs[1] + Normal(-x.sin(), sigma).log_prob(y))
     skewed = _shifted_log_normal(y) if label_noise == 0 else _noisy_log_normal(y, label_noise)
     return torch.where(x < 0, modes, skewed)
 
@@ -54,7 +48,7 @@ def _noisy_log_normal(y: Tensor, label_noise: float) -> Tensor:
     nodes = torch.linspace(-_REACH, _REACH, _NODES, dtype=y.dtype)
     weights = torch.log_softmax(-0.5 * nodes.square(), 0)
     means = (_SKEW * nodes).exp() - 1
-    return torch.logsumexp(weights + _normal_log_density(y.unsqueeze(-1), means, label_noise), dim=-1)
+    return torch.logsumexp(weights + Normal(means, label_noise).log_prob(y.unsqueeze(-1)), dim=-1)
 
 
 def _spread(x: Tensor) -> Tensor:
@@ -66,7 +60,7 @@ def _sample_funnel(x: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _log_density_funnel(x: Tensor, y: Tensor, label_noise: float) -> Tensor:
-    return _normal_log_density(y, x.sin(), torch.sqrt(_spread(x).square() + label_noise**2))
+    return Normal(x.sin(), torch.sqrt(_spread(x).square() + label_noise**2)).log_prob(y)
 
 
 @dataclass(frozen=True)

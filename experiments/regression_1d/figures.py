@@ -60,17 +60,14 @@ def best_log_density(result: Result, folder: Path, cells: int = _CELLS) -> Tenso
 
 def _heat_map(axes: Axes, log_density: Tensor | None, title: str, peak: Tensor) -> None:
     axes.set_title(title, fontsize=9)
-    axes.set_xlim(LOW, HIGH)
-    axes.set_ylim(_DRAWN_FROM, _DRAWN_TO)
     if log_density is None:
         axes.text(0, 0, "all diverged", ha="center")
-        return
-    # A density falls by orders of magnitude between narrow and wide parts: its root shows both.
-    shown = (log_density.exp().T / peak).clamp(max=1).sqrt()
-    axes.imshow(
-        shown.numpy(), origin="lower", extent=(LOW, HIGH, LOW, HIGH), aspect="auto", cmap="magma", vmin=0, vmax=1
-    )
-    axes.set_ylim(_DRAWN_FROM, _DRAWN_TO)
+    else:
+        # A density falls by orders of magnitude between narrow and wide parts: its root shows both.
+        shown = (log_density.exp().T / peak).clamp(max=1).sqrt().numpy()
+        extent = (LOW, HIGH, LOW, HIGH)
+        axes.imshow(shown, origin="lower", extent=extent, aspect="auto", cmap="magma", vmin=0, vmax=1)
+    axes.set(xlim=(LOW, HIGH), ylim=(_DRAWN_FROM, _DRAWN_TO))
 
 
 def draw_densities(results: Sequence[Result], folder: Path, dataset: str, path: Path) -> Path:
@@ -122,10 +119,8 @@ def _logs(result: Result, noisy: bool) -> Tensor:
 
 
 def _finish(axes: Axes, title: str, label: str) -> None:
-    axes.set_yscale("log")
     axes.set_title(title, fontsize=9)
-    axes.set_xlabel(label)
-    axes.set_ylabel("KL(true ‖ model)")
+    axes.set(yscale="log", xlabel=label, ylabel="KL(true ‖ model)")
     axes.grid(alpha=0.3, which="both")
     if axes.get_legend_handles_labels()[0]:
         axes.legend(fontsize=7)

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from experiments.regression_1d.network import WIDTH, Y_COUNT, Score
+from experiments.regression_1d.network import WIDTH, Y_COUNT
 from ltr.admin.files import whole_file
 from ltr.admin.paths import cache_folder
 from ltr.errors import UserError
@@ -177,13 +177,3 @@ def score(base: Tensor, points: Tensor, weights: Tensor) -> Tensor:
     """
     kind = _ScoreOfPoints if points.requires_grad else _Score
     return kind.apply(base, points, weights)
-
-
-def compiled_score() -> Score:
-    """`score`, once it is known to compile here.
-
-    Raises:
-        KernelError: it does not.
-    """
-    library()
-    return score

@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from experiments.common import fill, markdown, spread
 from experiments.regression_1d import figures
 from experiments.regression_1d.data import DATA_SETS
@@ -35,7 +37,7 @@ def table(results: Sequence[Result], noisy: bool = False) -> str:
         noisy: a further column, the divergence from the density that the noisy labels follow.
     """
     rows = []
-    for result in sorted(results, key=lambda each: _order(each.summary()["best5"])):
+    for result in sorted(results, key=lambda each: np.nan_to_num(each.summary()["best5"], nan=math.inf)):
         summary = result.summary()
         row = [METHODS[result.unit.method].label, _setting(result), _number(summary["best5"])]
         row += [f"{_number(summary['mean'])} ± {_number(summary['std'])}", _number(summary["best"])]
@@ -44,10 +46,6 @@ def table(results: Sequence[Result], noisy: bool = False) -> str:
         rows.append([*row, f"{summary['diverged']:.0f} of {len(result.kl)}", f"{result.seconds / 60:.1f}"])
     head = ["method", "settings", "mean of 5 best", "mean ± std of all", "best"]
     return markdown([*head, *(["5 best, noisy density"] if noisy else []), "diverged", "core minutes"], rows)
-
-
-def _order(value: float) -> float:
-    return math.inf if math.isnan(value) else value
 
 
 def verdict(results: Sequence[Result]) -> str:
@@ -74,9 +72,8 @@ def verdict(results: Sequence[Result]) -> str:
         )
     others = {result.unit.method: result for result in results}
     if "nce" in others:
-        lines.append(
-            f"NCE+ minus NCE, paired by seed, with 95 % interval: {_paired(others['nceplus'], others['nce'])}."
-        )
+        paired = _paired(others["nceplus"], others["nce"])
+        lines.append(f"NCE+ minus NCE, paired by seed, with 95 % interval: {paired}.")
     return " ".join(lines)
 
 

@@ -82,7 +82,8 @@ def choose_score(name: str) -> tuple[str, Score]:
     if name == "plain":
         return name, network.score
     try:
-        return "compiled", kernel.compiled_score()
+        kernel.library()
+        return "compiled", kernel.score
     except kernel.KernelError as error:
         if name == "compiled":
             raise
@@ -90,9 +91,7 @@ def choose_score(name: str) -> tuple[str, Score]:
         return "plain", network.score
 
 
-@functools.lru_cache(maxsize=4)
-def _truth(dataset: str, grid: int, label_noise: float) -> Tensor:
-    return true_log_density(dataset, grid, label_noise)
+_truth = functools.lru_cache(maxsize=4)(true_log_density)
 
 
 def run_unit(unit: RegressionUnit, folder: Path, kernel_name: str = "auto") -> Result:

@@ -53,10 +53,10 @@ def losses(
     """
     method = make_method(unit.method, unit.dataset, unit.settings)
     bases, rows = network.x_half(weights, x).unbind(), network.y_half(weights).unbind()
-    found = []
-    for base, row, annotation, generator in zip(bases, rows, y.unsqueeze(-1), generators):
-        energy = partial(_energy, score, base, row)
-        found.append(method.loss(energy, annotation, generator).loss.mean())
+    found = [
+        method.loss(partial(_energy, score, base, row), annotation, generator).loss.mean()
+        for base, row, annotation, generator in zip(bases, rows, y.unsqueeze(-1), generators)
+    ]
     return torch.stack(found)
 
 
@@ -115,10 +115,8 @@ def kl_divergence(log_true: Tensor, log_model: Tensor) -> float:
 
 def divergences(weights: Tensor, log_true: Tensor, score: Score) -> list[float]:
     """The divergence of every model [K, P] from `log_true` [cells, cells]; NaN for one that is not finite."""
-    found = []
-    for row in weights:
-        if row.isfinite().all():
-            found.append(kl_divergence(log_true, model_log_density(row, log_true.shape[-1], score)))
-        else:
-            found.append(float("nan"))
-    return found
+    cells = log_true.shape[-1]
+    return [
+        kl_divergence(log_true, model_log_density(row, cells, score)) if row.isfinite().all() else float("nan")
+        for row in weights
+    ]

@@ -7,8 +7,6 @@ Sides and qualities are tried from large to small until the archive fits. Masks 
 
 from __future__ import annotations
 
-import argparse
-import csv
 import io
 import os
 import sys
@@ -18,8 +16,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pandas as pd
 from tqdm import tqdm
 
+from experiments.common import command_line
 from ltr.data.image import IMAGE_SUFFIXES, read_image, read_mask, read_rgba
 from ltr.dataset.boxfile import read_boxes
 from ltr.errors import UserError, exit_status
@@ -65,10 +65,8 @@ def _packed(path: Path, side: int, quality: int) -> tuple[str, bytes]:
     """The name and content of a file in the archive."""
     if path.suffix.lower() in IMAGE_SUFFIXES:
         if path.parent.name == "masks":
-            mask = _small(read_mask(path), side)
-            return _coded(
-                f"{path.stem}.png", np.where(mask > 127, 255, 0).astype(np.uint8), [cv2.IMWRITE_PNG_BILEVEL, 1]
-            )
+            mask = np.where(_small(read_mask(path), side) > 127, 255, 0).astype(np.uint8)
+            return _coded(f"{path.stem}.png", mask, [cv2.IMWRITE_PNG_BILEVEL, 1])
         if path.parent.name == "rgba":
             return _coded(f"{path.stem}.png", cv2.cvtColor(_small(read_rgba(path), 256), cv2.COLOR_RGBA2BGRA), [])
         image = cv2.cvtColor(_small(read_image(path), side), cv2.COLOR_RGB2BGR)
@@ -84,20 +82,13 @@ def _packed(path: Path, side: int, quality: int) -> tuple[str, bytes]:
 
 
 def _table(path: Path, side: int) -> bytes:
-    out = io.StringIO()
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = csv.DictReader(file)
-        writer = csv.DictWriter(out, rows.fieldnames or ())
-        writer.writeheader()
-        zooms: dict[str, np.ndarray] = {}
-        for row in rows:
-            name = row["image"]
-            if name not in zooms:
-                zooms[name] = _zoom(read_image(path.parent / "images" / name).shape[:2], side)
-            row.update({key: f"{float(row[key]) * zoom:.3f}" for key, zoom in zip("xywh", zooms[name])})
-            row["image"] = f"{Path(name).stem}.jpg"
-            writer.writerow(row)
-    return out.getvalue().encode()
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    shapes = {name: read_image(path.parent / "images" / name).shape[:2] for name in table["image"].unique()}
+    zooms = np.array([_zoom(shapes[name], side) for name in table["image"]]).reshape(-1, 4)
+    box = ["x", "y", "w", "h"]
+    table[box] = (table[box].astype(float) * zooms).map("{:.3f}".format)
+    table["image"] = [f"{Path(name).stem}.jpg" for name in table["image"]]
+    return table.to_csv(index=False, lineterminator="\r\n").encode()
 
 
 def _size(shape: Sequence[int], side: int) -> tuple[int, int]:
@@ -121,19 +112,16 @@ def _coded(name: str, image: np.ndarray, options: list[int]) -> tuple[str, bytes
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Run the command; returns 0."""
+    parser = command_line("ship.pack", __doc__)
     parser.add_argument("root", type=Path, help="the data folder (docs/data.md, 'lite')")
     parser.add_argument("archive", type=Path, help="the tar file to write")
     parser.add_argument("--megabytes", type=float, default=60, help="largest size of the archive (%(default)s)")
     options = parser.parse_args(arguments)
-
-    def run() -> None:
-        side, quality = pack(options.root, options.archive, int(options.megabytes * 1e6))
-        print(f"{options.archive}: {options.archive.stat().st_size / 1e6:.1f} MB, {side} px, quality {quality}")
-
-    return exit_status(run)
+    side, quality = pack(options.root, options.archive, int(options.megabytes * 1e6))
+    print(f"{options.archive}: {options.archive.stat().st_size / 1e6:.1f} MB, {side} px, quality {quality}")
+    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_status(main))

@@ -9,7 +9,6 @@ puts the job back itself, and it goes on from its newest checkpoint. `--cluster 
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import os
 import sys
@@ -18,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from experiments.common import command_line
 from ltr.run_training import main as train
 from ltr.trainers.processes import STATUS_STOPPED
 
@@ -60,12 +60,8 @@ def process_variables(rank: int, local_rank: int, processes: int, master: str, p
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Submit a run. Returns 0, or 2 without submitit."""
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.slurm.submit",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="Other arguments go to ltr/run_training.py.",
-    )
+    parser = command_line("slurm.submit", __doc__)
+    parser.epilog = "Other arguments go to ltr/run_training.py."
     parser.add_argument("--cluster", default="slurm", help="slurm, or local to try it out (default: %(default)s)")
     parser.add_argument("--nodes", type=int, default=1, help="machines (default: %(default)s)")
     parser.add_argument("--gpus", type=int, default=1, help="GPUs a machine, a process each (default: %(default)s)")

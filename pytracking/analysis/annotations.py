@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -63,7 +62,13 @@ def _read(path: Path, dataset: str) -> Reading:
     """What annotations alone give."""
     # It names the folder of the plots, too.
     check_name("data set", dataset)
-    entries = _folder_entries(path) if path.is_dir() else _json_entries(path)
+    # Name of a sequence -> what reads its boxes and where it is visible.
+    if path.is_dir():
+        entries = {file.stem: partial(_read_file, file) for file in sorted(path.glob("*.txt"))}
+    elif content := read_object(path):
+        entries = {name: partial(_read_entry, path, name, entry) for name, entry in content.items()}
+    else:
+        raise UserError(f"{path}: expected an object of sequences")
     official = official_names(dataset)
     attributes = load_attributes(_ATTRIBUTES[dataset]) if dataset in _ATTRIBUTES else {}
     reading = Reading()
@@ -86,21 +91,9 @@ def _read(path: Path, dataset: str) -> Reading:
     return reading
 
 
-def _folder_entries(path: Path) -> dict[str, Callable[[], _Annotated]]:
-    """Name of a sequence -> what reads its boxes and where it is visible."""
-    return {file.stem: partial(_read_file, file) for file in sorted(path.glob("*.txt"))}
-
-
 def _read_file(file: Path) -> _Annotated:
     absent = file.parent / "absent" / file.name
     return read_boxes(file), read_flags(absent) == 0 if absent.is_file() else None
-
-
-def _json_entries(path: Path) -> dict[str, Callable[[], _Annotated]]:
-    content = read_object(path)
-    if not content:
-        raise UserError(f"{path}: expected an object of sequences")
-    return {name: partial(_read_entry, path, name, entry) for name, entry in content.items()}
 
 
 def _read_entry(path: Path, name: str, entry: Any) -> _Annotated:

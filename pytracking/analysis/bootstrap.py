@@ -23,19 +23,13 @@ class Difference:
 
     Attributes:
         mean: difference of the data set's metrics, in their unit.
-        low, high: percentile interval of `level`.
-        level: part of the bootstrap's samples inside the interval.
-        samples: number of samples.
-        seed: seed of the generator.
+        low, high: percentile interval.
         sequences: number of sequences that were resampled.
     """
 
     mean: float
     low: float
     high: float
-    level: float
-    samples: int
-    seed: int
     sequences: int
 
     @property
@@ -91,7 +85,7 @@ def paired_difference(
         means.append((difference[drawn] * weights[drawn]).sum(axis=1) / weights[drawn].sum(axis=1))
     low, high = np.quantile(np.concatenate(means), [(1 - level) / 2, (1 + level) / 2])
     mean = float(np.average(difference, weights=weights))
-    return Difference(mean, float(low), float(high), level, samples, seed, len(difference))
+    return Difference(mean, float(low), float(high), len(difference))
 
 
 def tracker_difference(

@@ -75,8 +75,8 @@ def draw_attribute_radar(scores: Scores) -> Figure:
     closed = np.append(angles, angles[0])
     values = np.array([scores.mean(scores.headline, mask) for mask in rows.values()])
     overall = scores.mean(scores.headline)
-    figure = new_figure((5.2, 4.8))
-    axes = cast(PolarAxes, figure.add_subplot(projection="polar"))
+    figure, plain = new_figure((5.2, 4.8), projection="polar")
+    axes = cast(PolarAxes, plain)
     for k in scores.ranking:
         style, colour = tracker_style(k)
         label = f"{plain_text(scores.trackers[k])} [{overall[k]:.1f}]"
@@ -104,8 +104,7 @@ def draw_speed_accuracy(scores: Scores) -> Figure:
     known = [k for k in scores.ranking if np.isfinite(fps[k])]
     if not known:
         raise UserError("no result has times beside it, so that no tracker's speed is known")
-    figure = new_figure((4.8, 3.9))
-    axes = figure.add_subplot()
+    figure, axes = new_figure((4.8, 3.9))
     axes.set_xscale("log")
     for k in known:
         axes.plot(fps[k], metric[k], "o", color=tracker_style(k)[1], markersize=7)
@@ -114,13 +113,12 @@ def draw_speed_accuracy(scores: Scores) -> Figure:
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0,) if decades > 1.5 else (1.0, 2.0, 5.0)))
     axes.xaxis.set_major_formatter(ScalarFormatter())
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlabel("Frames a second, reading images excluded", fontsize=9)
-    axes.set_ylabel(f"{scores.headline_name} [%]", fontsize=9)
     left_out = len(scores.trackers) - len(known)
     note = f" ({left_out} without times left out)" if left_out else ""
-    set_title(axes, f"Speed and accuracy on {scores.dataset}{note}")
-    plain_axes(axes)
-    _name_points(axes, {scores.trackers[k]: (fps[k], metric[k]) for k in known}, 0.3)
+    title = f"Speed and accuracy on {scores.dataset}{note}"
+    plain_axes(axes, title, "Frames a second, reading images excluded", f"{scores.headline_name} [%]")
+    axes.margins(0.3)
+    _name_points(axes, {scores.trackers[k]: (fps[k], metric[k]) for k in known})
     return with_caption(figure, caption(scores, "success"))
 
 
@@ -138,19 +136,15 @@ def draw_scatter(scores: Scores, first: str, second: str) -> Figure:
     """
     columns = [scores.column(name) for name in (first, second)]
     y, x = (scores.headline[:, column] for column in columns)
-    figure = new_figure((4.4, 4.3))
-    axes = figure.add_subplot()
+    figure, axes = new_figure((4.4, 4.3))
     axes.plot([0, 100], [0, 100], color="0.7", linewidth=0.8)
     axes.scatter(x, y, s=14, color=[tracker_style(columns[0 if above else 1])[1] for above in y > x], linewidths=0)
-    axes.set_xlim(0, 100)
-    axes.set_ylim(0, 100)
-    axes.set_aspect("equal")
-    axes.set_xlabel(f"{plain_text(second)}: {scores.headline_name} [%]", fontsize=9)
-    axes.set_ylabel(f"{plain_text(first)}: {scores.headline_name} [%]", fontsize=9)
-    set_title(axes, f"{first} better on {int((y > x).sum())} of {len(x)} sequences of {scores.dataset}")
-    plain_axes(axes)
+    axes.set(xlim=(0, 100), ylim=(0, 100), aspect="equal")
+    xlabel, ylabel = (f"{plain_text(name)}: {scores.headline_name} [%]" for name in (second, first))
+    title = f"{first} better on {int((y > x).sum())} of {len(x)} sequences of {scores.dataset}"
+    plain_axes(axes, title, xlabel, ylabel)
     farthest = np.argsort(-np.abs(y - x), kind="stable")[:_NAMED_POINTS]
-    _name_points(axes, {scores.sequences[s]: (x[s], y[s]) for s in farthest}, None)
+    _name_points(axes, {scores.sequences[s]: (x[s], y[s]) for s in farthest})
     return with_caption(figure, caption(scores, "success"))
 
 
@@ -169,8 +163,7 @@ def draw_intervals(differences: Mapping[str, Difference], title: str, label: str
     """
     if not differences:
         raise UserError("no differences to draw: name at least two trackers")
-    figure = new_figure((5.2, 1.3 + 0.32 * len(differences)))
-    axes = figure.add_subplot()
+    figure, axes = new_figure((5.2, 1.3 + 0.32 * len(differences)))
     axes.axvline(0, color="0.6", linewidth=0.8)
     for row, found in enumerate(differences.values()):
         colour = COLOURS[1] if found.verdict == "yes" else "0.5"
@@ -179,9 +172,7 @@ def draw_intervals(differences: Mapping[str, Difference], title: str, label: str
         axes.plot(found.mean, row, "o", color=colour, markerfacecolor=filling, markersize=6)
     axes.set_yticks(range(len(differences)), [plain_text(name) for name in differences], fontsize=8)
     axes.set_ylim(len(differences) - 0.5, -0.5)
-    axes.set_xlabel(plain_text(label), fontsize=9)
-    set_title(axes, title)
-    plain_axes(axes)
+    plain_axes(axes, title, plain_text(label))
     axes.grid(visible=False, axis="y")
     axes.spines["left"].set_visible(False)
     if any(found.too_few for found in differences.values()):
@@ -189,10 +180,8 @@ def draw_intervals(differences: Mapping[str, Difference], title: str, label: str
     return figure
 
 
-def _name_points(axes: Axes, points: Mapping[str, tuple[float, float]], margin: float | None) -> None:
+def _name_points(axes: Axes, points: Mapping[str, tuple[float, float]]) -> None:
     """Write a name beside each point (x, y), where it touches neither another name nor the frame."""
-    if margin is not None:
-        axes.margins(margin)
     texts = [axes.text(x, y, plain_text(name), fontsize=7.5) for name, (x, y) in points.items()]
     figure = axes.get_figure(root=True)
     figure.draw_without_rendering()  # type: ignore[union-attr]

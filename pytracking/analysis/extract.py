@@ -20,7 +20,6 @@ def extract_scores(
     trackers: Listing[TrackerRun],
     dataset: Listing[Sequence],
     results: Path,
-    *,
     protocol: str = "pytracking",
     exclude_invalid_frames: bool = False,
     skip_missing_seq: bool = False,

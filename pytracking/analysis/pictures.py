@@ -14,7 +14,7 @@ from ltr.admin.files import whole_file
 from ltr.dataset.boxfile import positive
 from ltr.errors import UserError
 from pytracking.analysis.metrics import box_overlap
-from pytracking.analysis.plots import new_figure, plain_axes, plain_text, set_title, tracker_style
+from pytracking.analysis.plots import new_figure, plain_axes, plain_text, tracker_style
 from pytracking.analysis.scores import Scores
 from pytracking.evaluation.data import Sequence
 from pytracking.evaluation.results import load_result
@@ -161,7 +161,7 @@ def draw_worst_frames(sequence: Sequence, runs: Listing[TrackerRun], results: Pa
     for number in worst_frames(boxes[0], sequence.ground_truth_rect, count):
         cell = resize_to_width(draw_frame(sequence, number, boxes), _CELL_WIDTH)
         overlap = float(box_overlap(boxes[0, number, None], sequence.ground_truth_rect[number, None])[0])
-        add_title(cell, f"{sequence.name} {number + 1}/{len(sequence.frames)}, IoU {overlap:.2f}")
+        add_title(cell, f"{_title(sequence, number)}, IoU {overlap:.2f}")
         cells.append(cell)
     if not cells:
         raise UserError(f"{sequence.annotation_path}: no annotated frame after the first one")
@@ -171,8 +171,7 @@ def draw_worst_frames(sequence: Sequence, runs: Listing[TrackerRun], results: Pa
 def draw_overlap(sequence: Sequence, runs: Listing[TrackerRun], results: Path) -> Figure:
     """Every run's overlap with the annotation in each frame. Arguments and errors as for `draw_worst_frames`."""
     boxes = _annotated_boxes(sequence, runs, results)
-    figure = new_figure((6.4, 2.3))
-    axes = figure.add_subplot()
+    figure, axes = new_figure((6.4, 2.3))
     numbers = np.arange(1, len(sequence.frames) + 1)
     for k in reversed(range(len(runs))):
         overlap = box_overlap(boxes[k], sequence.ground_truth_rect)
@@ -181,12 +180,8 @@ def draw_overlap(sequence: Sequence, runs: Listing[TrackerRun], results: Path) -
         axes.plot(
             numbers, shown, style, color=colour, linewidth=2.0 if k == 0 else 1.2, label=plain_text(runs[k].label)
         )
-    axes.set_xlim(1, len(numbers))
-    axes.set_ylim(0, 1)
-    axes.set_xlabel("Frame", fontsize=9)
-    axes.set_ylabel("Overlap", fontsize=9)
-    set_title(axes, sequence.name)
-    plain_axes(axes)
+    axes.set(xlim=(1, len(numbers)), ylim=(0, 1))
+    plain_axes(axes, sequence.name, "Frame", "Overlap")
     handles, labels = axes.get_legend_handles_labels()
     axes.legend(handles[::-1], labels[::-1], fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     return figure

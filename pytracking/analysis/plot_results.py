@@ -62,7 +62,9 @@ def plot_results(
     plot_types = _checked_plot_types(plot_types)
     if not np.isclose(plot_bin_gap, 0.05):
         raise UserError(f"plot_bin_gap={plot_bin_gap:g}: every protocol has its thresholds, which are 0.05 apart")
-    scores = _scores(trackers, dataset, merge_results, results, protocol, exclude_invalid_frames, skip_missing_seq)
+    scores = extract_scores(
+        trackers, dataset, results_root(results), protocol, exclude_invalid_frames, skip_missing_seq, merge_results
+    )
     return write_plots(scores, Path(plot_path or _FOLDER) / check_name("report", report_name), plot_types)
 
 
@@ -98,7 +100,9 @@ def print_results(
     Markdown.
     """
     plot_types = _checked_plot_types(plot_types)
-    scores = _scores(trackers, dataset, merge_results, results, protocol, exclude_invalid_frames, skip_missing_seq)
+    scores = extract_scores(
+        trackers, dataset, results_root(results), protocol, exclude_invalid_frames, skip_missing_seq, merge_results
+    )
     print(f"\n{printable(report_name)}\n{results_table(scores, markdown, plot_types)}")
 
 
@@ -124,29 +128,11 @@ def print_per_sequence_results(
             40}` where some tracker is below 40, 'ao_max' where all are below it, 'delta_ao' where the best and the
             worst tracker are further apart than the threshold.
     """
-    scores = _scores(trackers, dataset, merge_results, results, protocol, exclude_invalid_frames, skip_missing_seq)
+    scores = extract_scores(
+        trackers, dataset, results_root(results), protocol, exclude_invalid_frames, skip_missing_seq, merge_results
+    )
     rows = None if filter_criteria is None else _filter(scores, filter_criteria)
     print(f"\n{printable(report_name)}\n{per_sequence_table(scores, rows, markdown)}")
-
-
-def _scores(
-    trackers: Listing[TrackerRun],
-    dataset: Listing[Sequence],
-    merge_results: bool,
-    results: str | os.PathLike[str] | None,
-    protocol: str,
-    exclude_invalid_frames: bool,
-    skip_missing_seq: bool,
-) -> Scores:
-    return extract_scores(
-        trackers,
-        dataset,
-        results_root(results),
-        protocol=protocol,
-        exclude_invalid_frames=exclude_invalid_frames,
-        skip_missing_seq=skip_missing_seq,
-        merge_results=merge_results,
-    )
 
 
 def _checked_plot_types(plot_types: Iterable[str]) -> tuple[str, ...]:

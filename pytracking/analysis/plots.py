@@ -34,27 +34,24 @@ def draw_curves(scores: Scores, plot_type: str) -> Figure:
     """
     curves, plot = scores.curves(plot_type), PLOTS[plot_type]
     values, metric = scores.mean(curves.values), scores.mean(curves.metric)
-    figure = new_figure((4.8, 3.9))
-    axes = figure.add_subplot()
+    figure, axes = new_figure((4.8, 3.9))
     for k in map(int, np.argsort(-metric, kind="stable")):
         # Colour and dashes belong to the tracker, not to its rank, so that they are the same in every plot of a report.
         style, colour = tracker_style(k)
         label = f"{plain_text(scores.trackers[k])} [{metric[k]:.1f}]"
         axes.plot(curves.thresholds, values[k], style, color=colour, linewidth=1.8, label=label)
-    axes.set_xlim(curves.thresholds[0], curves.thresholds[-1])
-    axes.set_ylim(0, 100)
-    axes.set_xlabel(plot.xlabel, fontsize=9)
-    axes.set_ylabel(plot.ylabel, fontsize=9)
-    set_title(axes, f"{plot.title} on {scores.dataset}, {count(len(scores.sequences), 'sequence')}")
+    axes.set(xlim=(curves.thresholds[0], curves.thresholds[-1]), ylim=(0, 100))
+    title = f"{plot.title} on {scores.dataset}, {count(len(scores.sequences), 'sequence')}"
     bracket = {"success": scores.headline_name, "prec": "at 20 px", "norm_prec": "at 0.20"}[plot_type]
     add_legend(axes, f"tracker [{bracket}]")
-    plain_axes(axes)
+    plain_axes(axes, title, plot.xlabel, plot.ylabel)
     return with_caption(figure, caption(scores, plot_type))
 
 
-def new_figure(size: tuple[float, float]) -> Figure:
-    """An empty figure of (width, height) in inches, with room for a caption."""
-    return Figure(figsize=size, layout=ConstrainedLayoutEngine(rect=(0, 0.03, 1, 0.97)))
+def new_figure(size: tuple[float, float], projection: str | None = None) -> tuple[Figure, Axes]:
+    """A figure of (width, height) in inches, with room for a caption, and its empty axes."""
+    figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(rect=(0, 0.03, 1, 0.97)))
+    return figure, figure.add_subplot(projection=projection)
 
 
 def plain_text(text: str) -> str:
@@ -101,8 +98,11 @@ def add_legend(axes: Axes, title: str | None = None, below: float = -0.16) -> No
     )
 
 
-def plain_axes(axes: Axes) -> None:
-    """Small numbers, a pale grid, and no frame above and to the right."""
+def plain_axes(axes: Axes, title: str, xlabel: str, ylabel: str = "") -> None:
+    """Title and labels, small numbers, a pale grid, and no frame above and to the right."""
+    set_title(axes, title)
+    axes.set_xlabel(xlabel, fontsize=9)
+    axes.set_ylabel(ylabel, fontsize=9)
     axes.tick_params(labelsize=8)
     axes.grid(color="0.9", linewidth=0.8)
     axes.set_axisbelow(True)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from ltr.errors import UserError, check_names
 from pytracking.analysis import metrics
 
-_OVERLAPS = np.arange(21) / 20
-_PIXELS = np.arange(51.0)
-_NORMALISED = np.arange(51) / 100
+# Thresholds of every protocol's curves: overlaps, centre errors in pixels, and the same in annotated sizes.
+OVERLAPS = np.arange(21) / 20
+PIXELS = np.arange(51.0)
+NORMALISED = np.arange(51) / 100
+# Index of the threshold at which precisions are read: 20 px, and 0.20 annotated sizes.
+PRECISION_AT = 20
+_MEAN_SUCCESS = "mean of 21 thresholds, IoU > t; a perfect tracker scores 95.24"
 
 
 @dataclass(frozen=True)
@@ -20,9 +24,9 @@ class SequenceCurves:
     """One tracker on one sequence under one protocol; curves are parts of 1.
 
     Attributes:
-        success: [21] over the protocol's overlap thresholds.
-        precision: [51] over its centre-error thresholds, in pixels.
-        norm_precision: [51] over its normalised thresholds.
+        success: [21] over `OVERLAPS`.
+        precision: [51] over `PIXELS`.
+        norm_precision: [51] over `NORMALISED`.
         mean_overlap: mean overlap of the valid frames, the first included; NaN where there is none.
         valid_frames: number of valid frames.
         note: remark on an unusual result, such as missing frames; '' where there is none.
@@ -56,12 +60,6 @@ class Case:
     exclude_invalid: bool
     image_size: tuple[int, int] | None
 
-    @property
-    def note(self) -> str:
-        """What stands beside a result of another length than the annotation; '' otherwise."""
-        rows, frames = len(self.predicted), len(self.annotated)
-        return "" if rows == frames else f"{rows} boxes for {frames} frames"
-
     def fitted(self) -> np.ndarray:
         """[T, 4] predicted boxes: surplus ones are ignored, missing ones at the end are empty; a new array."""
         frames = len(self.annotated)
@@ -80,35 +78,25 @@ class Protocol:
         name: name beside every number.
         rule: the protocol in one line, for tables.
         source: publication or toolkit that states the rule.
-        success_rule: how the success metric is made, for plots.
         score: from boxes to curves.
+        success_rule: how the success metric is made, for plots.
         headline: the metric that ranks trackers, 'auc' (of the success curve) or 'ao' (average overlap).
         integral: how the success curve becomes the AUC, 'mean' of its values or 'trapezoid'.
         pooling: whether a data set's metric is the mean over its 'sequences' or over all of its 'frames'.
         uses_image_size: whether boxes are clipped to the image where its size is known.
         has_precision: whether the toolkit has centre errors at all.
-        overlap_thresholds: thresholds of the success curve.
-        centre_thresholds: thresholds of the precision curve, in pixels.
-        norm_thresholds: thresholds of the normalised precision curve, in annotated sizes.
-        precision_at: index into `centre_thresholds` of the precision (20 px).
-        norm_precision_at: index into `norm_thresholds` of the normalised precision (0.20).
     """
 
     name: str
     rule: str
     source: str
-    success_rule: str
     score: Callable[[Case], SequenceCurves]
+    success_rule: str = _MEAN_SUCCESS
     headline: str = "auc"
     integral: str = "mean"
     pooling: str = "sequences"
     uses_image_size: bool = False
     has_precision: bool = True
-    overlap_thresholds: np.ndarray = field(default_factory=_OVERLAPS.copy)
-    centre_thresholds: np.ndarray = field(default_factory=_PIXELS.copy)
-    norm_thresholds: np.ndarray = field(default_factory=_NORMALISED.copy)
-    precision_at: int = 20
-    norm_precision_at: int = 20
 
     def curves(
         self,
@@ -139,7 +127,7 @@ class Protocol:
         """Area under success curves [..., 21] as parts of 1: [...]."""
         if self.integral == "mean":
             return success.mean(axis=-1)
-        steps = np.diff(self.overlap_thresholds)
+        steps = np.diff(OVERLAPS)
         return ((success[..., 1:] + success[..., :-1]) / 2 * steps).sum(axis=-1)
 
 
@@ -273,14 +261,15 @@ def _score(
     error = metrics.centre_error(boxes, annotated)
     norm_error = metrics.centre_error(boxes, annotated, normalised=True)
     overlap[~valid], error[~placed] = -1.0, invalid_error
+    rows, frames = len(case.predicted), len(case.annotated)
     norm_error[~placed] = invalid_error if invalid_norm_error is None else invalid_norm_error[~placed]
     return SequenceCurves(
-        success=metrics.success_curve(overlap, _OVERLAPS, divisor, inclusive),
-        precision=metrics.precision_curve(error, _PIXELS, divisor),
-        norm_precision=metrics.precision_curve(norm_error, _NORMALISED, divisor),
+        success=metrics.success_curve(overlap, OVERLAPS, divisor, inclusive),
+        precision=metrics.precision_curve(error, PIXELS, divisor),
+        norm_precision=metrics.precision_curve(norm_error, NORMALISED, divisor),
         mean_overlap=float(overlap[valid].mean()) if valid.any() else float("nan"),
         valid_frames=int(valid.sum()),
-        note=case.note,
+        note="" if rows == frames else f"{rows} boxes for {frames} frames",
     )
 
 
@@ -288,7 +277,6 @@ PYTRACKING = Protocol(
     name="pytracking",
     rule="mean of 21 thresholds, IoU > t: a perfect tracker scores 95.24; precision at 20 px, normalised at 0.20",
     source="the PyTracking framework's analysis, which papers of this line report",
-    success_rule="mean of 21 thresholds, IoU > t; a perfect tracker scores 95.24",
     score=_pytracking,
 )
 
@@ -297,7 +285,6 @@ OTB = Protocol(
     rule="mean of 21 thresholds, IoU > t: a perfect tracker scores 95.24; invalid frames are hits in precision",
     source="Wu, Lim, Yang: Object Tracking Benchmark (PAMI 2015) and its toolbox; it has no normalised "
     "precision, which is LaSOT's here",
-    success_rule="mean of 21 thresholds, IoU > t; a perfect tracker scores 95.24",
     score=_otb,
 )
 
@@ -313,7 +300,6 @@ PYSOT = Protocol(
     name="pysot",
     rule="mean of 21 thresholds, IoU > t: a perfect tracker scores 95.24; valid: w, h > 0; LaSOT: absent removed",
     source="pysot-toolkit's one-pass evaluation",
-    success_rule="mean of 21 thresholds, IoU > t; a perfect tracker scores 95.24",
     score=_pysot,
 )
 

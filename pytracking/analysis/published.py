@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from ltr.errors import printable
 from pytracking.analysis.scores import Scores
 from pytracking.analysis.tables import format_table
@@ -89,17 +91,10 @@ def measured_table(published: Published, measured: list[Scores], markdown: bool 
             value = published.trackers.get(row or "", {}).get(scores.dataset)
             headline = means[scores.headline_name][k]
             other = [f"{means[name][k]:.2f}" if name in means else "-" for name in ("Precision", "Norm. precision")]
-            rows.append(
-                [
-                    tracker if row in (None, tracker) else f"{tracker} = {row}",
-                    title,
-                    "-" if value is None else f"{value:.1f}",
-                    f"{headline:.2f}" + (f" ± {spread[k]:.2f}" if spread[k] == spread[k] else ""),
-                    "-" if value is None else f"{headline - value:+.2f}",
-                    *other,
-                    str(len(scores.sequences)),
-                ]
-            )
+            name = tracker if row in (None, tracker) else f"{tracker} = {row}"
+            printed, difference = ("-", "-") if value is None else (f"{value:.1f}", f"{headline - value:+.2f}")
+            own = f"{headline:.2f}" + ("" if np.isnan(spread[k]) else f" ± {spread[k]:.2f}")
+            rows.append([name, title, printed, own, difference, *other, str(len(scores.sequences))])
         notes += [f"note: {title}: {note}" for note in scores.notes]
     header = ["tracker", "data set", "published", f"measured {measured[0].headline_name}", "difference", "precision"]
     table = format_table([*header, "norm. precision", "sequences"], rows, markdown)

@@ -11,29 +11,38 @@ import numpy as np
 
 from ltr.dataset.layout import attribute_names
 from ltr.errors import UserError, check_names, unknown_name
-from pytracking.analysis.protocol import Protocol, SequenceCurves
+from pytracking.analysis.protocol import NORMALISED, OVERLAPS, PIXELS, PRECISION_AT, Protocol, SequenceCurves
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 class Plot(NamedTuple):
-    """How a kind of curve is shown: its title, the axes' labels, and the metric that is read from it."""
+    """How a kind of curve is shown: its title and the axes' labels.
+
+    And which it is: the field of `SequenceCurves`, its thresholds, and the index of the one that its metric is read at;
+    None for the protocol's headline metric.
+    """
 
     title: str
     xlabel: str
     ylabel: str
-    metric: str
+    field: str
+    thresholds: np.ndarray
+    read_at: int | None
 
 
+_SMALLER = "Frames with a smaller error [%]"
 PLOTS = {
-    "success": Plot("Success", "Overlap threshold", "Frames with a higher overlap [%]", "AUC"),
-    "prec": Plot("Precision", "Centre error threshold [px]", "Frames with a smaller error [%]", "precision"),
+    "success": Plot("Success", "Overlap threshold", "Frames with a higher overlap [%]", "success", OVERLAPS, None),
+    "prec": Plot("Precision", "Centre error threshold [px]", _SMALLER, "precision", PIXELS, PRECISION_AT),
     "norm_prec": Plot(
         "Normalised precision",
         "Centre error threshold [target sizes]",
-        "Frames with a smaller error [%]",
+        _SMALLER,
         "norm_precision",
+        NORMALISED,
+        PRECISION_AT,
     ),
 }
 
@@ -43,7 +52,6 @@ class Curves:
     """One kind of curve of K trackers on S sequences.
 
     Attributes:
-        key: a key of `PLOTS`, such as 'success'.
         sequences: S names.
         trackers: K labels.
         thresholds: [N].
@@ -51,7 +59,6 @@ class Curves:
         metric: [S, K] metric that ranks the curves, in percent.
     """
 
-    key: str
     sequences: list[str]
     trackers: list[str]
     thresholds: np.ndarray
@@ -62,15 +69,9 @@ class Curves:
         """One row a sequence, tracker and threshold: columns sequence, tracker, threshold, value (in percent)."""
         import pandas as pd
 
-        rows, columns, count = self.values.shape
-        return pd.DataFrame(
-            {
-                "sequence": np.repeat(np.array(self.sequences, object), columns * count),
-                "tracker": np.tile(np.repeat(np.array(self.trackers, object), count), rows),
-                "threshold": np.tile(self.thresholds, rows * columns),
-                "value": self.values.ravel(),
-            }
-        )
+        levels = [self.sequences, self.trackers, list(self.thresholds)]
+        index = pd.MultiIndex.from_product(levels, names=["sequence", "tracker", "threshold"])
+        return pd.DataFrame({"value": self.values.ravel()}, index).reset_index()
 
 
 @dataclass(frozen=True)
@@ -141,17 +142,11 @@ class Scores:
 
     @cached_property
     def _curves(self) -> dict[str, Curves]:
-        protocol = self.protocol
-        kinds = {
-            "success": ("success", protocol.overlap_thresholds, None),
-            "prec": ("precision", protocol.centre_thresholds, protocol.precision_at),
-            "norm_prec": ("norm_precision", protocol.norm_thresholds, protocol.norm_precision_at),
-        }
         found = {}
-        for key, (field, thresholds, read_at) in kinds.items():
-            values = 100 * self._merged([[getattr(item, field) for item in row] for row in self.results])
-            metric = self.headline if read_at is None else values[:, :, read_at]
-            found[key] = Curves(key, self.sequences, self.trackers, thresholds, values, metric)
+        for key, plot in PLOTS.items():
+            values = 100 * self._merged([[getattr(item, plot.field) for item in row] for row in self.results])
+            metric = self.headline if plot.read_at is None else values[:, :, plot.read_at]
+            found[key] = Curves(self.sequences, self.trackers, plot.thresholds, values, metric)
         return found
 
     @cached_property
@@ -171,9 +166,9 @@ class Scores:
 
     def overlap_precision(self, threshold: float) -> np.ndarray:
         """[S, K] part of frames with an overlap above `threshold`, in percent (OP50: 0.5)."""
-        index = np.flatnonzero(np.isclose(self.protocol.overlap_thresholds, threshold))
+        index = np.flatnonzero(np.isclose(OVERLAPS, threshold))
         if len(index) != 1:
-            raise ValueError(f"the protocol has no overlap threshold {threshold}")
+            raise ValueError(f"there is no overlap threshold {threshold}")
         return self.curves("success").values[:, :, index[0]]
 
     @property

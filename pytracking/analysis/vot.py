@@ -86,7 +86,9 @@ def evaluate(
         for trajectory in repetitions:
             overlap = _overlaps(trajectory, annotations[name])
             runs.append((overlap, trajectory.failures))
-            counted = _without_burn_in(overlap, trajectory.starts, protocol.burn_in)
+            counted = overlap.copy()
+            for start in trajectory.starts:
+                counted[start : start + protocol.burn_in] = np.nan
             parts.append(_Part(name, 1 / len(repetitions), counted, trajectory.failures, annotations[name].tags))
     tags = dict.fromkeys(tag for part in parts for tag in part.tags)
     frames = sum(part.weight * len(part.overlap) for part in parts)
@@ -133,13 +135,6 @@ def _overlaps(trajectory: Trajectory, annotation: Annotation) -> np.ndarray:
     return overlap
 
 
-def _without_burn_in(overlap: np.ndarray, starts: list[int], burn_in: int) -> np.ndarray:
-    counted = overlap.copy()
-    for start in starts:
-        counted[start : start + burn_in] = np.nan
-    return counted
-
-
 def expected_average_overlap(runs: list[tuple[np.ndarray, list[int]]], protocol: VotProtocol) -> float:
     """EAO: the mean over lengths N = low+1 ... high+1 of the mean over fragments of the mean overlap of frames 2 ... N.
 
@@ -169,20 +164,11 @@ def _fragments(overlap: np.ndarray, failures: list[int], skip: int) -> list[np.n
     the sequence ends there, and so does, as in the challenge's toolkit, one whose failure leaves no room for a restart.
     """
     starts = [0] + [failure + skip for failure in failures if failure + skip < len(overlap)]
-    pieces = []
-    for number, start in enumerate(starts):
-        if number + 1 < len(starts):
-            pieces.append(np.append(overlap[start : failures[number]], -1.0))
-        else:
-            tail = overlap[start:]
-            pieces.append(tail[: len(tail) - len(_trailing_gap(tail))])
-    return pieces
-
-
-def _trailing_gap(values: np.ndarray) -> np.ndarray:
-    """The NaN values at the end, the first one (an initialisation) never among them."""
-    known = np.flatnonzero(~np.isnan(values))
-    return values[max(int(known[-1]) + 1 if len(known) else 0, 1) :]
+    pieces = [np.append(overlap[start:failure], -1.0) for start, failure in zip(starts[:-1], failures)]
+    # NaN at the end is left out, but for the initialisation.
+    tail = overlap[starts[-1] :]
+    last = np.flatnonzero(~np.isnan(tail)).max(initial=0)
+    return [*pieces, tail[: last + 1]]
 
 
 def build_parser() -> argparse.ArgumentParser:

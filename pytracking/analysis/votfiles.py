@@ -122,11 +122,8 @@ def read_trajectory(path: Path, frames: int) -> Trajectory:
             )
     if codes[0] != _INITIALISED:
         raise UserError(f"{path}, line 1: expected 1 (initialised); is it an unsupervised result?")
-    return Trajectory(
-        regions,
-        [int(frame) for frame in np.flatnonzero(codes == _INITIALISED)],
-        [int(frame) for frame in np.flatnonzero(codes == _FAILED)],
-    )
+    starts, failures = (np.flatnonzero(codes == code).tolist() for code in (_INITIALISED, _FAILED))
+    return Trajectory(regions, starts, failures)
 
 
 def _read_entry(path: Path, name: str, entry: Any) -> Annotation:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -73,6 +73,11 @@ class Sequence:
         """(width, height) in pixels of the first frame, to which GOT-10k's protocol clips the boxes of all frames."""
         height, width = self.image(0).shape[:2]
         return width, height
+
+    def beginning(self, count: int) -> Sequence:
+        """Its first `count` frames, with boxes alone for annotation."""
+        boxes = self.ground_truth_rect[:count]
+        return replace(self, frames=self.frames[:count], ground_truth_rect=boxes, target_visible=None, polygons=None)
 
     def init_info(self) -> dict[str, list[float]]:
         """What a tracker may know: `{"init_bbox": [x, y, w, h]}` of the first frame."""

@@ -201,7 +201,10 @@ class Worker:
         try:
             tracker = self.tracker_of(unit.spec)
             if unit.pictures is not None:
-                _draw_into(unit.pictures, tracker, unit.spec.name)
+                if not hasattr(tracker, "debug_to"):
+                    name = unit.spec.name
+                    raise UserError(f"--debug 2 draws what the trackers dimp and atom do; for {name} use --debug 1")
+                tracker.debug_to(unit.pictures)
         except Exception as error:
             if self._debug and not isinstance(error, UserError):
                 raise
@@ -254,14 +257,6 @@ class Worker:
             _check_weights(built, spec)
             self._spec, self._built = (spec, many), built
         return self._built
-
-
-def _draw_into(folder: Path, tracker: Tracker, name: str) -> None:
-    """Raise `UserError` where a tracker has nothing to draw."""
-    debug_to = getattr(tracker, "debug_to", None)
-    if debug_to is None:
-        raise UserError(f"--debug 2 draws what the trackers dimp and atom do; for {name} use --debug 1")
-    debug_to(folder)
 
 
 def _check_weights(tracker: Tracker | Targets, spec: TrackerSpec) -> None:

@@ -23,7 +23,6 @@ LAYOUTS = {
     "got10k": "<sequence>/<sequence>_001.txt (and 002, ...), <sequence>/<sequence>_time.txt",
     "otb": "<sequence>.json, or <sequence>_<tracker>.mat (needs scipy)",
 }
-_REPETITION = re.compile(r"(.+)_(\d{3})")
 _SEQUENCE_LISTS = {"otb": "otb100.json", "nfs": "nfs30.json", "uav": "uav123.json", "lasot": "lasot_test.json"}
 _PREFIX = re.compile(r"^(nfs|uav|otb|lasot)[-]")
 
@@ -64,7 +63,8 @@ def read_foreign(folder: Path, layout: str = "auto") -> tuple[list[ForeignResult
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder of results")
     flat = sorted(file for file in folder.glob("*.txt") if not file.stem.endswith("_time"))
-    nested = sorted(file for file in folder.glob("*/*.txt") if _is_repetition(file))
+    repetitions = folder.glob("*/*_[0-9][0-9][0-9].txt")
+    nested = sorted(file for file in repetitions if file.stem[:-4] == file.parent.name)
     boxed = sorted(file for file in folder.iterdir() if file.suffix in (".mat", ".json"))
     if layout == "otb" or (layout == "auto" and boxed and not flat and not nested):
         files, read = boxed, _otb_reader(boxed)
@@ -118,11 +118,6 @@ def _key(name: str) -> str:
     return _PREFIX.sub("", name.lower().replace("_", "-").replace(".", "-"))
 
 
-def _is_repetition(file: Path) -> bool:
-    match = _REPETITION.fullmatch(file.stem)
-    return match is not None and match[1] == file.parent.name
-
-
 def _read_flat(file: Path) -> ForeignResult:
     times = [folder / f"{file.stem}_time.txt" for folder in (file.parent, file.parent / "times")]
     boxes = read_boxes(file)
@@ -136,14 +131,12 @@ def _read_nested(file: Path) -> ForeignResult:
         raise UserError(f"{file}: a supervised run of VOT; score it with python -m pytracking.analysis.vot")
     times_file = file.with_name(f"{file.parent.name}_time.txt")
     boxes = read_boxes(file)
-    times = _time_column(times_file, len(boxes), repetition) if times_file.is_file() else None
+    times = None
+    if times_file.is_file():
+        # It has a column for each repetition, or one for the first alone.
+        columns = len(read_lines(times_file)[0].replace(",", " ").split())
+        times = read_times(times_file, len(boxes), columns)[:, repetition] if repetition < columns else None
     return ForeignResult(file.parent.name, repetition, boxes, times, file, checksum(file))
-
-
-def _time_column(file: Path, frames: int, repetition: int) -> np.ndarray | None:
-    """[T] seconds of a repetition; the file has a column for each, or one for the first alone (then None)."""
-    columns = len(read_lines(file)[0].replace(",", " ").split())
-    return read_times(file, frames, columns)[:, repetition] if repetition < columns else None
 
 
 def _otb_reader(files: list[Path]) -> Callable[[Path], ForeignResult]:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import statistics
 import time
-from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 
 from pytracking.evaluation.execution import Worker, run_sequence
 from pytracking.evaluation.schedule import Work
@@ -28,22 +26,19 @@ def plan(works: list[Work], workers: int) -> str:
     Raises:
         UserError: a tracker cannot be built, or the trial's frames cannot be read.
     """
-    rows = []
+    header = ["tracker", "sequences", "frames", "first frame (s)", "other frames (ms)", "expected"]
+    lines, total = [header, ["---"] * len(header)], 0.0
     for label in dict.fromkeys(work.run.label for work in works):
         own = [work for work in works if work.run.label == label]
         first, frame = _trial(own[:_SEQUENCES])
         frames = sum(work.length for work in own)
         seconds = len(own) * first + (frames - len(own)) * frame
-        rows.append((label, len(own), frames, f"{first:.2f}", f"{1000 * frame:.0f}", seconds))
-    table = pd.DataFrame(
-        rows, columns=["tracker", "sequences", "frames", "first frame (s)", "other frames (ms)", "expected"]
-    )
-    total = float(table["expected"].sum())
-    table["expected"] = table["expected"].map(_duration)
+        times = [f"{first:.2f}", f"{1000 * frame:.0f}", _duration(seconds)]
+        lines.append([label, str(len(own)), str(frames), *times])
+        total += seconds
     shared = (
         f", {_duration(total / workers)} on {workers} workers that do not hold each other up" if workers > 1 else ""
     )
-    lines = [list(table.columns), ["---"] * len(table.columns), *table.astype(str).values.tolist()]
     text = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     return f"{text}\n\nexpected: {_duration(total)}{shared}; from {_FRAMES} frames of up to {_SEQUENCES} sequences each"
 
@@ -53,23 +48,13 @@ def _trial(works: list[Work]) -> tuple[float, float]:
     worker = Worker()
     firsts, others = [], []
     for work in works:
-        sequence = work.unit.sequence
-        count = min(_FRAMES, len(sequence.frames))
-        boxes = sequence.ground_truth_rect
-        short = replace(
-            sequence,
-            frames=sequence.frames[:count],
-            ground_truth_rect=boxes[: count if len(boxes) > 1 else 1],
-            target_visible=None,
-            polygons=None,
-        )
         tracker = worker.tracker_of(work.unit.spec)
         stamps = [time.perf_counter()]
 
         def stamp(number: int, image: np.ndarray, result: TrackResult, stamps: list[float] = stamps) -> None:
             stamps.append(time.perf_counter())
 
-        run_sequence(tracker, short, stamp)
+        run_sequence(tracker, work.unit.sequence.beginning(_FRAMES), stamp)
         took = np.diff(stamps).tolist()
         firsts.append(took[0])
         others += took[1:]

@@ -13,7 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ltr.errors import UserError
-from pytracking.evaluation.execution import Event, Failed, Frames, Lost, Tracked, TrackerSpec, Unit, Worker, set_threads
+from pytracking.evaluation.execution import Event, Failed, Frames, Lost, Tracked, Unit, Worker, set_threads
 from pytracking.evaluation.lockstep import Lockstep
 from pytracking.tracker.base import TrackResult
 
@@ -122,8 +122,8 @@ class RayWorkers:
     def submit(self, unit: Unit) -> None:
         """Keep a unit for an idle actor, one that has units of the same tracker and room if there is one."""
         room = [one for one in self._actors if one.pending is None and len(one.units) < self._batch]
-        actor = next((one for one in room if one.units and _spec_of(one) == unit.spec), None)
-        actor = actor or next((one for one in room if not one.units), room[0])
+        same = (one for one in room if any(other.spec == unit.spec for other in one.units.values()))
+        actor = next(same, None) or next((one for one in room if not one.units), room[0])
         actor.units[unit.number] = unit
 
     def wait(self, report: Callable[[Event], None]) -> None:
@@ -215,10 +215,6 @@ class RayWorkers:
     def _disconnect(self) -> None:
         if self._started:
             self._ray.shutdown()
-
-
-def _spec_of(actor: _Actor) -> TrackerSpec:
-    return next(iter(actor.units.values())).spec
 
 
 def _import_ray() -> Any:

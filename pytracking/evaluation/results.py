@@ -149,16 +149,19 @@ def load_result(folder: Path, sequence: Sequence) -> RawResult:
         UserError: no result, one that cannot be parsed, one that its own manifest does not describe, or times, scores
             or flags that are not one for every box.
     """
-    file = folder / f"{sequence.name}.txt"
+    return _read_raw(folder / f"{sequence.name}.txt", checked=True)
+
+
+def _read_raw(file: Path, checked: bool) -> RawResult:
+    """A file of boxes with the times, scores and flags beside it; `checked` by the checksum in the manifest."""
     boxes = read_boxes(file)
-    manifest_file = folder / f"{sequence.name}.json"
+    manifest_file, time_file = file.with_suffix(".json"), file.with_name(f"{file.stem}_time.txt")
     scores, flags = None, None
     if manifest_file.exists():
         manifest = read_manifest(manifest_file)
-        if manifest.get("boxes_sha256") != hashlib.sha256(file.read_bytes()).hexdigest():
+        if checked and manifest.get("boxes_sha256") != hashlib.sha256(file.read_bytes()).hexdigest():
             raise UserError(f"{file}: changed or half written since {manifest_file.name}; run the tracker again")
         scores, flags = _recorded(manifest_file, manifest, len(boxes))
-    time_file = folder / f"{sequence.name}_time.txt"
     times = read_times(time_file, len(boxes))[:, 0] if time_file.exists() else None
     return RawResult(boxes, times, scores, flags)
 
@@ -193,15 +196,9 @@ def read_result(path: str | os.PathLike[str]) -> pd.DataFrame:
         if not all(pd.api.types.is_numeric_dtype(frame[name]) for name in numbers):
             raise UserError(f"{table}: something that is not a number in columns {', '.join(numbers)}")
         return frame
-    boxes = read_boxes(file)
-    time_file = file.with_name(f"{file.stem}_time.txt")
-    manifest_file = file.with_suffix(".json")
-    times = read_times(time_file, len(boxes))[:, 0] if time_file.is_file() else None
-    scores, flags = None, None
-    if manifest_file.is_file():
-        scores, flags = _recorded(manifest_file, read_manifest(manifest_file), len(boxes))
-    values = [np.arange(1, len(boxes) + 1), *boxes.T, np.nan if scores is None else scores]
-    values += ["" if flags is None else flags, np.nan if times is None else times]
+    raw = _read_raw(file, checked=False)
+    values = [np.arange(1, len(raw.boxes) + 1), *raw.boxes.T, np.nan if raw.scores is None else raw.scores]
+    values += ["" if raw.flags is None else raw.flags, np.nan if raw.times is None else raw.times]
     return pd.DataFrame(dict(zip(_COLUMNS, values)))
 
 

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from ltr.errors import UserError, check_names
@@ -245,14 +244,10 @@ def _report_elsewhere(schedule: Schedule) -> None:
 @contextmanager
 def _terminate_as_interrupt() -> Iterator[None]:
     """Let SIGTERM, which job schedulers send before they kill, end the run as Ctrl-C does."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     finally:

@@ -166,7 +166,9 @@ class Schedule:
             self._save(work, event)
             self.done += 1
         elif isinstance(event, Lost):
-            self._count_lost(work, f"its worker {event.reason}", _advice(event.reason), None)
+            short = "SIGKILL" in event.reason
+            advice = "where memory is short, use fewer --threads" if short else "see what it has printed"
+            self._count_lost(work, f"its worker {event.reason}", advice, None)
         elif isinstance(event, Failed) and event.spoiled:
             # A device error may be the worker's fault and not the sequence's.
             self._count_lost(work, event.message, "see the traceback", event.details)
@@ -205,7 +207,3 @@ class Schedule:
     def _show(self) -> None:
         finished = self.done + self.done_by_others + len(self.failures)
         self.bar.set_postfix_str(f"{finished}/{len(self.works)} sequences", refresh=False)
-
-
-def _advice(reason: str) -> str:
-    return "where memory is short, use fewer --threads" if "SIGKILL" in reason else "see what it has printed"

@@ -23,13 +23,13 @@ def prepare(settings: TrackingValidation) -> Track:
     """`track` for these settings, which are checked now, before hours of training.
 
     Raises:
-        ValueError: unknown tracker, parameters, data set or sequence, or a sequence that has no annotation.
+        UserError: unknown tracker, parameters, data set or sequence, or a sequence that has no annotation.
     """
     try:
         load_parameters(settings.parameter, settings.tracker, net_path=None)
         _sequences(settings)
     except UserError as error:
-        raise ValueError(f"tracking validation: {error}") from error
+        raise UserError(f"tracking validation: {error}") from error
     return partial(track, settings=settings)
 
 
@@ -45,18 +45,15 @@ def track(network_file: Path, folder: Path, settings: TrackingValidation) -> dic
 
     Raises:
         RuntimeError: a sequence could not be tracked.
-        ValueError: a sequence or result cannot be read.
+        UserError: a sequence or result cannot be read.
     """
     run = TrackerRun(settings.tracker, settings.parameter)
     results = folder / "results"
-    try:
-        sequences = _sequences(settings)
-        failures = run_dataset(sequences, [run], results, force=True, overrides={"net_path": str(network_file)})
-        if failures:
-            raise RuntimeError("; ".join(f"{failure.sequence}: {failure.message}" for failure in failures))
-        scores = extract_scores([run], sequences, results)
-    except UserError as error:
-        raise ValueError(str(error)) from error
+    sequences = _sequences(settings)
+    failures = run_dataset(sequences, [run], results, force=True, overrides={"net_path": str(network_file)})
+    if failures:
+        raise RuntimeError("; ".join(f"{failure.sequence}: {failure.message}" for failure in failures))
+    scores = extract_scores([run], sequences, results)
     metrics = {
         "auc": scores.auc,
         "op50": scores.overlap_precision(0.5),

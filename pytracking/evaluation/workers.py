@@ -165,10 +165,12 @@ class WorkerProcesses:
         """Take a process that has closed its socket off the list."""
         del self._processes[dead.slot]
         dead.connection.close()
-        # One that has closed its socket without ending is of no use either.
-        if not _ends_soon(dead.process):
+        try:
+            status = dead.process.wait(5)
+        except subprocess.TimeoutExpired:
+            # One that has closed its socket without ending is of no use either.
             dead.process.kill()
-        status = dead.process.wait()
+            status = dead.process.wait()
         if not dead.ready and status > 0:
             raise UserError(f"a worker process could not start (exit status {status}); it has said why above")
         if dead.units:
@@ -198,14 +200,6 @@ def default_threads(count: int) -> int:
 def available_cores() -> int:
     """The cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _ends_soon(process: subprocess.Popen[bytes]) -> bool:
-    try:
-        process.wait(5)
-    except subprocess.TimeoutExpired:
-        return False
-    return True
 
 
 @contextmanager

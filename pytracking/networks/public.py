@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from ltr.admin.convert import convert
+from ltr.admin.inputs import read_json
 from ltr.admin.public_checkpoint import load_public_checkpoint
 from ltr.admin.torch_file import MAX_FILE_BYTES
 from ltr.errors import CheckpointError, MissingPackageError, UserError, unknown_name
@@ -20,9 +20,7 @@ _ALIASES = {"atom": "atom_default"}
 
 def models() -> dict[str, dict[str, Any]]:
     """Network name -> its entry in `public.json`: file name, address, constructor, published figures."""
-    entries: dict[str, dict[str, Any]] = json.loads(
-        Path(__file__).with_name("public.json").read_text(encoding="utf-8")
-    )["models"]
+    entries: dict[str, dict[str, Any]] = read_json(Path(__file__).with_name("public.json"))["models"]
     return entries
 
 

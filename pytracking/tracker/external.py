@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import os
 import shlex
+import shutil
 import subprocess
 import tempfile
 import threading
@@ -215,9 +216,7 @@ def _end(process: subprocess.Popen[bytes], answers: IO[bytes], folder: Path, cli
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-    for file in folder.glob("*"):
-        file.unlink()
-    folder.rmdir()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def create(params: ExternalParameters) -> Tracker:

@@ -11,6 +11,7 @@ from tiny_data import scene, write_image, write_lines
 from experiments import calibration
 from experiments.calibration import choose_temperature, comparison, coverage, figures, main, observe, table
 from experiments.lite_search import Scene
+from ltr.errors import UserError
 
 WIDTHS = np.exp(np.random.default_rng(0).uniform(-4, -1, (4000, 4)))
 ERRORS = WIDTHS * np.random.default_rng(1).standard_normal((4000, 4))
@@ -46,7 +47,7 @@ def test_counted_frames_are_observed(square):
     assert len(observe([square], "dimp_nceplus_lite", 2)[0]) == 1
 
 
-def test_the_command_keeps_figures_table_and_picture(square, tmp_path, monkeypatch, capsys):
+def test_the_command_keeps_figures_table_and_picture(square, tmp_path, monkeypatch):
     folder = tmp_path / "sequences" / "square"
     for t in range(4):
         write_image(folder / "img" / f"{t:04d}.png", square.frame(t))
@@ -62,4 +63,5 @@ def test_the_command_keeps_figures_table_and_picture(square, tmp_path, monkeypat
     assert list(everything) == ["dimp_nceplus_lite"] and comparison(everything) in page.read_text()
     assert list(kept) == ["validation", "test"] and kept["test"]["frames"] == 3
     assert table(kept) in page.read_text() and (tmp_path / "picture.png").stat().st_size > 10_000
-    assert main(list(map(str, files))) == 2 and "name the data folder" in capsys.readouterr().err
+    with pytest.raises(UserError, match="name the data folder"):
+        main(list(map(str, files)))

@@ -22,13 +22,12 @@ def pack(values: np.ndarray) -> dict[str, Any]:
     return {"shape": list(array.shape), "float32": base64.b64encode(array.tobytes()).decode("ascii")}
 
 
-def report_data(scores: Scores, against: str | None = None, seed: int = 0) -> dict[str, Any]:
+def report_data(scores: Scores, against: str | None = None) -> dict[str, Any]:
     """All numbers of the page. The page computes none itself: means, intervals and curves of every subset are here.
 
     Args:
         scores: scores of K trackers on S sequences.
         against: label of the tracker that differences are taken to; the first when left out.
-        seed: seed of the bootstrap.
 
     Returns:
         JSON data without NaN; arrays as `pack` makes them.
@@ -38,6 +37,9 @@ def report_data(scores: Scores, against: str | None = None, seed: int = 0) -> di
     """
     base = 0 if against is None else scores.column(against)
     protocol = scores.protocol
+    # '' stands for all sequences.
+    subsets = {"": np.ones(len(scores.sequences), bool)}
+    subsets |= scores.attribute_rows() if any(scores.attributes) else {}
     return {
         "dataset": scores.dataset,
         "protocol": {"name": protocol.name, "rule": protocol.rule, "source": protocol.source},
@@ -52,8 +54,8 @@ def report_data(scores: Scores, against: str | None = None, seed: int = 0) -> di
             {"name": name, "frames": int(count), "attributes": list(attributes or ())}
             for name, count, attributes in zip(scores.sequences, scores.frames, scores.attributes)
         ],
-        "subsets": [_subset(scores, name, rows, base, seed) for name, rows in _subset_rows(scores).items()],
-        "bootstrap": {"samples": 10_000, "level": 0.95, "seed": seed, "fewest": FEWEST_SEQUENCES},
+        "subsets": [_subset(scores, name, rows, base) for name, rows in subsets.items()],
+        "bootstrap": {"samples": 10_000, "level": 0.95, "seed": 0, "fewest": FEWEST_SEQUENCES},
     }
 
 
@@ -70,8 +72,6 @@ def _tracker(scores: Scores, k: int) -> dict[str, Any]:
 
 
 def _plots(scores: Scores) -> list[dict[str, Any]]:
-    protocol = scores.protocol
-    read_at = {"prec": protocol.precision_at, "norm_prec": protocol.norm_precision_at}
     titles = {"success": scores.headline_name, "prec": "Precision", "norm_prec": "Norm. precision"}
     return [
         {
@@ -82,20 +82,14 @@ def _plots(scores: Scores) -> list[dict[str, Any]]:
             "decimals": 0 if key == "prec" else 2,
             "xlabel": PLOTS[key].xlabel,
             "ylabel": PLOTS[key].ylabel,
-            "read_at": read_at.get(key),
+            "read_at": PLOTS[key].read_at,
             "values": pack(scores.curves(key).values),
         }
         for key in scores.plot_types
     ]
 
 
-def _subset_rows(scores: Scores) -> dict[str, np.ndarray]:
-    """'' (all sequences), then each attribute -> [S] bool."""
-    everything = {"": np.ones(len(scores.sequences), bool)}
-    return everything | (scores.attribute_rows() if any(scores.attributes) else {})
-
-
-def _subset(scores: Scores, name: str, rows: np.ndarray, base: int, seed: int) -> dict[str, Any]:
+def _subset(scores: Scores, name: str, rows: np.ndarray, base: int) -> dict[str, Any]:
     return {
         "name": name,
         "title": f"{name} {attribute_names().get(name, '')}".strip(),
@@ -103,15 +97,15 @@ def _subset(scores: Scores, name: str, rows: np.ndarray, base: int, seed: int) -
         "metrics": {title: [_plain(v) for v in scores.mean(values, rows)] for title, values in scores.metrics.items()},
         "deviation": [_plain(value) for value in scores.spread(rows)],
         "curves": {key: pack(scores.mean(scores.curves(key).values, rows)) for key in scores.plot_types},
-        "differences": [_difference(scores, k, base, rows, seed) for k in range(len(scores.trackers))],
+        "differences": [_difference(scores, k, base, rows) for k in range(len(scores.trackers))],
     }
 
 
-def _difference(scores: Scores, k: int, base: int, rows: np.ndarray, seed: int) -> dict[str, Any] | None:
+def _difference(scores: Scores, k: int, base: int, rows: np.ndarray) -> dict[str, Any] | None:
     """Tracker `k` minus the base with its interval; None for the base itself and for fewer than two sequences."""
     if k == base or (rows & (scores.weights > 0)).sum() < 2:
         return None
-    found = tracker_difference(scores, scores.trackers[k], scores.trackers[base], rows, seed)
+    found = tracker_difference(scores, scores.trackers[k], scores.trackers[base], rows)
     return {"mean": found.mean, "low": found.low, "high": found.high, "verdict": found.verdict}
 
 

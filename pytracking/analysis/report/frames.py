@@ -122,7 +122,10 @@ def embed_clips(
     estimates: dict[str, float] = {}
     for sequence in sequences:
         with _named(sequence, unreadable):
-            estimates[sequence.name] = _estimate(sequence, height)
+            # Bytes that a frame takes in the page, the mean of a few.
+            numbers = {len(sequence.frames) * part // _SAMPLES for part in range(_SAMPLES)}
+            sizes = [_in_page(_encode(sequence, number, height)[0]) for number in sorted(numbers)]
+            estimates[sequence.name] = float(np.mean(sizes))
     readable = [sequence for sequence in sequences if sequence.name in estimates]
     clips: dict[str, Clip] = {}
     cheapest_first = sorted(readable, key=lambda sequence: estimates[sequence.name] * len(sequence.frames))
@@ -136,7 +139,9 @@ def embed_clips(
                 clip = _encode_clip(sequence, height, min(stride, len(sequence.frames)), bar.update)
             if clip is None:
                 continue
-            clip = _thin(clip, share)
+            # Every second frame is dropped until it fits.
+            while clip.encoded_bytes > share and len(clip.jpegs) > 1:
+                clip = Clip(clip.sequence, clip.size, 2 * clip.stride, clip.jpegs[::2])
             if clip.encoded_bytes > share:
                 raise UserError(
                     f"{budget / 1e6:.1f} MB are too few for the frames of {len(readable)} sequences; "
@@ -165,19 +170,6 @@ def _encode_clip(sequence: Sequence, height: int, stride: int, progress: Any) ->
         jpegs.append(jpeg)
         progress(min(stride, len(sequence.frames) - number))
     return Clip(sequence.name, size, stride, jpegs)
-
-
-def _thin(clip: Clip, share: int) -> Clip:
-    """The clip with every second frame dropped until it fits, down to one frame."""
-    while clip.encoded_bytes > share and len(clip.jpegs) > 1:
-        clip = Clip(clip.sequence, clip.size, 2 * clip.stride, clip.jpegs[::2])
-    return clip
-
-
-def _estimate(sequence: Sequence, height: int) -> float:
-    """Bytes that a frame takes in the page, the mean of a few."""
-    numbers = sorted({len(sequence.frames) * part // _SAMPLES for part in range(_SAMPLES)})
-    return float(np.mean([_in_page(_encode(sequence, number, height)[0]) for number in numbers]))
 
 
 def _encode(sequence: Sequence, number: int, height: int) -> tuple[bytes, tuple[int, int]]:

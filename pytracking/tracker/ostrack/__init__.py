@@ -208,7 +208,10 @@ class OSTrackTargets:
     def _answers(self, crops: Mapping[int, SquareCrop]) -> dict[int, tuple[Box, float, BoxUncertainty | None]]:
         """Box in the image, score and uncertainty of each target, from the crop around its last box."""
         targets = [self._targets[slot] for slot in crops]
-        output = self._locate(torch.cat([target.template for target in targets]), self._tensor(crops.values()))
+        # The template attends to the search image, so its tokens are computed each time.
+        templates, searched = torch.cat([target.template for target in targets]), self._tensor(crops.values())
+        centre = self._net.centre_token if self._keep is None and self._net.backbone.eliminates else None
+        output: OSTrackOutput = self._net(templates, searched, centre, self._keep)
         found = decode(output.maps, self._window * output.maps.score).cpu().numpy()
         size = self._net.search_size
         boxes = [box_in_image(t.box, f, size, c.scale) for t, f, c in zip(targets, found, crops.values())]
@@ -246,12 +249,6 @@ class OSTrackTargets:
             return refined, [None] * len(refined)
         rows = ascent_rows(starts, reached, fair, found.new_tensor([1 / crop.scale for crop in crops]))
         return refined, [uncertainty_of(row, box, self.params) for row, box in zip(rows, refined)]
-
-    def _locate(self, template: Tensor, search: Tensor) -> OSTrackOutput:
-        """The network's answer. The template attends to the search image, so its tokens are computed each time."""
-        eliminates = self._keep is None and self._net.backbone.eliminates
-        output: OSTrackOutput = self._net(template, search, self._net.centre_token if eliminates else None, self._keep)
-        return output
 
 
 def hann_window(cells: int) -> Tensor:

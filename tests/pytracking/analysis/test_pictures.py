@@ -68,10 +68,10 @@ def test_a_result_of_another_length_is_refused(dog: Sequence, tmp_path: Path) ->
 
 def test_intervals_are_coloured_where_they_tell_something() -> None:
     differences = {
-        "without zero": Difference(2, 1, 3, 0.95, 1, 0, 100),
-        "holds zero": Difference(1, -1, 3, 0.95, 1, 0, 100),
-        "one sequence": Difference(5, 5, 5, 0.95, 1, 0, 1),
-        "a few": Difference(5, 4, 6, 0.95, 1, 0, 7),
+        "without zero": Difference(2, 1, 3, 100),
+        "holds zero": Difference(1, -1, 3, 100),
+        "one sequence": Difference(5, 5, 5, 1),
+        "a few": Difference(5, 4, 6, 7),
     }
     axes = draw_intervals(differences, "title", "label").axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == list(differences)

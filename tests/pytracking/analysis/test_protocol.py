@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 
 from ltr.errors import UserError
-from pytracking.analysis.protocol import PYTRACKING, SequenceCurves, get_protocol
+from pytracking.analysis.protocol import (
+    NORMALISED,
+    OVERLAPS,
+    PIXELS,
+    PRECISION_AT,
+    PYTRACKING,
+    SequenceCurves,
+    get_protocol,
+)
 
 GOLDEN = Path(__file__).parents[2] / "data" / "metrics.npz"
 BOX = [10.0, 10, 20, 20]
@@ -25,8 +33,8 @@ def test_golden_curves_and_figures(dataset: str, exclude: bool) -> None:
             assert np.abs(getattr(curves, name) - golden[f"{prefix}_{name}_curve"]).max() < 1e-6, name
         figures = {
             "auc": curves.success.mean(),
-            "precision20": curves.precision[PYTRACKING.precision_at],
-            "norm_precision20": curves.norm_precision[PYTRACKING.norm_precision_at],
+            "precision20": curves.precision[PRECISION_AT],
+            "norm_precision20": curves.norm_precision[PRECISION_AT],
             "norm_precision_auc": curves.norm_precision.mean(),
         }
         for name, value in figures.items():
@@ -108,13 +116,8 @@ def test_a_sequence_without_a_valid_frame() -> None:
 
 
 def test_thresholds_and_names() -> None:
-    protocol = get_protocol("pytracking")
-    assert (len(protocol.overlap_thresholds), len(protocol.centre_thresholds), len(protocol.norm_thresholds)) == (
-        21,
-        51,
-        51,
-    )
-    assert protocol.centre_thresholds[protocol.precision_at] == 20
-    assert protocol.norm_thresholds[protocol.norm_precision_at] == 0.2
+    assert get_protocol("pytracking") is PYTRACKING
+    assert (len(OVERLAPS), len(PIXELS), len(NORMALISED)) == (21, 51, 51)
+    assert (PIXELS[PRECISION_AT], NORMALISED[PRECISION_AT]) == (20, 0.2)
     with pytest.raises(UserError, match="unknown protocol 'pytraking'; did you mean 'pytracking'"):
         get_protocol("pytraking")
