@@ -18,10 +18,13 @@ if TYPE_CHECKING:
 
 
 class Plot(NamedTuple):
-    """How a kind of curve is shown: its title and the axes' labels.
+    """A kind of curve, and how it is shown.
 
-    And which it is: the field of `SequenceCurves`, its thresholds, and the index of the one that its metric is read at;
-    None for the protocol's headline metric.
+    Attributes:
+        title, xlabel, ylabel: title of the plot and labels of its axes.
+        field: field of `SequenceCurves`.
+        thresholds: its thresholds.
+        read_at: index of the threshold at which the metric is read; None where that is the protocol's headline.
     """
 
     title: str
