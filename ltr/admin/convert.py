@@ -22,7 +22,7 @@ from torch import nn
 from ltr.admin.checkpoint import build_network, card_path, read_card, read_checkpoint, save_network
 from ltr.admin.model_constructor import NetworkConstructor
 from ltr.admin.paths import PUBLIC_SUFFIXES
-from ltr.admin.public_checkpoint import PublicCheckpoint, load_public_checkpoint, save_public_checkpoint
+from ltr.admin.public_checkpoint import load_public_checkpoint, save_public_checkpoint
 from ltr.admin.torch_file import is_torch_file
 from ltr.errors import CheckpointError, exit_status
 
@@ -43,8 +43,6 @@ def convert(source: Path, target: Path, dtype: torch.dtype = torch.float32, over
             the wrong suffix or that is already there.
         OSError: nothing is left half-written.
     """
-    if not source.is_file():
-        raise CheckpointError(f"there is no checkpoint at {source}")
     public = is_torch_file(source)
     suffixes = (_SUFFIX,) if public else PUBLIC_SUFFIXES
     if not target.name.endswith(suffixes):
@@ -59,7 +57,22 @@ def convert(source: Path, target: Path, dtype: torch.dtype = torch.float32, over
 def _to_ours(source: Path, target: Path, dtype: torch.dtype) -> nn.Module:
     checkpoint = load_public_checkpoint(source)
     net = build_network(source, checkpoint.constructor, checkpoint.state_dict)
-    card = {"origin": _origin(source, checkpoint), "precision": str(dtype).removeprefix("torch.")}
+    # Plain values of its settings, not the paths of its machine.
+    settings = {
+        key: value
+        for key, value in checkpoint.settings.items()
+        if type(value) in (bool, int, float) or value is None or (type(value) is str and not Path(value).is_absolute())
+    }
+    origin = {
+        "format": "PyTracking checkpoint",
+        "file": source.name,
+        "sha256": hashlib.sha256(source.read_bytes()).hexdigest(),
+        "net_type": checkpoint.net_type,
+        "actor_type": checkpoint.actor_type,
+        "epoch": checkpoint.epoch,
+        "settings": settings,
+    }
+    card = {"origin": origin, "precision": str(dtype).removeprefix("torch.")}
     save_network(target, net, checkpoint.constructor, card, dtype=dtype)
     return net
 
@@ -71,24 +84,6 @@ def _to_public(source: Path, target: Path) -> nn.Module:
     stated = {key: origin[key] for key, kind in kinds.items() if type(origin.get(key)) is kind}
     save_public_checkpoint(target, constructor, net.state_dict(), **stated)
     return net
-
-
-def _origin(source: Path, checkpoint: PublicCheckpoint) -> dict[str, Any]:
-    """What the card keeps of a public checkpoint; of its settings the plain values, not the paths of its machine."""
-    plain = {
-        key: value
-        for key, value in checkpoint.settings.items()
-        if type(value) in (bool, int, float) or value is None or (type(value) is str and not Path(value).is_absolute())
-    }
-    return {
-        "format": "PyTracking checkpoint",
-        "file": source.name,
-        "sha256": hashlib.sha256(source.read_bytes()).hexdigest(),
-        "net_type": checkpoint.net_type,
-        "actor_type": checkpoint.actor_type,
-        "epoch": checkpoint.epoch,
-        "settings": plain,
-    }
 
 
 def _origin_on_card(source: Path, constructor: NetworkConstructor) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ltr.admin.files import whole_file
 from ltr.admin.model_constructor import NetworkConstructor
-from ltr.admin.public_constructor import check_public, from_public, is_ostrack, ostrack_constructor, to_public
+from ltr.admin.public_constructor import from_public, is_ostrack, ostrack_constructor, to_public
 from ltr.admin.torch_file import Record, load_torch_file, tensors_of
 from ltr.errors import CheckpointError
 
@@ -109,12 +109,8 @@ def save_public_checkpoint(
         CheckpointError: the public framework has no such network.
         OSError: nothing is left half-written.
     """
-    public = None
     try:
-        if constructor.name == "ostrack":
-            check_public(constructor)
-        else:
-            public = to_public(constructor)
+        public = to_public(constructor)
     except ValueError as error:
         raise CheckpointError(f"{path} cannot be written: {error}") from error
     net = OrderedDict(
@@ -145,10 +141,7 @@ def _state_dict(root: Any) -> dict[str, Tensor]:
         raise CheckpointError(
             "it is a training checkpoint of this project, for resuming; give the network.safetensors beside it"
         )
-    state_dict = tensors_of(root["net"])
-    if state_dict is None:
-        raise CheckpointError("'net' is not a state dict of tensors")
-    return state_dict
+    return tensors_of(root["net"], "'net'")
 
 
 def _text(root: dict[str, Any], key: str) -> str:
