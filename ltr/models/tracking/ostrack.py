@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from ltr.errors import UserError
 from ltr.models.backbone.pretrained import load_mae
-from ltr.models.backbone.vit import INPUT_MEAN, INPUT_STD, PATCH, OneStreamViT, TokenFeatures
+from ltr.models.backbone.resnet import ResNet
+from ltr.models.backbone.vit import PATCH, OneStreamViT, TokenFeatures
 from ltr.models.bbreg.box_head import TOKEN_LEVELS, BoxHead
 
 # Template grids for which the public models define their centre token.
@@ -115,8 +116,8 @@ class OSTrack(nn.Module):
         self.backbone = backbone
         self.elimination_warm_up = elimination_warm_up
         self.box_head = CentreHead(backbone.norm.normalized_shape[0], head_channels)
-        self.register_buffer("_mean", torch.tensor(INPUT_MEAN).reshape(1, 3, 1, 1), persistent=False)
-        self.register_buffer("_std", torch.tensor(INPUT_STD).reshape(1, 3, 1, 1), persistent=False)
+        self.register_buffer("_mean", torch.tensor(ResNet.input_mean).reshape(1, 3, 1, 1), persistent=False)
+        self.register_buffer("_std", torch.tensor(ResNet.input_std).reshape(1, 3, 1, 1), persistent=False)
         centre = _CENTRE_CELLS.get(backbone.template_cells)
         rows = None if centre is None else torch.tensor([centre * backbone.template_cells + centre])
         self.register_buffer("_centre_token", rows, persistent=False)
