@@ -72,8 +72,7 @@ def probe_video(path: str | os.PathLike[str]) -> VideoInfo:
 
 def read_video(path: str | os.PathLike[str]) -> Iterator[np.ndarray]:
     """The images of `read_timed`: [H, W, 3] uint8 RGB. Raises `UserError` as it does."""
-    for frame in read_timed(path):
-        yield frame.image
+    return (frame.image for frame in read_timed(path))
 
 
 def read_timed(path: str | os.PathLike[str]) -> Iterator[VideoFrame]:
@@ -138,12 +137,10 @@ def video_notes(path: str | os.PathLike[str]) -> list[tuple[str, str]]:
         announced = container.streams.video[0].frames
     found = []
     if len(sizes) > 1:
-        (_, *first), (number, width, height) = sizes[:2]
-        text = (
-            f"{path}: frame {number} has {width} x {height} pixels; frames are scaled to the {first[0]} x {first[1]} "
-        )
+        (_, *first), (number, *changed) = sizes[:2]
+        change = "has {} x {} pixels; frames are scaled to the {} x {} of the first".format(*changed, *first)
         times = f"; the size changes {len(sizes) - 1} times" if len(sizes) > 2 else ""
-        found.append(("size change", f"{text}of the first{times}"))
+        found.append(("size change", f"{path}: frame {number} {change}{times}"))
     if announced > 0 and announced != frames:
         found.append(("note", f"{path}: announces {announced} frames; {frames} can be seen"))
     return found
