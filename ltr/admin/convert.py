@@ -51,7 +51,14 @@ def convert(source: Path, target: Path, dtype: torch.dtype = torch.float32, over
     for path in (target, card_path(target)) if public else (target,):
         if path.exists() and not overwrite:
             raise CheckpointError(f"{path} is already there; --overwrite replaces it")
-    return _to_ours(source, target, dtype) if public else _to_public(source, target)
+    if public:
+        return _to_ours(source, target, dtype)
+    constructor, net = read_checkpoint(source)
+    origin = _origin_on_card(source, constructor)
+    kinds = {"net_type": str, "actor_type": str, "epoch": int}
+    stated = {key: origin[key] for key, kind in kinds.items() if type(origin.get(key)) is kind}
+    save_public_checkpoint(target, constructor, net.state_dict(), **stated)
+    return net
 
 
 def _to_ours(source: Path, target: Path, dtype: torch.dtype) -> nn.Module:
@@ -77,15 +84,6 @@ def _to_ours(source: Path, target: Path, dtype: torch.dtype) -> nn.Module:
     return net
 
 
-def _to_public(source: Path, target: Path) -> nn.Module:
-    constructor, net = read_checkpoint(source)
-    origin = _origin_on_card(source, constructor)
-    kinds = {"net_type": str, "actor_type": str, "epoch": int}
-    stated = {key: origin[key] for key, kind in kinds.items() if type(origin.get(key)) is kind}
-    save_public_checkpoint(target, constructor, net.state_dict(), **stated)
-    return net
-
-
 def _origin_on_card(source: Path, constructor: NetworkConstructor) -> dict[str, Any]:
     """The origin on the card beside a network, where there is one and it speaks of this network."""
     card = read_card(source)
@@ -100,21 +98,16 @@ def _origin_on_card(source: Path, constructor: NetworkConstructor) -> dict[str, 
     return origin if type(origin) is dict else {}
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command line."""
-    result = argparse.ArgumentParser(
-        prog="python -m ltr.admin.convert", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    result.add_argument("source", type=Path, help="a checkpoint of either format")
-    result.add_argument("target", type=Path, help="the file to write: .safetensors, or .pth, .pth.tar")
-    result.add_argument("--half", action="store_true", help="store a safetensors file's weights as float16 (lossy)")
-    result.add_argument("--overwrite", action="store_true", help="replace the target if it is already there")
-    return result
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
-    return exit_status(lambda: _run(parser().parse_args(arguments)))
+    parser = argparse.ArgumentParser(
+        prog="python -m ltr.admin.convert", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("source", type=Path, help="a checkpoint of either format")
+    parser.add_argument("target", type=Path, help="the file to write: .safetensors, or .pth, .pth.tar")
+    parser.add_argument("--half", action="store_true", help="store a safetensors file's weights as float16 (lossy)")
+    parser.add_argument("--overwrite", action="store_true", help="replace the target if it is already there")
+    return exit_status(lambda: _run(parser.parse_args(arguments)))
 
 
 def _run(options: argparse.Namespace) -> None:

@@ -111,11 +111,6 @@ def to_public(constructor: NetworkConstructor) -> NetConstructor | None:
     return NetConstructor(constructor.name, PUBLIC_MODULES[constructor.name], (), arguments)
 
 
-def is_ostrack(root: Mapping[str, Any], state_dict: Mapping[str, Tensor]) -> bool:
-    """Whether a checkpoint that names no constructor is OSTrack's; of its keys only `net` is sure."""
-    return root.get("constructor") is None and {"backbone.pos_embed_z", "backbone.pos_embed_x"} <= state_dict.keys()
-
-
 def ostrack_constructor(state_dict: Mapping[str, Tensor], path: Path) -> NetworkConstructor:
     """Our constructor for a public checkpoint of OSTrack, which has the weights of a ViT with heads of 64 channels.
 

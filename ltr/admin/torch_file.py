@@ -147,12 +147,9 @@ def _line(error: Exception) -> str:
 def _stand_ins(names: set[str]) -> list[Any]:
     """What torch.load is to use for the names in a file that are not its own."""
     known: list[Any] = [(_NumberType, "numpy.dtype"), (Record, "numpy.ndarray")]
-    for name in NUMPY_FUNCTIONS:
-        known.append((_number if name.endswith("scalar") else Record, name.replace(" ", ".")))
-    for name in filter(RECORD_NAME.fullmatch, names):
-        full = name.replace(" ", ".")
-        known.append((type("Record", (Record,), {"class_name": full}), full))
-    return known
+    known += [(_number if name.endswith("scalar") else Record, name.replace(" ", ".")) for name in NUMPY_FUNCTIONS]
+    records = [name.replace(" ", ".") for name in names if RECORD_NAME.fullmatch(name)]
+    return known + [(type("Record", (Record,), {"class_name": name}), name) for name in records]
 
 
 def _check_zip(stream: BinaryIO, size: int) -> set[str]:
