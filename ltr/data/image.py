@@ -338,7 +338,12 @@ def _decode_jpeg(path: Path, content: bytes, strict: bool, shrink: int = 1) -> n
     try:
         image = simplejpeg.decode_jpeg(content, **wanted)
     except _BROKEN_JPEG as error:
-        _report_damage(path, str(error), strict)
+        text = f"{path} is damaged, part of its pixels are made up: {error}"
+        if strict:
+            raise ImageError(text) from error
+        if path not in _damaged:
+            _damaged.add(path)
+            print(f"warning: {text}", file=sys.stderr)
         if not plain:
             return None
         try:
@@ -346,15 +351,6 @@ def _decode_jpeg(path: Path, content: bytes, strict: bool, shrink: int = 1) -> n
         except _BROKEN_JPEG:
             raise ImageError(f"{_undecodable(path, content)}: {error}") from error
     return np.asarray(image) if plain else None
-
-
-def _report_damage(path: Path, reason: str, strict: bool) -> None:
-    text = f"{path} is damaged, part of its pixels are made up: {reason}"
-    if strict:
-        raise ImageError(text)
-    if path not in _damaged:
-        _damaged.add(path)
-        print(f"warning: {text}", file=sys.stderr)
 
 
 def _decode(path: Path, content: bytes, flag: int) -> np.ndarray:
