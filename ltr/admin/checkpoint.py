@@ -167,7 +167,7 @@ def read_checkpoint(path: str | Path) -> tuple[NetworkConstructor, nn.Module]:
         public = load_public_checkpoint(path)
         return public.constructor, build_network(path, public.constructor, public.state_dict)
     header = read_header(path)
-    stated = header.get("constructor")
+    stated: Any = header.get("constructor")
     try:
         kinds = {key: type(value) for key, value in stated.items()} if type(stated) is dict else {}
         if kinds != {"name": str, "arguments": dict}:
