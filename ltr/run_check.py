@@ -78,13 +78,10 @@ def main(
         training_first: whether a name that stands for both means the training sequences.
     """
     options = build_parser().parse_args(arguments)
-    return exit_status(lambda: _check(options, evaluation, find_root, training_first))
+    return exit_status(lambda: _report(options, _open(options, evaluation, find_root, training_first)))
 
 
-def _check(
-    options: argparse.Namespace, evaluation: Mapping[str, Lister], find_root: Callable[[str], Path], training: bool
-) -> int:
-    walk = _open(options, evaluation, find_root, training)
+def _report(options: argparse.Namespace, walk: Walk) -> int:
     reports = []
     for report in tqdm(walk.reports, total=walk.count or None, unit="sequence", disable=None, leave=False):
         place = f"{options.dataset}/{report.name}" if report.name else options.dataset

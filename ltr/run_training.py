@@ -58,7 +58,12 @@ def load_recipe(names: Sequence[str]) -> Recipe:
     known = recipes()
     name = names[-1]
     if name.endswith(".py"):
-        return _recipe_of_file(Path(name))
+        if not Path(name).is_file():
+            raise MissingFileError(f"{name}: no such recipe file")
+        made = runpy.run_path(name, run_name=Path(name).stem).get("recipe", lambda: None)()
+        if not isinstance(made, Recipe):
+            raise UserError(f"{name} has no function recipe() that returns a Recipe")
+        return made
     check_names("recipe", [name], known)
     folder = known[name].split(".")[-2]
     if len(names) == 2 and names[0] != folder:
@@ -66,15 +71,6 @@ def load_recipe(names: Sequence[str]) -> Recipe:
     if importlib.util.find_spec(known[name]) is None:
         return getattr(importlib.import_module(known[name].rpartition(".")[0]), name)()
     return importlib.import_module(known[name]).recipe()
-
-
-def _recipe_of_file(path: Path) -> Recipe:
-    if not path.is_file():
-        raise MissingFileError(f"{path}: no such recipe file")
-    made = runpy.run_path(str(path), run_name=path.stem).get("recipe", lambda: None)()
-    if not isinstance(made, Recipe):
-        raise UserError(f"{path} has no function recipe() that returns a Recipe")
-    return made
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -124,29 +120,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return exit_status(lambda: run_command(build_parser().parse_args(arguments)), resumes=True)
 
 
-def run_command(options: argparse.Namespace) -> int:
+def run_command(options: argparse.Namespace) -> None:
     """Do what the command line asks for. Errors as for `train`."""
     if len(options.recipe) > 2:
         raise UserError(f"a recipe is one name or a module and a name, not {' '.join(options.recipe)}")
     recipe = with_changes(load_recipe(options.recipe), options.set)
     if options.print:
         print(json.dumps(recipe.to_dict(), indent=2))
-        return 0
+        return
     run = RunSettings(**{field.name: getattr(options, field.name) for field in dataclasses.fields(RunSettings)})
     if options.dry_run:
         dry_run(recipe, run)
-        return 0
-    train(recipe, run, _tracking(options.track_with) if recipe.tracking.interval else None)
-    return 0
-
-
-def _tracking(name: str) -> PrepareTracking:
-    """The function that `--track-with` names; `ltr` itself imports nothing that tracks."""
-    try:
-        found: PrepareTracking = pkgutil.resolve_name(name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UserError(f"--track-with {name}: {error}; give MODULE:FUNCTION, or --set tracking.interval=0") from error
-    return found
+        return
+    track: PrepareTracking | None = None
+    if recipe.tracking.interval:
+        try:
+            # `ltr` itself imports nothing that tracks.
+            track = pkgutil.resolve_name(options.track_with)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise UserError(
+                f"--track-with {options.track_with}: {error}; give MODULE:FUNCTION, or --set tracking.interval=0"
+            ) from error
+    train(recipe, run, track)
 
 
 if __name__ == "__main__":

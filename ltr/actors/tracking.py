@@ -21,15 +21,9 @@ Features = dict[str, Tensor]
 
 
 class Actor(BaseActor):
-    """Trains the box head alone (ATOM). Freezes the stages of the backbone that are not used.
+    """Trains the box head alone (ATOM); arguments and errors as for `BaseActor`.
 
-    Args:
-        net: on its device, in the mode wanted.
-        box: how the box head is trained.
-        precision: as for `BaseActor`.
-
-    Raises:
-        ValueError: as for `BaseActor`.
+    Freezes the stages of the backbone that are not used.
     """
 
     net: DiMPNet | AtomNet
@@ -64,14 +58,12 @@ class Actor(BaseActor):
         with half_precision(images.device, self.precision):
             inputs = self.net.normalise(images).contiguous(memory_format=torch.channels_last)
             extracted = self.net.extract_backbone_features(inputs)
-        count = len(train_images) * sequences
-        train: Features = {}
-        test: Features = {}
-        for name, feature in extracted.items():
-            full = feature.float()
-            train[name] = full[:count].unflatten(0, (-1, sequences))
-            test[name] = full[count:].unflatten(0, (-1, sequences))
-        return train, test
+        frames = {name: each.float().unflatten(0, (-1, sequences)) for name, each in extracted.items()}
+        count = len(train_images)
+        return (
+            {name: feature[:count] for name, feature in frames.items()},
+            {name: feature[count:] for name, feature in frames.items()},
+        )
 
     def energy(self, train: Features, test: Features, train_boxes: Tensor, test_boxes: Tensor) -> BoxEnergy:
         """The energies of all test frames, the target taken from the first train frame."""
@@ -119,10 +111,9 @@ class DiMPActor(Actor):
         size = batch["test_images"].shape[-1]
         clf_loss, statistics = self.classifier_loss(train, test, batch["train_boxes"], batch["test_boxes"], size)
         box_loss, box_statistics = self.box_loss(train, test, batch, generator)
-        statistics.update(box_statistics)
         loss = clf_loss + self.box.weight * box_loss
-        statistics.update({"loss": loss.detach(), "loss/classifier": clf_loss.detach(), "loss/box": box_loss.detach()})
-        return StepOutput(loss, statistics)
+        losses = {"loss": loss.detach(), "loss/classifier": clf_loss.detach(), "loss/box": box_loss.detach()}
+        return StepOutput(loss, {**statistics, **box_statistics, **losses})
 
     def labels(self, boxes: Tensor, size: int) -> Tensor:
         """Label maps [n, S, F', F'] of boxes [n, S, 4] in crops of `size` pixels."""
@@ -174,14 +165,12 @@ def make_actor(recipe: Recipe, net: nn.Module) -> BaseActor:
     """
     if not isinstance(net, DiMPNet | AtomNet | OSTrack):
         raise UserError(f"there is no actor for a {type(net).__name__}")
-    parts = {
-        "a classifier": (recipe.classifier, isinstance(net, DiMPNet)),
-        "a box head": (recipe.box, isinstance(net, DiMPNet | AtomNet | EnergyOSTrack)),
-    }
-    for part, (settings, present) in parts.items():
-        name = part.partition(" ")[2]
+    for name, settings, present in (
+        ("classifier", recipe.classifier, isinstance(net, DiMPNet)),
+        ("box head", recipe.box, isinstance(net, DiMPNet | AtomNet | EnergyOSTrack)),
+    ):
         if present and settings is None:
-            raise UserError(f"recipe '{recipe.name}' has no {name} settings, but its network has {part}")
+            raise UserError(f"recipe '{recipe.name}' has no {name} settings, but its network has a {name}")
         if settings is not None and not present:
             raise UserError(f"recipe '{recipe.name}' has {name} settings, but its network has no {name}")
     if isinstance(net, OSTrack):

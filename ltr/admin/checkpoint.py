@@ -153,16 +153,6 @@ def read_card(path: str | Path) -> dict[str, Any]:
     return read_object(card, CheckpointError, _MAX_HEADER_BYTES) if card.is_file() else {}
 
 
-def _constructor(description: Any) -> NetworkConstructor:
-    """A constructor as a header states it. Raises UserError where it is not made of plain values."""
-    if type(description) is not dict or set(description) != {"name", "arguments"}:
-        raise UserError("its header states no constructor")
-    name, arguments = description["name"], description["arguments"]
-    if type(name) is not str or type(arguments) is not dict:
-        raise UserError("the constructor in its header is not a name and a dict of arguments")
-    return NetworkConstructor(name, {key: plain_argument(key, value) for key, value in arguments.items()})
-
-
 def read_checkpoint(path: str | Path) -> tuple[NetworkConstructor, nn.Module]:
     """Which network a checkpoint holds, ours or PyTracking's (its content says which), and the network itself.
 
@@ -173,18 +163,17 @@ def read_checkpoint(path: str | Path) -> tuple[NetworkConstructor, nn.Module]:
         CheckpointError: no such file, not a checkpoint, cut off, an unknown constructor, or weights that do not fit.
     """
     path = Path(path)
-    if not path.is_file():
-        raise CheckpointError(f"there is no checkpoint at {path}")
-    try:
-        of_torch = is_torch_file(path)
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
-    if of_torch:
+    if is_torch_file(path):
         public = load_public_checkpoint(path)
         return public.constructor, build_network(path, public.constructor, public.state_dict)
     header = read_header(path)
+    stated: Any = header.get("constructor")
     try:
-        constructor = _constructor(header.get("constructor"))
+        kinds = {key: type(value) for key, value in stated.items()} if type(stated) is dict else {}
+        if kinds != {"name": str, "arguments": dict}:
+            raise UserError("its header states no constructor, a name and a dict of arguments")
+        arguments = {key: plain_argument(key, value) for key, value in stated["arguments"].items()}
+        constructor = NetworkConstructor(stated["name"], arguments)
     except UserError as error:
         raise CheckpointError(f"{path} is not a checkpoint of this project: {error}") from error
     net = build_network(path, constructor, read_tensors(path))

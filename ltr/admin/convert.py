@@ -22,7 +22,7 @@ from torch import nn
 from ltr.admin.checkpoint import build_network, card_path, read_card, read_checkpoint, save_network
 from ltr.admin.model_constructor import NetworkConstructor
 from ltr.admin.paths import PUBLIC_SUFFIXES
-from ltr.admin.public_checkpoint import PublicCheckpoint, load_public_checkpoint, save_public_checkpoint
+from ltr.admin.public_checkpoint import load_public_checkpoint, save_public_checkpoint
 from ltr.admin.torch_file import is_torch_file
 from ltr.errors import CheckpointError, exit_status
 
@@ -43,8 +43,6 @@ def convert(source: Path, target: Path, dtype: torch.dtype = torch.float32, over
             the wrong suffix or that is already there.
         OSError: nothing is left half-written.
     """
-    if not source.is_file():
-        raise CheckpointError(f"there is no checkpoint at {source}")
     public = is_torch_file(source)
     suffixes = (_SUFFIX,) if public else PUBLIC_SUFFIXES
     if not target.name.endswith(suffixes):
@@ -53,18 +51,8 @@ def convert(source: Path, target: Path, dtype: torch.dtype = torch.float32, over
     for path in (target, card_path(target)) if public else (target,):
         if path.exists() and not overwrite:
             raise CheckpointError(f"{path} is already there; --overwrite replaces it")
-    return _to_ours(source, target, dtype) if public else _to_public(source, target)
-
-
-def _to_ours(source: Path, target: Path, dtype: torch.dtype) -> nn.Module:
-    checkpoint = load_public_checkpoint(source)
-    net = build_network(source, checkpoint.constructor, checkpoint.state_dict)
-    card = {"origin": _origin(source, checkpoint), "precision": str(dtype).removeprefix("torch.")}
-    save_network(target, net, checkpoint.constructor, card, dtype=dtype)
-    return net
-
-
-def _to_public(source: Path, target: Path) -> nn.Module:
+    if public:
+        return _to_ours(source, target, dtype)
     constructor, net = read_checkpoint(source)
     origin = _origin_on_card(source, constructor)
     kinds = {"net_type": str, "actor_type": str, "epoch": int}
@@ -73,22 +61,27 @@ def _to_public(source: Path, target: Path) -> nn.Module:
     return net
 
 
-def _origin(source: Path, checkpoint: PublicCheckpoint) -> dict[str, Any]:
-    """What the card keeps of a public checkpoint; of its settings the plain values, not the paths of its machine."""
-    plain = {
+def _to_ours(source: Path, target: Path, dtype: torch.dtype) -> nn.Module:
+    checkpoint = load_public_checkpoint(source)
+    net = build_network(source, checkpoint.constructor, checkpoint.state_dict)
+    # Plain values of its settings, not the paths of its machine.
+    settings = {
         key: value
         for key, value in checkpoint.settings.items()
         if type(value) in (bool, int, float) or value is None or (type(value) is str and not Path(value).is_absolute())
     }
-    return {
+    origin = {
         "format": "PyTracking checkpoint",
         "file": source.name,
         "sha256": hashlib.sha256(source.read_bytes()).hexdigest(),
         "net_type": checkpoint.net_type,
         "actor_type": checkpoint.actor_type,
         "epoch": checkpoint.epoch,
-        "settings": plain,
+        "settings": settings,
     }
+    card = {"origin": origin, "precision": str(dtype).removeprefix("torch.")}
+    save_network(target, net, checkpoint.constructor, card, dtype=dtype)
+    return net
 
 
 def _origin_on_card(source: Path, constructor: NetworkConstructor) -> dict[str, Any]:
@@ -105,21 +98,16 @@ def _origin_on_card(source: Path, constructor: NetworkConstructor) -> dict[str, 
     return origin if type(origin) is dict else {}
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command line."""
-    result = argparse.ArgumentParser(
-        prog="python -m ltr.admin.convert", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    result.add_argument("source", type=Path, help="a checkpoint of either format")
-    result.add_argument("target", type=Path, help="the file to write: .safetensors, or .pth, .pth.tar")
-    result.add_argument("--half", action="store_true", help="store a safetensors file's weights as float16 (lossy)")
-    result.add_argument("--overwrite", action="store_true", help="replace the target if it is already there")
-    return result
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
-    return exit_status(lambda: _run(parser().parse_args(arguments)))
+    parser = argparse.ArgumentParser(
+        prog="python -m ltr.admin.convert", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("source", type=Path, help="a checkpoint of either format")
+    parser.add_argument("target", type=Path, help="the file to write: .safetensors, or .pth, .pth.tar")
+    parser.add_argument("--half", action="store_true", help="store a safetensors file's weights as float16 (lossy)")
+    parser.add_argument("--overwrite", action="store_true", help="replace the target if it is already there")
+    return exit_status(lambda: _run(parser.parse_args(arguments)))
 
 
 def _run(options: argparse.Namespace) -> None:

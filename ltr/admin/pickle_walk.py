@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import pickletools
 import re
-from typing import Any, BinaryIO, NamedTuple, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
 from ltr.errors import CheckpointError
 
@@ -19,19 +19,9 @@ _MAX_OPERATIONS = 500_000
 _MAX_TUPLE_DEPTH, _MAX_TUPLE_LEAVES = 16, 1000
 _MAX_DIMENSIONS = 8
 
-# The bytes of a number in each storage that a pickle may name.
-_STORAGES = {
-    "torch FloatStorage": 4,
-    "torch HalfStorage": 2,
-    "torch BFloat16Storage": 2,
-    "torch DoubleStorage": 8,
-    "torch LongStorage": 8,
-    "torch IntStorage": 4,
-    "torch ShortStorage": 2,
-    "torch CharStorage": 1,
-    "torch ByteStorage": 1,
-    "torch BoolStorage": 1,
-}
+# The storages that a pickle may name, by the bytes of a number in them.
+_KINDS = {1: "Char Byte Bool", 2: "Half BFloat16 Short", 4: "Float Int", 8: "Double Long"}
+_STORAGES = {f"torch {kind}Storage": size for size, kinds in _KINDS.items() for kind in kinds.split()}
 _VIEWS = ("torch._utils _rebuild_tensor", "torch._utils _rebuild_tensor_v2")
 NUMPY_FUNCTIONS = {
     f"numpy.{core}.multiarray {name}" for core in ("core", "_core") for name in ("scalar", "_reconstruct")
@@ -66,18 +56,17 @@ def refuse(message: str) -> NoReturn:
     raise CheckpointError(message)
 
 
-class _Name(NamedTuple):
+class _Name(str):
     """A name that a pickle refers to, 'module attribute'."""
 
-    text: str
+
+class _Storage(int):
+    """A storage, as the number of numbers in it."""
 
 
-class _Storage(NamedTuple):
-    length: int
+class _Tuple(tuple[Any, ...]):
+    """A tuple, how deep it nests, and how many items it has with those of the tuples in it."""
 
-
-class _Tuple(NamedTuple):
-    items: list[Any]
     depth: int
     leaves: int
 
@@ -112,6 +101,7 @@ class PickleWalk:
             CheckpointError: it refers to something, or declares something, that a checkpoint may not.
             ValueError, LookupError: it is malformed.
         """
+        value = None
         for count, (operation, argument, _) in enumerate(pickletools.genops(stream)):
             name = operation.name
             if name == "PROTO" and argument != 2:
@@ -125,35 +115,34 @@ class PickleWalk:
             elif name in _PUTS:
                 self._memo[argument] = self._stack[-1]
             else:
-                self._step(name, argument, self._take(operation.stack_before), bool(operation.stack_after))
+                value = self._value(name, argument, self._take(operation.stack_before))
+                if operation.stack_after:
+                    self._stack.append(value)
+        # The last operation is STOP.
+        self.result = value
 
-    def _step(self, name: str, argument: Any, taken: list[Any], gives: bool) -> None:
-        value: Any = None
+    def _value(self, name: str, argument: Any, taken: list[Any]) -> Any:
+        """What an operation makes of the operands taken off the stack."""
         if name in _GETS:
             value = self._memo[argument]
-            value = _SHARED if value is None else value
-        elif name == "GLOBAL":
-            value = self._name(argument)
-        elif name in _NUMBERS:
-            if argument.bit_length() > 128:
-                refuse("its pickle holds an integer of more than 128 bits")
-            value = argument
-        elif name in _TEXTS:
+            return _SHARED if value is None else value
+        if name in _NUMBERS and argument.bit_length() > 128:
+            refuse("its pickle holds an integer of more than 128 bits")
+        if name in _TEXTS:
             self.texts.append(argument)
-            value = argument
-        elif name in _TUPLES:
-            value = _tuple(taken)
-        elif name == "BINPERSID":
-            value = self._storage(taken[0])
-        elif name == "REDUCE":
+        if name in _NUMBERS or name in _TEXTS:
+            return argument
+        if name in _TUPLES:
+            return _tuple(taken)
+        if name == "GLOBAL":
+            return self._name(argument)
+        if name == "BINPERSID":
+            return self._storage(taken[0])
+        if name == "REDUCE":
             self._check_call(*taken)
-        elif name == "BUILD":
-            if taken[1] is _SHARED:
-                refuse("its pickle gives one state to several objects")
-        elif name == "STOP":
-            self.result = taken[0]
-        if gives:
-            self._stack.append(value)
+        if name == "BUILD" and taken[1] is _SHARED:
+            refuse("its pickle gives one state to several objects")
+        return taken[0] if name == "STOP" else None
 
     def _take(self, kinds: list[Any]) -> list[Any]:
         """Take an operation's operands off the stack: so many, or as many as there are above the last mark."""
@@ -173,18 +162,17 @@ class PickleWalk:
         """What torch's reader would call must not copy more than there is in the file."""
         if not isinstance(function, _Name) or not isinstance(arguments, _Tuple):
             refuse("its pickle calls something that is not a name; nothing in it was executed")
-        items = arguments.items
-        if function.text in _VIEWS:
-            _check_view(items)
-        elif function.text == "_codecs encode":
-            if len(items) != 2 or type(items[0]) is not str or items[1] not in ("latin1", "latin-1"):
+        if function in _VIEWS:
+            _check_view(arguments)
+        elif function == "_codecs encode":
+            if len(arguments) != 2 or type(arguments[0]) is not str or arguments[1] not in ("latin1", "latin-1"):
                 refuse("its pickle encodes something that is not a string in latin1")
-            self._encoded += len(items[0])
+            self._encoded += len(arguments[0])
             if self._encoded > MAX_PICKLE_BYTES:
                 refuse(f"its bytes take more than {MAX_PICKLE_BYTES} bytes")
-        elif function.text == "collections OrderedDict" and items:
+        elif function == "collections OrderedDict" and arguments:
             refuse("its pickle fills an OrderedDict in a way that torch.save does not")
-        elif function.text == "torch Size" and arguments.leaves > _MAX_DIMENSIONS + 1:
+        elif function == "torch Size" and arguments.leaves > _MAX_DIMENSIONS + 1:
             refuse(f"it holds a size of more than {_MAX_DIMENSIONS} dimensions")
 
     def _name(self, text: str) -> _Name:
@@ -197,38 +185,39 @@ class PickleWalk:
         return _Name(text)
 
     def _storage(self, reference: Any) -> _Storage:
-        items = reference.items if isinstance(reference, _Tuple) else []
+        items = reference if isinstance(reference, _Tuple) else ()
         if not 5 <= len(items) <= 6 or items[0] != "storage" or not isinstance(items[1], _Name):
             refuse("its pickle refers to something outside it that is not a storage")
         if len(items) == 6 and items[5] is not None:
             refuse("it holds a view of a storage as torch before 0.4 wrote it; save it again")
         _, kind, key, _, count = items[:5]
-        if kind.text not in _STORAGES or type(key) is not str or type(count) is not int or not 0 <= count < 2**48:
+        if kind not in _STORAGES or type(key) is not str or type(count) is not int or not 0 <= count < 2**48:
             refuse("it holds a storage whose type, key or size is malformed")
-        needed = count * _STORAGES[kind.text]
+        needed = count * _STORAGES[kind]
         if self.storages.setdefault(key, needed) != needed:
             refuse(f"it describes storage {key[:100]!a} in two ways")
         return _Storage(count)
 
 
 def _tuple(items: list[Any]) -> _Tuple:
+    made = _Tuple(items)
     inner = [item for item in items if isinstance(item, _Tuple)]
-    depth = 1 + max((item.depth for item in inner), default=0)
-    leaves = len(items) + sum(item.leaves for item in inner)
-    if depth > _MAX_TUPLE_DEPTH or leaves > _MAX_TUPLE_LEAVES:
+    made.depth = 1 + max((item.depth for item in inner), default=0)
+    made.leaves = len(items) + sum(item.leaves for item in inner)
+    if made.depth > _MAX_TUPLE_DEPTH or made.leaves > _MAX_TUPLE_LEAVES:
         refuse(
             f"its pickle nests tuples deeper than {_MAX_TUPLE_DEPTH} or larger than {_MAX_TUPLE_LEAVES}, as no "
             "checkpoint does"
         )
-    return _Tuple(items, depth, leaves)
+    return made
 
 
-def _check_view(items: list[Any]) -> None:
+def _check_view(items: _Tuple) -> None:
     """A tensor must lie within its storage, no number of it at two places."""
     if len(items) < 4 or not isinstance(items[0], _Storage):
         refuse("a tensor in it has no storage")
     storage, offset = items[0], items[1]
-    sizes, strides = (item.items if isinstance(item, _Tuple) else [-1] for item in items[2:4])
+    sizes, strides = (list(item) if isinstance(item, _Tuple) else [-1] for item in items[2:4])
     if not all(type(value) is int and 0 <= value < 2**48 for value in (offset, *sizes, *strides)):
         refuse("a tensor in it has a size or stride that is not a tuple of natural numbers")
     if len(sizes) != len(strides) or len(sizes) > _MAX_DIMENSIONS:
@@ -239,6 +228,6 @@ def _check_view(items: list[Any]) -> None:
             refuse(f"a tensor in it, of size {sizes}, has one number at several places")
         reach += (count - 1) * stride
     # An empty tensor needs no storage, but its size may not be absurd either.
-    fits = math.prod(sizes) == 0 or offset + reach < storage.length
-    if not fits or math.prod(max(value, 1) for value in sizes) > max(storage.length, 2**31):
-        refuse(f"a tensor in it, of size {sizes}, does not lie within its storage of {storage.length} numbers")
+    fits = math.prod(sizes) == 0 or offset + reach < storage
+    if not fits or math.prod(max(value, 1) for value in sizes) > max(storage, 2**31):
+        refuse(f"a tensor in it, of size {sizes}, does not lie within its storage of {storage} numbers")

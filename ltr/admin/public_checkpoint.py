@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ltr.admin.files import whole_file
 from ltr.admin.model_constructor import NetworkConstructor
-from ltr.admin.public_constructor import check_public, from_public, is_ostrack, ostrack_constructor, to_public
+from ltr.admin.public_constructor import from_public, ostrack_constructor, to_public
 from ltr.admin.torch_file import Record, load_torch_file, tensors_of
 from ltr.errors import CheckpointError
 
@@ -71,21 +71,30 @@ def load_public_checkpoint(path: str | Path) -> PublicCheckpoint:
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
     try:
-        state_dict = _state_dict(root)
-        if is_ostrack(root, state_dict):
+        if type(root) is not dict or "net" not in root:
+            raise CheckpointError("it holds no network under 'net'")
+        stated = root.get("format")
+        if type(stated) is str and stated.startswith("ebm-tracking"):
+            raise CheckpointError(
+                "it is a training checkpoint of this project, for resuming; give the network.safetensors beside it"
+            )
+        state_dict, named = tensors_of(root["net"], "'net'"), root.get("constructor")
+        # OSTrack's names none; of its keys only `net` is sure.
+        if named is None and {"backbone.pos_embed_z", "backbone.pos_embed_x"} <= state_dict.keys():
             constructor = ostrack_constructor(state_dict, path)
         else:
-            named = root.get("constructor")
             if not isinstance(named, Record) or named.class_name != _CONSTRUCTOR_CLASS:
                 raise CheckpointError(f"it does not say how to build its network: no {_CONSTRUCTOR_CLASS} in it")
             constructor = from_public(named)
     except ValueError as error:
         raise CheckpointError(f"{path} cannot be read as a PyTracking checkpoint: {error}") from error
+    stated = (root.get(key) for key in ("net_type", "actor_type"))
+    net_type, actor_type = (text[:100] if type(text) is str else "" for text in stated)
     return PublicCheckpoint(
         constructor=constructor,
         state_dict=state_dict,
-        net_type=_text(root, "net_type"),
-        actor_type=_text(root, "actor_type"),
+        net_type=net_type,
+        actor_type=actor_type,
         epoch=root["epoch"] if type(root.get("epoch")) is int else 0,
         settings=root["settings"] if isinstance(root.get("settings"), dict) else {},
     )
@@ -109,12 +118,8 @@ def save_public_checkpoint(
         CheckpointError: the public framework has no such network.
         OSError: nothing is left half-written.
     """
-    public = None
     try:
-        if constructor.name == "ostrack":
-            check_public(constructor)
-        else:
-            public = to_public(constructor)
+        public = to_public(constructor)
     except ValueError as error:
         raise CheckpointError(f"{path} cannot be written: {error}") from error
     net = OrderedDict(
@@ -134,23 +139,3 @@ def save_public_checkpoint(
     }
     with whole_file(path) as temporary:
         torch.save(content, temporary)
-
-
-def _state_dict(root: Any) -> dict[str, Tensor]:
-    """The weights, of a file that is a public checkpoint at all."""
-    if type(root) is not dict or "net" not in root:
-        raise CheckpointError("it holds no network under 'net'")
-    stated = root.get("format")
-    if type(stated) is str and stated.startswith("ebm-tracking"):
-        raise CheckpointError(
-            "it is a training checkpoint of this project, for resuming; give the network.safetensors beside it"
-        )
-    state_dict = tensors_of(root["net"])
-    if state_dict is None:
-        raise CheckpointError("'net' is not a state dict of tensors")
-    return state_dict
-
-
-def _text(root: dict[str, Any], key: str) -> str:
-    value = root.get(key)
-    return value[:100] if type(value) is str else ""

@@ -37,8 +37,8 @@ _FIXED: dict[str, Any] = {
     "classification_layer": "layer3",
     "feat_stride": 16,
     "init_filter_norm": False,
-    "iou_input_dim": (256, 256),
-    "iou_inter_dim": (256, 256),
+    "iou_input_dim": [256, 256],
+    "iou_inter_dim": [256, 256],
     "act_param": None,
     "detach_length": math.inf,
     "init_uni_weight": None,
@@ -48,8 +48,6 @@ _FIXED: dict[str, Any] = {
 }
 # Channels of an attention head in every public ViT.
 _HEAD_WIDTH = 64
-# Written only where they say something: not every public constructor takes them.
-_ONLY_WHEN_SET = ("frozen_backbone_layers",)
 
 
 def from_public(fields: Mapping[str, Any]) -> NetworkConstructor:
@@ -73,58 +71,44 @@ def from_public(fields: Mapping[str, Any]) -> NetworkConstructor:
         )
     if not isinstance(positional, (list, tuple)) or not isinstance(keywords, dict):
         raise UserError("its constructor's arguments are not a list and a dict")
-    arguments: dict[str, Any] = {}
-    for key, value in {**_named(name, positional), **keywords}.items():
-        if key in _FIXED and key not in ARGUMENTS[name]:
-            _check_fixed(name, key, value)
-        elif key in ARGUMENTS[name]:
-            arguments[key] = plain_argument(key, value)
-        else:
-            raise unknown_name(f"argument of {name}", ascii(key)[1:-1][:100], ARGUMENTS[name])
-    return NetworkConstructor(name, arguments)
-
-
-def to_public(constructor: NetworkConstructor) -> NetConstructor:
-    """The public `NetConstructor` of a network, all its arguments named.
-
-    Raises:
-        ValueError: the public framework has no such constructor.
-    """
-    if constructor.name not in PUBLIC_MODULES:
-        raise UserError(
-            f"the public framework has no network '{constructor.name}'; only {', '.join(PUBLIC_MODULES)} can be "
-            "written for it"
-        )
-    arguments = {**ARGUMENTS[constructor.name], **constructor.arguments, "backbone_pretrained": False}
-    for key in _ONLY_WHEN_SET:
-        if not arguments[key]:
-            del arguments[key]
-    return NetConstructor(constructor.name, PUBLIC_MODULES[constructor.name], (), arguments)
-
-
-def _named(name: str, positional: list[Any] | tuple[Any, ...]) -> dict[str, Any]:
     known = [key for key in _POSITIONAL if key in ARGUMENTS[name]]
     if len(positional) > len(known):
         raise UserError(
             f"its constructor gives {name} {len(positional)} arguments without a name; "
             + (f"only {', '.join(known)} may be given so" if known else "all must be named")
         )
-    return dict(zip(known, positional))
+    arguments: dict[str, Any] = {}
+    for key, value in {**dict(zip(known, positional)), **keywords}.items():
+        if key in ARGUMENTS[name]:
+            arguments[key] = plain_argument(key, value)
+        elif key not in _FIXED:
+            raise unknown_name(f"argument of {name}", ascii(key)[1:-1][:100], ARGUMENTS[name])
+        elif (given := plain_argument(key, value)) != _FIXED[key]:
+            raise UserError(f"its constructor asks {name} for {key}={given!a:.100}; only {_FIXED[key]!r} is built here")
+    return NetworkConstructor(name, arguments)
 
 
-def _check_fixed(name: str, key: str, value: Any) -> None:
-    wanted = _FIXED[key]
-    # By type first: comparing or printing a forged value may never end.
-    numbers = type(value) in (list, tuple) and len(value) <= 8 and all(type(item) in (int, float) for item in value)
-    given = tuple(value) if numbers else value if value is None or type(value) in (bool, int, float, str) else ...
-    if given != wanted:
-        stated = f"a {type(value).__name__}" if given is ... else f"{given!a:.100}"
-        raise UserError(f"its constructor asks {name} for {key}={stated}; only {wanted!r} is built here")
+def to_public(constructor: NetworkConstructor) -> NetConstructor | None:
+    """The public `NetConstructor` of a network, all its arguments named; None for OSTrack, whose files have none.
 
-
-def is_ostrack(root: Mapping[str, Any], state_dict: Mapping[str, Tensor]) -> bool:
-    """Whether a checkpoint that names no constructor is OSTrack's; of its keys only `net` is sure."""
-    return root.get("constructor") is None and {"backbone.pos_embed_z", "backbone.pos_embed_x"} <= state_dict.keys()
+    Raises:
+        ValueError: the public framework has no such constructor, or could not run this OSTrack.
+    """
+    if constructor.name == "ostrack":
+        width, heads = (constructor.arguments.get(key, usual) for key, usual in (("width", 768), ("heads", 12)))
+        if width != _HEAD_WIDTH * heads:
+            raise UserError(f"the public OSTrack has heads of {_HEAD_WIDTH} channels, not {width} in {heads} heads")
+        return None
+    if constructor.name not in PUBLIC_MODULES:
+        raise UserError(
+            f"the public framework has no network '{constructor.name}'; only {', '.join(PUBLIC_MODULES)} can be "
+            "written for it"
+        )
+    arguments = {**ARGUMENTS[constructor.name], **constructor.arguments, "backbone_pretrained": False}
+    if not arguments["frozen_backbone_layers"]:
+        # Not every public constructor takes them.
+        del arguments["frozen_backbone_layers"]
+    return NetConstructor(constructor.name, PUBLIC_MODULES[constructor.name], (), arguments)
 
 
 def ostrack_constructor(state_dict: Mapping[str, Tensor], path: Path) -> NetworkConstructor:
@@ -156,10 +140,3 @@ def ostrack_constructor(state_dict: Mapping[str, Tensor], path: Path) -> Network
         "head_channels": first.shape[0],
     }
     return NetworkConstructor("ostrack", arguments)
-
-
-def check_public(constructor: NetworkConstructor) -> None:
-    """Raise `UserError` where the public code could not run this OSTrack."""
-    width, heads = (constructor.arguments.get(key, usual) for key, usual in (("width", 768), ("heads", 12)))
-    if width != _HEAD_WIDTH * heads:
-        raise UserError(f"the public OSTrack has heads of {_HEAD_WIDTH} channels, not {width} in {heads} heads")

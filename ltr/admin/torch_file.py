@@ -7,6 +7,7 @@ pickle (`ltr.admin.pickle_walk`) must first fit the file.
 from __future__ import annotations
 
 import io
+import os
 import re
 import zipfile
 from pathlib import Path
@@ -64,9 +65,18 @@ def is_torch_zip(path: str | Path) -> bool:
 
 
 def is_torch_file(path: str | Path) -> bool:
-    """Whether a file begins as either format of torch.save does (as any zip archive or pickle may)."""
-    with open(path, "rb") as stream:
-        start = stream.read(9)
+    """Whether a file begins as either format of torch.save does (as any zip archive or pickle may).
+
+    Raises:
+        CheckpointError: there is no such file, or none that can be read.
+    """
+    if not Path(path).is_file():
+        raise CheckpointError(f"there is no checkpoint at {path}")
+    try:
+        with open(path, "rb") as stream:
+            start = stream.read(9)
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
     # A safetensors header of a fitting length begins with the same byte as a pickle; it is JSON from byte 8 on.
     return start[:4] == _ZIP_START or (start[:1] == b"\x80" and start[8:] != b"{")
 
@@ -112,14 +122,12 @@ def check_torch_file(path: str | Path) -> set[str]:
         OSError: the file cannot be opened.
     """
     with open(path, "rb") as stream:
-        size = stream.seek(0, io.SEEK_END)
-        stream.seek(0)
-        start = stream.read(len(_ZIP_START))
-        stream.seek(0)
+        size = os.fstat(stream.fileno()).st_size
+        start = stream.peek(len(_ZIP_START))
         try:
             if size > MAX_FILE_BYTES:
                 refuse(f"it has {size} bytes, more than the limit of {MAX_FILE_BYTES}")
-            if start == _ZIP_START:
+            if start.startswith(_ZIP_START):
                 return _check_zip(stream, size)
             if start[:1] == b"\x80":
                 return _check_legacy(stream, size)
@@ -139,12 +147,9 @@ def _line(error: Exception) -> str:
 def _stand_ins(names: set[str]) -> list[Any]:
     """What torch.load is to use for the names in a file that are not its own."""
     known: list[Any] = [(_NumberType, "numpy.dtype"), (Record, "numpy.ndarray")]
-    for name in NUMPY_FUNCTIONS:
-        known.append((_number if name.endswith("scalar") else Record, name.replace(" ", ".")))
-    for name in filter(RECORD_NAME.fullmatch, names):
-        full = name.replace(" ", ".")
-        known.append((type("Record", (Record,), {"class_name": full}), full))
-    return known
+    known += [(_number if name.endswith("scalar") else Record, name.replace(" ", ".")) for name in NUMPY_FUNCTIONS]
+    records = [name.replace(" ", ".") for name in names if RECORD_NAME.fullmatch(name)]
+    return known + [(type("Record", (Record,), {"class_name": name}), name) for name in records]
 
 
 def _check_zip(stream: BinaryIO, size: int) -> set[str]:
@@ -197,10 +202,9 @@ def _check_legacy(stream: BinaryIO, size: int) -> set[str]:
     return walk.names
 
 
-def tensors_of(value: Any) -> dict[str, Tensor] | None:
-    """A copy in memory of a state dict's tensors as a plain dict; None for anything else."""
-    if not isinstance(value, dict) or isinstance(value, Record):
-        return None
-    if not all(type(key) is str and isinstance(item, Tensor) for key, item in value.items()):
-        return None
+def tensors_of(value: Any, name: str = "it") -> dict[str, Tensor]:
+    """A copy in memory of a state dict's tensors as a plain dict. Raises CheckpointError, with `name`, for all else."""
+    plain = isinstance(value, dict) and not isinstance(value, Record)
+    if not plain or not all(type(key) is str and isinstance(item, Tensor) for key, item in value.items()):
+        raise CheckpointError(f"{name} is not a state dict of tensors")
     return {key: item.detach().clone() for key, item in value.items()}

@@ -77,10 +77,7 @@ def cut_out(image: np.ndarray, box: np.ndarray, rng: np.random.Generator) -> np.
         high = np.rint(low + sides)
         shared = np.clip(np.minimum(high, box[:2] + box[2:]) - np.maximum(low, box[:2]), 0, None)
         if shared.prod() <= _CUTOUT_MOST * box[2:].prod():
-            (x0, y0), (x1, y1) = (
-                np.clip(low, 0, (width, height)).astype(int),
-                np.clip(high, 0, (width, height)).astype(int),
-            )
+            (x0, y0), (x1, y1) = np.clip((low, high), 0, (width, height)).astype(int)
             hidden = image.copy()
             hidden[y0:y1, x0:x1] = np.rint(cv2.mean(image)[:3]).astype(np.uint8)
             return hidden

@@ -24,7 +24,7 @@ import simplejpeg
 from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
 
-from ltr.data.media import MAX_PIXELS, find_levels, media_status, to_8_bits, too_large
+from ltr.data.media import MAX_PIXELS, find_levels, media_status, to_8_bits, too_large, turned
 from ltr.errors import ImageError
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mpg", ".mpeg")
@@ -45,17 +45,8 @@ if "OPENCV_LOG_LEVEL" not in os.environ:
 _EXIF_WITHIN = 1 << 16
 _TIFF_BITS, _TIFF_CHANNELS, _TIFF_KIND = 258, 277, 339
 _TIFF_KINDS = {2: "signed", 3: "floating", 6: "complex"}
-# EXIF's orientations: whether to transpose, then whether to mirror top to bottom, and left to right.
-_TURNS = {
-    1: (False, False, False),
-    2: (False, False, True),
-    3: (False, True, True),
-    4: (False, True, False),
-    5: (True, False, False),
-    6: (True, False, True),
-    7: (True, True, True),
-    8: (True, True, False),
-}
+# EXIF's orientations that transpose, those that then mirror top to bottom, and those that then mirror left to right.
+_TURNS = ((5, 6, 7, 8), (3, 4, 7, 8), (2, 3, 6, 7))
 _damaged: set[Path] = set()
 
 
@@ -158,7 +149,7 @@ def verify_image(path: str | os.PathLike[str]) -> ImageHeader:
 
 def read_header(path: str | os.PathLike[str]) -> ImageHeader:
     """Size and orientation of an image file, without its pixels. Raises `ImageError` as `read_image` does."""
-    return _header(Path(path), _read(Path(path)))
+    return _open(Path(path))[1]
 
 
 def read_annotated(path: str | os.PathLike[str], size: tuple[int, int]) -> np.ndarray:
@@ -180,14 +171,13 @@ def read_annotated(path: str | os.PathLike[str], size: tuple[int, int]) -> np.nd
         return image
     # A quarter turn is undone by the other one; all else undoes itself.
     back = {6: 8, 8: 6}.get(header.orientation, header.orientation)
-    return np.ascontiguousarray(_turn(image, back))
+    return _turn(image, back)
 
 
 def read_rgba(path: str | os.PathLike[str]) -> np.ndarray:
     """An image with its alpha channel (255 where it has none) as uint8 [H, W, 4], upright. Raises `ImageError`."""
     path = Path(path)
-    content = _read(path)
-    header = _header(path, content)
+    content, header = _open(path)
     image = _decode(path, content, cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
     if image.dtype != np.uint8:
         raise ImageError(f"{path} has {image.dtype} pixels; wanted 8 bits a channel")
@@ -200,9 +190,7 @@ def read_rgba(path: str | os.PathLike[str]) -> np.ndarray:
 def read_mask(path: str | os.PathLike[str]) -> np.ndarray:
     """A mask as uint8 [H, W], 0..255, upright. Raises `ImageError`."""
     path = Path(path)
-    content = _read(path)
-    _header(path, content)
-    return _decode(path, content, cv2.IMREAD_GRAYSCALE)
+    return _decode(path, _open(path)[0], cv2.IMREAD_GRAYSCALE)
 
 
 def levels_of(first: str | os.PathLike[str]) -> tuple[float, float] | None:
@@ -234,17 +222,18 @@ def _read(path: Path) -> bytes:
         content = path.read_bytes()
     except OSError as error:
         raise ImageError(f"cannot read the image {path}: {error.strerror}") from error
-    if _is_cut_short(content):
+    # A JPEG's thumbnail has an end marker of its own, but it lies before the scan of the image itself.
+    jpeg_cut = content.startswith(_JPEG) and content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda")
+    # OpenCV fills the missing part with grey and only warns.
+    if jpeg_cut or (content.startswith(_PNG) and not _png_ends(content)):
         raise ImageError(f"{path} is cut short: the end of the image is missing after {len(content)} bytes")
     return content
 
 
-def _is_cut_short(content: bytes) -> bool:
-    """Whether a JPEG or PNG lacks its end. OpenCV fills the missing part with grey and only warns."""
-    if content.startswith(_JPEG):
-        # A thumbnail has an end marker of its own, but it lies before the scan of the image itself.
-        return content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda")
-    return content.startswith(_PNG) and not _png_ends(content)
+def _open(path: Path) -> tuple[bytes, ImageHeader]:
+    """An image file's content and header."""
+    content = _read(path)
+    return content, _header(path, content)
 
 
 def _png_ends(content: bytes) -> bool:
@@ -260,18 +249,19 @@ def _png_ends(content: bytes) -> bool:
 
 def _header(path: Path, content: bytes) -> ImageHeader:
     """Size and orientation of the image in `content`, refused above `MAX_PIXELS`."""
-    return (_jpeg_header(path, content) if content.startswith(_JPEG) else None) or _any_header(path, content)
+    # A tenth of Pillow's time for a JPEG without EXIF.
+    plain = content.startswith(_JPEG) and b"Exif\0" not in content[:_EXIF_WITHIN]
+    height, width, _ = (_jpeg_header(content) if plain else None) or (0, 0, "")
+    return ImageHeader(_limited(path, (width, height))) if height else _any_header(path, content)
 
 
-def _jpeg_header(path: Path, content: bytes) -> ImageHeader | None:
-    """The header of a JPEG without EXIF, in a tenth of Pillow's time; None where Pillow is to read it."""
-    if b"Exif\0" in content[:_EXIF_WITHIN]:
-        return None
+def _jpeg_header(content: bytes) -> tuple[int, int, str] | None:
+    """Height, width and colours of a JPEG; None where its header is damaged."""
     try:
-        height, width, *_ = simplejpeg.decode_jpeg_header(content, strict=False)
+        height, width, colours, *_ = simplejpeg.decode_jpeg_header(content, strict=False)
     except _BROKEN_JPEG:
         return None
-    return ImageHeader(_limited(path, (width, height)))
+    return height, width, colours
 
 
 def _any_header(path: Path, content: bytes) -> ImageHeader:
@@ -294,7 +284,7 @@ def _any_header(path: Path, content: bytes) -> ImageHeader:
         raise ImageError(f"{path} claims far more than the {MAX_PIXELS:,} pixels that are read") from None
     except _BROKEN_HEADER as error:
         raise _undecodable(path, content) from error
-    return ImageHeader(stored, orientation if orientation in _TURNS else 1)
+    return ImageHeader(stored, orientation if orientation in range(1, 9) else 1)
 
 
 def _check_tiff(path: Path, content: bytes) -> None:
@@ -320,8 +310,7 @@ def _limited(path: Path, size: tuple[int, int]) -> tuple[int, int]:
 
 def _read_any_depth(path: Path, strict: bool = False) -> np.ndarray:
     """An image file, upright, as uint8 or uint16 RGB [H, W, 3]; a damaged JPEG is an error if `strict`, else named."""
-    content = _read(path)
-    header = _header(path, content)
+    content, header = _open(path)
     image = _decode_jpeg(path, content, strict) if content.startswith(_JPEG) else None
     if image is None:
         image = _decode(path, content, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION)
@@ -333,15 +322,14 @@ def _read_any_depth(path: Path, strict: bool = False) -> np.ndarray:
 
 def _upright(image: np.ndarray, content: bytes, header: ImageHeader) -> np.ndarray:
     # OpenCV turns TIFFs whether asked or not.
-    return image if content.startswith(_TIFF) else np.ascontiguousarray(_turn(image, header.orientation))
+    return image if content.startswith(_TIFF) else _turn(image, header.orientation)
 
 
 def _decode_jpeg(path: Path, content: bytes, strict: bool, shrink: int = 1) -> np.ndarray | None:
     """A JPEG as RGB, not turned; None where its colours are left to OpenCV."""
-    try:
-        height, width, colours, *_ = simplejpeg.decode_jpeg_header(content, strict=False)
-    except _BROKEN_JPEG:
+    if (found := _jpeg_header(content)) is None:
         return None
+    height, width, colours = found
     plain = colours in ("YCbCr", "Gray", "RGB")
     wanted: dict[str, Any] = {"colorspace": "RGB" if plain else "CMYK"}
     if shrink > 1:
@@ -350,7 +338,12 @@ def _decode_jpeg(path: Path, content: bytes, strict: bool, shrink: int = 1) -> n
     try:
         image = simplejpeg.decode_jpeg(content, **wanted)
     except _BROKEN_JPEG as error:
-        _report_damage(path, str(error), strict)
+        text = f"{path} is damaged, part of its pixels are made up: {error}"
+        if strict:
+            raise ImageError(text) from error
+        if path not in _damaged:
+            _damaged.add(path)
+            print(f"warning: {text}", file=sys.stderr)
         if not plain:
             return None
         try:
@@ -358,15 +351,6 @@ def _decode_jpeg(path: Path, content: bytes, strict: bool, shrink: int = 1) -> n
         except _BROKEN_JPEG:
             raise ImageError(f"{_undecodable(path, content)}: {error}") from error
     return np.asarray(image) if plain else None
-
-
-def _report_damage(path: Path, reason: str, strict: bool) -> None:
-    text = f"{path} is damaged, part of its pixels are made up: {reason}"
-    if strict:
-        raise ImageError(text)
-    if path not in _damaged:
-        _damaged.add(path)
-        print(f"warning: {text}", file=sys.stderr)
 
 
 def _decode(path: Path, content: bytes, flag: int) -> np.ndarray:
@@ -384,7 +368,5 @@ def _undecodable(path: Path, content: bytes) -> ImageError:
 
 
 def _turn(image: np.ndarray, orientation: int) -> np.ndarray:
-    """Stored pixels [H, W, ...] as EXIF says they are to be seen: perhaps transposed, then perhaps mirrored."""
-    transposed, down, right = _TURNS[orientation]
-    image = image.swapaxes(0, 1) if transposed else image
-    return image[:: -1 if down else 1, :: -1 if right else 1]
+    """Stored pixels [H, W, ...] as EXIF says they are to be seen."""
+    return turned(image, *(orientation in turn for turn in _TURNS))

@@ -69,3 +69,9 @@ def to_8_bits(image: np.ndarray, levels: tuple[float, float] | None) -> np.ndarr
     black, white = levels or (0.0, float(_HIGHEST))
     table = np.clip((np.arange(_HIGHEST + 1) - black) * (255 / (white - black)), 0, 255).round().astype(np.uint8)
     return table[image]
+
+
+def turned(image: np.ndarray, transposed: bool, down: bool, right: bool) -> np.ndarray:
+    """An image [H, W, ...] perhaps transposed, then perhaps mirrored from top to bottom and from left to right."""
+    image = image.swapaxes(0, 1) if transposed else image
+    return np.ascontiguousarray(image[:: -1 if down else 1, :: -1 if right else 1])

@@ -196,8 +196,10 @@ class CropProcessing:
                 else:
                     image, where = self._crop(frame, box, jitter, rng)
                 image = augmentation.apply_colour_map(image, self._colour_map(gain, gray, rng))
-                if name == "test":
-                    image = self._spoil(image, where[0], rng)
+                if name == "test" and rng.random() < settings.cutout_probability:
+                    image = augmentation.cut_out(image, where[0], rng)
+                if name == "test" and rng.random() < settings.blur_probability:
+                    image = augmentation.blur(image, rng)
                 if flip != (rng.random() < settings.flip_probability):
                     image = image[:, ::-1]
                     where[:, 0] = image.shape[1] - where[:, 0] - where[:, 2]
@@ -261,10 +263,3 @@ class CropProcessing:
             2 * math.pi * settings.hue_jitter * rng.uniform(-1, 1),
             gray,
         )
-
-    def _spoil(self, image: np.ndarray, box: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        if rng.random() < self.settings.cutout_probability:
-            image = augmentation.cut_out(image, box, rng)
-        if rng.random() < self.settings.blur_probability:
-            image = augmentation.blur(image, rng)
-        return image

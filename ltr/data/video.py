@@ -22,7 +22,7 @@ import numpy as np
 from av.sidedata.sidedata import Type as SideDataType
 
 from ltr.data.containers import cut_short, refuse_bombs
-from ltr.data.media import MAX_PIXELS, find_levels, media_status, to_8_bits, too_large
+from ltr.data.media import MAX_PIXELS, find_levels, media_status, to_8_bits, too_large, turned
 from ltr.errors import UserError
 
 DEFAULT_RATE = Fraction(30)
@@ -72,8 +72,7 @@ def probe_video(path: str | os.PathLike[str]) -> VideoInfo:
 
 def read_video(path: str | os.PathLike[str]) -> Iterator[np.ndarray]:
     """The images of `read_timed`: [H, W, 3] uint8 RGB. Raises `UserError` as it does."""
-    for frame in read_timed(path):
-        yield frame.image
+    return (frame.image for frame in read_timed(path))
 
 
 def read_timed(path: str | os.PathLike[str]) -> Iterator[VideoFrame]:
@@ -107,7 +106,11 @@ def _timed(path: str | os.PathLike[str], rate: Fraction) -> Iterator[VideoFrame]
     start = last = None
     for number, frame in enumerate(_decode(path), 1):
         if _is_deep(frame):
-            image, levels = _deep_image(frame, levels)
+            deep = _to_16_bits(frame)
+            # The video's first frame that is not flat decides.
+            levels = levels or find_levels(deep)
+            image = to_8_bits(deep, levels)
+            image = image if image.ndim == 3 else cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
         else:
             image = frame.to_ndarray(format="rgb24")
         image = _upright(image, frame)
@@ -132,14 +135,12 @@ def video_notes(path: str | os.PathLike[str]) -> list[tuple[str, str]]:
     frames, sizes = _survey(os.fspath(path), _check_file(path).st_mtime_ns)
     with _open(path) as container:
         announced = container.streams.video[0].frames
-    notes = [
-        f"{path}: frame {number} has {width} x {height} pixels; frames are scaled to the {sizes[0][1]} x {sizes[0][2]} "
-        "of the first"
-        for number, width, height in sizes[1:]
-    ]
-    if len(notes) > 1:
-        notes = [f"{notes[0]}; the size changes {len(notes)} times"]
-    found = [("size change", text) for text in notes]
+    found = []
+    if len(sizes) > 1:
+        (_, *first), (number, *changed) = sizes[:2]
+        change = "has {} x {} pixels; frames are scaled to the {} x {} of the first".format(*changed, *first)
+        times = f"; the size changes {len(sizes) - 1} times" if len(sizes) > 2 else ""
+        found.append(("size change", f"{path}: frame {number} {change}{times}"))
     if announced > 0 and announced != frames:
         found.append(("note", f"{path}: announces {announced} frames; {frames} can be seen"))
     return found
@@ -208,7 +209,12 @@ def _decode(path: str | os.PathLike[str]) -> Iterator[Any]:
     decoded = 0
     with _open(path) as container:
         stream = container.streams.video[0]
-        _limit(stream, path)
+        context = stream.codec_context
+        if context.width * context.height > MAX_PIXELS:
+            raise UserError(too_large(path, context.width, context.height))
+        # A thread a frame multiplies the memory, which only small frames can afford.
+        stream.thread_type = "AUTO" if context.width * context.height <= _LARGE else "SLICE"
+        context.options = {**context.options, "max_pixels": str(MAX_PIXELS)}
         try:
             for packet in container.demux(stream):
                 for frame in packet.decode():
@@ -218,9 +224,9 @@ def _decode(path: str | os.PathLike[str]) -> Iterator[Any]:
                         raise UserError(too_large(path, frame.width, frame.height))
                     yield frame
                     decoded += 1
+        except UserError:
+            raise
         except (av.error.FFmpegError, ValueError, OverflowError) as error:
-            if isinstance(error, UserError):
-                raise
             raise _damaged(path, decoded, stream.frames) from error
         except MemoryError as error:
             raise UserError(f"{path}: frame {decoded + 1} needs more memory than there is") from error
@@ -240,13 +246,12 @@ def _open(path: str | os.PathLike[str]) -> Any:
         )
     except (av.error.FFmpegError, ValueError):
         raise UserError(f"{path}: cannot be opened as a video: it is another kind of file, or truncated") from None
-    if not container.streams.video:
-        container.close()
-        raise UserError(f"{path}: holds no video")
-    if container.streams.video[0].codec_context is None:
-        container.close()
-        raise UserError(f"{path}: FFmpeg has no decoder for its video; convert it, for example to H.264")
-    return container
+    streams = container.streams.video
+    if streams and streams[0].codec_context is not None:
+        return container
+    container.close()
+    what = "FFmpeg has no decoder for its video; convert it, for example to H.264" if streams else "holds no video"
+    raise UserError(f"{path}: {what}")
 
 
 def _check_file(path: str | os.PathLike[str]) -> os.stat_result:
@@ -255,25 +260,12 @@ def _check_file(path: str | os.PathLike[str]) -> os.stat_result:
     return media_status(path, "video")
 
 
-def _limit(stream: Any, path: str | os.PathLike[str]) -> None:
-    context = stream.codec_context
-    pixels = context.width * context.height
-    if pixels > MAX_PIXELS:
-        raise UserError(too_large(path, context.width, context.height))
-    # A thread a frame multiplies the memory, which only small frames can afford.
-    stream.thread_type = "AUTO" if pixels <= _LARGE else "SLICE"
-    context.options = {**context.options, "max_pixels": str(MAX_PIXELS)}
-
-
 def _rate(container: Any, stream: Any) -> Fraction:
     rate: Fraction | None = stream.average_rate
     if rate is not None and _RATES[0] <= rate <= _RATES[1]:
         return rate
-    times = [
-        packet.pts * stream.time_base
-        for packet in islice(container.demux(stream), _PACKETS_FOR_RATE)
-        if packet.pts is not None
-    ]
+    packets = islice(container.demux(stream), _PACKETS_FOR_RATE)
+    times = [packet.pts * stream.time_base for packet in packets if packet.pts is not None]
     if len(times) > 1 and max(times) > min(times):
         measured = Fraction(len(times) - 1) / (max(times) - min(times))
         return min(max(measured, Fraction(1, 10)), Fraction(_RATES[1])).limit_denominator(1001)
@@ -308,14 +300,6 @@ def _to_16_bits(frame: Any) -> np.ndarray:
     return np.asarray(frame.to_ndarray(format="gray16le" if len(frame.format.components) == 1 else "rgb48le"))
 
 
-def _deep_image(frame: Any, levels: tuple[float, float] | None) -> tuple[np.ndarray, tuple[float, float] | None]:
-    """A frame as uint8 RGB, and the levels of the video, which its first frame that is not flat decides."""
-    image = _to_16_bits(frame)
-    levels = levels or find_levels(image)
-    image = to_8_bits(image, levels)
-    return image if image.ndim == 3 else cv2.cvtColor(image, cv2.COLOR_GRAY2RGB), levels
-
-
 def _upright(image: np.ndarray, frame: Any) -> np.ndarray:
     """The image as its display matrix says that it is to be seen: all eight turned and mirrored cases."""
     data = next((bytes(item) for item in frame.side_data if item.type == SideDataType.DISPLAYMATRIX), b"")
@@ -323,12 +307,8 @@ def _upright(image: np.ndarray, frame: Any) -> np.ndarray:
         return image
     a, b, _, c, d, *_ = struct.unpack("=9i", data[:36])
     # A stored pixel (x, y) is seen at (a x + c y, b x + d y), up to a shift that brings it back into the picture.
-    if abs(b) + abs(c) > abs(a) + abs(d):
-        image = image.swapaxes(0, 1)
-        right, down = c < 0, b < 0
-    else:
-        right, down = a < 0, d < 0
-    return np.ascontiguousarray(image[:: -1 if down else 1, :: -1 if right else 1])
+    transposed = abs(b) + abs(c) > abs(a) + abs(d)
+    return turned(image, transposed, down=(b if transposed else d) < 0, right=(c if transposed else a) < 0)
 
 
 def _damaged(path: str | os.PathLike[str], decoded: int, announced: int) -> UserError:

@@ -17,7 +17,7 @@ from ltr.dataset.davis import list_davis
 from ltr.dataset.filenames import Finding, Rename, Surroundings, absent, apply_renames, surroundings_of
 from ltr.dataset.folders import folder_split, list_folder
 from ltr.dataset.inspect_images import inspect_coco, inspect_cutouts, inspect_table
-from ltr.dataset.inspection import Mapper, inspect_sequence, open_frame
+from ltr.dataset.inspection import inspect_sequence, open_frame
 from ltr.dataset.layout import SequenceFiles
 from ltr.dataset.listed import list_sequences, list_vot
 from ltr.dataset.lite import lite_folders
@@ -189,13 +189,10 @@ def _walk(
 def _repair(files: SequenceFiles, surroundings: Surroundings) -> list[Rename]:
     """Rename until nothing more can be repaired so; a renamed folder brings what is in it to light."""
     done: list[Rename] = []
-    while True:
-        findings = inspect_sequence(files, surroundings, None)
-        renames = next((finding.renames for finding in findings if finding.renames), ())
-        if not renames:
-            return done
+    while renames := next((one.renames for one in inspect_sequence(files, surroundings, None) if one.renames), ()):
         apply_renames(renames)
         done += renames
+    return done
 
 
 def _as_evaluated(finding: Finding) -> Finding:
@@ -205,21 +202,18 @@ def _as_evaluated(finding: Finding) -> Finding:
 
 def _lite_reports(root: Path, options: CheckOptions) -> Iterator[SequenceReport]:
     with ThreadPoolExecutor(_THREADS) as pool:
+        mapper = pool.map if options.decode else None
         for folder in lite_folders(root):
-            yield SequenceReport(folder.name, _inspect_lite_folder(folder, pool.map if options.decode else None))
+            findings = inspect_cutouts(folder, mapper)
+            if folder.name == "backgrounds" and mapper is not None:
+                images = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
+                findings += [Finding("unreadable", one.error) for one in mapper(open_frame, images) if one.error]
+            if (folder / "boxes.csv").is_file():
+                findings += inspect_table(folder, mapper)
+            yield SequenceReport(folder.name, list(dict.fromkeys(findings)))
     if (root / "videos").is_dir():
         for report in _walk(partial(list_folder, root / "videos", strays=True), options, "sequence").reports:
             yield SequenceReport(f"videos/{report.name}", report.findings)
-
-
-def _inspect_lite_folder(folder: Path, mapper: Mapper | None) -> list[Finding]:
-    findings = inspect_cutouts(folder, mapper)
-    if folder.name == "backgrounds" and mapper is not None:
-        opened = mapper(open_frame, [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES])
-        findings += [Finding("unreadable", one.error) for one in opened if one.error]
-    if (folder / "boxes.csv").is_file():
-        findings += inspect_table(folder, mapper)
-    return list(dict.fromkeys(findings))
 
 
 def _coco_reports(name: str, root: Path, splits: list[str], decode: bool) -> Iterator[SequenceReport]:

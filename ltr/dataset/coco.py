@@ -123,8 +123,6 @@ class CocoFormat(IndexedSequences):
     def __init__(self, path: Path, folder: Path, name: str, smallest: float = 4.0) -> None:
         self.name = name
         self.folder = folder
-        if not path.is_file():
-            raise AnnotationError(f"cannot read {path}: no such file")
         if not folder.is_dir():
             raise AnnotationError(f"{folder} is not a folder: the images of {path} should lie there")
         rule = f"{path.name}, boxes above {smallest:g} px, sizes of images"

@@ -18,7 +18,7 @@ from ltr.data.image import read_image
 from ltr.dataset.base import SequenceInfo
 from ltr.dataset.coco import MaskCutouts
 from ltr.dataset.compositing import Plan, Sprite, affine, render, smooth_waves, visible_share
-from ltr.dataset.cutouts import CutoutSource
+from ltr.dataset.cutouts import CutoutSource, shrunk
 from ltr.errors import UserError
 
 _CANVASES = ((480, 360), (400, 300), (360, 360), (320, 420), (512, 288))
@@ -254,9 +254,7 @@ class CompositedVideo:
         time = np.arange(length)
         away = np.maximum(start - time, 0) + np.maximum(time - start - held, 0)
         speed = rng.uniform(0.05, 0.25) * scale
-        placement = occluder.placement.copy()
-        placement[:, :, 2] += ray * (near + speed * away)[:, None]
-        return replace(occluder, placement=placement)
+        return replace(occluder, placement=_moved(occluder.placement, ray * (near + speed * away)[:, None]))
 
     def _background(self, rng: np.random.Generator, canvas: tuple[int, int]) -> np.ndarray:
         if self.backgrounds and rng.random() < 0.95:
@@ -308,8 +306,7 @@ def _moved(placement: np.ndarray, shift: np.ndarray) -> np.ndarray:
 def _widened(boxes: np.ndarray, margins: np.ndarray) -> np.ndarray:
     """Boxes [T, 4] with margins [4] (left, top, right, bottom) added, in parts of their sides."""
     left_top, right_bottom = margins[:2] * boxes[:, 2:], margins[2:] * boxes[:, 2:]
-    wide = np.concatenate((boxes[:, :2] - left_top, boxes[:, 2:] + left_top + right_bottom), axis=1)
-    return wide.astype(np.float32)
+    return np.hstack((boxes[:, :2] - left_top, boxes[:, 2:] + left_top + right_bottom)).astype(np.float32)
 
 
 def _camera(rng: np.random.Generator, length: int, background: tuple[int, int], canvas: tuple[int, int]) -> np.ndarray:
@@ -334,8 +331,4 @@ def _light(rng: np.random.Generator, length: int) -> np.ndarray:
 @lru_cache(maxsize=256)
 def _read_background(path: Path) -> np.ndarray:
     image = read_image(path)
-    scale = _BACKGROUND_LONGEST / max(image.shape[:2])
-    if scale < 1:
-        size = (round(image.shape[1] * scale), round(image.shape[0] * scale))
-        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    return image
+    return shrunk(image, _BACKGROUND_LONGEST / max(image.shape[:2]))

@@ -69,8 +69,7 @@ def outline_boxes(rgba: np.ndarray, placement: np.ndarray) -> np.ndarray:
     opaque = rgba[..., 3] > 127
     rows, cols = np.nonzero(opaque)
     # Under an affine map the extremes lie on the outermost pixels of the rows.
-    order = np.unique(rows, return_index=True)
-    first = order[1]
+    _, first = np.unique(rows, return_index=True)
     last = np.append(first[1:], len(rows)) - 1
     left, right, y = cols[first], cols[last] + 1, rows[first]
     corners = np.concatenate([np.stack((x, v), 1) for x in (left, right) for v in (y, y + 1)]).astype(float)

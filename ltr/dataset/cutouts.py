@@ -29,11 +29,7 @@ Entry = tuple[tuple[Path, Path | None], ...]
 
 
 class CutoutSource:
-    """A list of cut-outs on disk, read when asked for.
-
-    Args:
-        entries: the pictures of every object.
-    """
+    """A list of cut-outs on disk, an entry an object, read when asked for."""
 
     def __init__(self, entries: Sequence[Entry]) -> None:
         self.entries = list(entries)
@@ -70,7 +66,7 @@ class CutoutSource:
 def _read_cutouts(entry: Entry) -> tuple[np.ndarray, ...]:
     whole = [_cut(_read_rgba(image, mask, len(entry) == 1)) for image, mask in entry]
     scale = min(_LONGEST / max(max(look.shape[:2]) for look in whole), 1.0)
-    return tuple(_shrunk(look, scale) for look in whole)
+    return tuple(shrunk(look, scale) for look in whole)
 
 
 def _read_rgba(image: Path, mask: Path | None, single: bool) -> np.ndarray:
@@ -99,7 +95,7 @@ def largest_object(alpha: np.ndarray) -> np.ndarray:
 def cut_out(rgba: np.ndarray) -> np.ndarray:
     """Cut an image uint8 RGBA [H, W, 4] to its opaque part, at most 256 pixels long; multiply the colours by alpha."""
     whole = _cut(rgba)
-    return _shrunk(whole, min(_LONGEST / max(whole.shape[:2]), 1.0))
+    return shrunk(whole, min(_LONGEST / max(whole.shape[:2]), 1.0))
 
 
 def _cut(rgba: np.ndarray) -> np.ndarray:
@@ -111,11 +107,12 @@ def _cut(rgba: np.ndarray) -> np.ndarray:
     return rgba
 
 
-def _shrunk(rgba: np.ndarray, scale: float) -> np.ndarray:
+def shrunk(image: np.ndarray, scale: float) -> np.ndarray:
+    """An image [H, W, C] at a smaller scale; as it is where the scale is not below 1."""
     if scale < 1:
-        size = (max(round(rgba.shape[1] * scale), 1), max(round(rgba.shape[0] * scale), 1))
-        rgba = cv2.resize(rgba, size, interpolation=cv2.INTER_AREA)
-    return np.ascontiguousarray(rgba)
+        size = (max(round(image.shape[1] * scale), 1), max(round(image.shape[0] * scale), 1))
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return np.ascontiguousarray(image)
 
 
 def find_cutouts(folder: Path) -> list[tuple[Path, Path | None]]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from ltr.dataset.layout import SequenceFiles
+from ltr.dataset.layout import SequenceFiles, is_number
 from ltr.errors import UserError
 
 Rename = tuple[Path, Path]
@@ -147,9 +147,8 @@ def compare_length(files: SequenceFiles, rows: int, frames: int) -> list[Finding
         text += f" ({files.first} to {files.last})"
         if files.first > 1 and rows == files.last:
             text += f"; it seems to start at frame 1 rather than {files.first}"
-    if abs(rows - frames) == 1:
-        return [Finding("off by one", text)]
-    return [Finding("short" if rows < frames else "long", text)]
+    kind = "short" if rows < frames else "long"
+    return [Finding("off by one" if abs(rows - frames) == 1 else kind, text)]
 
 
 def apply_renames(renames: Iterable[Rename]) -> None:
@@ -182,10 +181,10 @@ def _explain(
     """Why frames are missing: written differently, numbered from elsewhere, cut short, or simply lost."""
     findings = []
     # 'mask_0003.jpg' among bare numbers is something else; 'img0003.jpg' among its like is a frame.
-    bare = any(_is_number(file.stem) for file in images)
+    bare = any(is_number(file.stem) for file in images)
     alike: dict[int, list[Path]] = {}
     for file, number in images.items():
-        if _image_suffix(file) == suffix and (_is_number(file.stem) or not bare):
+        if _image_suffix(file) == suffix and (is_number(file.stem) or not bare):
             alike.setdefault(number, []).append(file)
     renames = tuple(
         (alike[number][0], folder / files.frame_name(number, suffix))
@@ -202,17 +201,17 @@ def _explain(
         return [shifted]
     if not missing:
         return findings
-    names = f"{folder}: frame{'s' if len(missing) > 1 else ''} {number_text(missing)}"
-    lost = f"{names} {'are' if len(missing) > 1 else 'is'} missing"
+    several = len(missing) > 1
+    names = f"{folder}: frame{'s' if several else ''} {number_text(missing)}"
+    kind, text = "missing", f"{names} {'are' if several else 'is'} missing"
     there = set(images.values()) - set(missing)
-    if files.first in missing and not span and len(missing) == 1:
-        text = f"{names}: either it is lost, or all are numbered one too high"
-        return [*findings, Finding("off by one", text)]
-    tail = there and min(missing) > max(there)
-    text = f"{lost}, the last of the sequence" if tail else lost
-    if tail and len(missing) == 1 and files.last is None:
-        return [*findings, Finding("off by one", f"{text}; {files.annotation} has a box for it")]
-    return [*findings, Finding("short" if tail else "missing", text)]
+    if files.first in missing and not span and not several:
+        kind, text = "off by one", f"{names}: either it is lost, or all are numbered one too high"
+    elif there and min(missing) > max(there):
+        kind, text = "short", f"{text}, the last of the sequence"
+        if not several and files.last is None:
+            kind, text = "off by one", f"{text}; {files.annotation} has a box for it"
+    return [*findings, Finding(kind, text)]
 
 
 def _shifted(
@@ -220,11 +219,11 @@ def _shifted(
 ) -> Finding | None:
     """The finding where all frames are there, without a gap, but counted from another number."""
     numbers = sorted(images.values())
-    if span is None or len(numbers) != span[1] - span[0] + 1 or numbers[-1] - numbers[0] != len(numbers) - 1:
+    if span is None or numbers[0] == span[0]:
+        return None
+    if len(numbers) != span[1] - span[0] + 1 or numbers[-1] - numbers[0] != len(numbers) - 1:
         return None
     shift = span[0] - numbers[0]
-    if shift == 0:
-        return None
     ordered = sorted(images.items(), key=lambda item: item[1], reverse=shift > 0)
     renames = tuple((file, folder / files.frame_name(number + shift, suffix)) for file, number in ordered)
     text = f"{folder}: the frames are numbered from {numbers[0]} to {numbers[-1]}, not from {span[0]} to {span[1]}"
@@ -233,12 +232,7 @@ def _shifted(
 
 def _frame_number(file: Path) -> int | None:
     """The number that a frame's name ends with, or None."""
-    found = _LAST_NUMBER.search(file.stem)
-    return int(found.group()) if found else None
-
-
-def _is_number(stem: str) -> bool:
-    return stem.isascii() and stem.isdecimal()
+    return int(found.group()) if (found := _LAST_NUMBER.search(file.stem)) else None
 
 
 def _image_suffix(file: Path) -> str:

@@ -110,10 +110,7 @@ class Got10k(IndexedVideos):
         split: of the training set 'vottrain', 'votval', 'train', 'val' (index lists of the field's common splits),
             'all' that are there, or the path of a text file of names; 'official_val', the validation set.
 
-    Raises:
-        UserError: an unknown split; the nearest is named.
-        MissingFileError: no such folder.
-        AnnotationError: a sequence of the split is not on disk, or an annotation cannot be read.
+    Raises as `list_sequences`, and AnnotationError for a sequence that is not on disk or that cannot be read.
     """
 
     def __init__(self, root: Path, split: str = "vottrain") -> None:

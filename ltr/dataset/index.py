@@ -114,24 +114,20 @@ def index_file(name: str, root: Path) -> Path:
 
 def _fingerprint(root: Path, files: Sequence[Path], rule: str) -> str:
     """A digest of the names, sizes and times of annotation files, and of the rule that they are read by."""
-    with ThreadPoolExecutor(_THREADS) as pool:
-        parts = pool.map(lambda k: _describe(root, files[k : k + _CHUNK]), range(0, len(files), _CHUNK))
-        digest = hashlib.sha256(f"{_FORMAT}\n{rule}\n".encode())
-        for part in parts:
-            digest.update(part.encode(errors="surrogateescape"))
-    return digest.hexdigest()
-
-
-def _describe(root: Path, files: Sequence[Path]) -> str:
     start = len(str(root))
-    lines = []
-    for path in files:
+
+    def describe(path: Path) -> str:
         try:
             status = os.stat(path)
         except OSError as error:
             raise AnnotationError(f"cannot read the annotation {path}: {error.strerror}") from error
-        lines.append(f"{str(path)[start:]} {status.st_size} {status.st_mtime_ns}\n")
-    return "".join(lines)
+        return f"{str(path)[start:]} {status.st_size} {status.st_mtime_ns}\n"
+
+    with ThreadPoolExecutor(_THREADS) as pool:
+        chunks = [files[k : k + _CHUNK] for k in range(0, len(files), _CHUNK)]
+        parts = pool.map(lambda chunk: "".join(map(describe, chunk)), chunks)
+        text = "".join([f"{_FORMAT}\n{rule}\n", *parts])
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
 
 
 def open_index(name: str, root: Path, files: Sequence[Path], rule: str, build: Callable[[], Index]) -> Index:
@@ -156,7 +152,8 @@ def open_index(name: str, root: Path, files: Sequence[Path], rule: str, build: C
         print(f"the index {path} {reason}: reading the annotations of {name} again", file=sys.stderr)
     index = build()
     try:
-        _save(path, index, wanted)
+        with whole_file(path) as temporary, open(temporary, "wb") as file:
+            np.savez(file, fingerprint=np.array(wanted), **vars(index))
     except OSError as error:
         print(
             f"the index of {name} cannot be kept in {path.parent}: {error.strerror}; the next start reads all "
@@ -164,11 +161,6 @@ def open_index(name: str, root: Path, files: Sequence[Path], rule: str, build: C
             file=sys.stderr,
         )
     return index
-
-
-def _save(path: Path, index: Index, wanted: str) -> None:
-    with whole_file(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, fingerprint=np.array(wanted), **vars(index))
 
 
 def _load(path: Path, wanted: str) -> tuple[Index | None, str]:
@@ -233,14 +225,22 @@ class IndexedVideos(IndexedSequences):
         self.name = name
         self.root = root
         self.videos = tuple(videos)
-        _require(TITLES[name.partition("_")[0]], split, root, [video.name for video in videos], found)
+        names = [video.name for video in videos]
+        there = set(names) if found is None else found
+        missing = sorted(set(names) - there)
+        if missing or not names:
+            lacks = f"{len(missing)}, first {list_some(missing)}" if missing else "0"
+            raise AnnotationError(
+                f"{root} has {len(there)} sequences; split '{split}' of {TITLES[name.partition('_')[0]]} lacks {lacks}"
+                f": is the copy whole? (python -m ltr check says more; a text file of names can replace '{split}')"
+            )
         annotations = [path for video in videos for path in (video.annotation, *(flag.path for flag in video.flags))]
         self.index = open_index(
             name,
             root,
             annotations,
             "visible: positive box, no flag",
-            lambda: read_index([video.name for video in videos], lambda k: _read(videos[k]), name),
+            lambda: read_index(names, lambda k: _read(videos[k]), name),
         )
 
     def frame_files(self, index: int, frame_ids: Sequence[int]) -> tuple[list[Path], Path]:
@@ -259,15 +259,3 @@ def _read(files: SequenceFiles) -> tuple[np.ndarray, np.ndarray]:
     """Boxes [T, 4] float32, and where the target can be learned from [T]."""
     annotation = read_annotation(files)
     return annotation.boxes.astype(np.float32), annotation.visible
-
-
-def _require(dataset: str, split: str, root: Path, wanted: list[str], found: set[str] | None) -> None:
-    """Refuse a copy that lacks sequences of a split. Raises AnnotationError, naming how many are missing."""
-    there = set(wanted) if found is None else found
-    missing = sorted(set(wanted) - there)
-    if missing or not wanted:
-        first = f", first {list_some(missing)}" if missing else ""
-        raise AnnotationError(
-            f"{root} has {len(there)} sequences; split '{split}' of {dataset} lacks {len(missing)}{first}: is the copy "
-            f"whole? (python -m ltr check says more; a text file of names can replace '{split}')"
-        )

@@ -34,15 +34,13 @@ def inspect_coco(path: Path, folder: Path, mapper: Mapper | None) -> Iterator[tu
     of_image: dict[str, list[CocoObject]] = {}
     for item in objects:
         of_image.setdefault(item.image, []).append(item)
-    names = list(of_image)
-    present = [name for name in names if (name in there or (folder / name).is_file())]
+    present = dict.fromkeys(name for name in of_image if name in there or (folder / name).is_file())
     opened = iter(mapper(open_frame, [folder / name for name in present])) if mapper else None
-    known = set(present)
-    for name in names:
-        if name not in known:
+    for name, objects in of_image.items():
+        if name not in present:
             yield name, [absent(folder / name, "image")]
         else:
-            yield name, _inspect_objects(folder / name, of_image[name], next(opened) if opened else None)
+            yield name, _inspect_objects(folder / name, objects, next(opened) if opened else None)
 
 
 def _inspect_objects(path: Path, objects: list[CocoObject], opened: Opened | None) -> list[Finding]:

@@ -69,17 +69,13 @@ def inspect_sequence(files: SequenceFiles, surroundings: Surroundings, mapper: M
         video = files.folders[0].is_file()
         # A video file is decoded from its start, so that threads would get into each other's way.
         opened = list((map if video else mapper)(open_frame, frames.values()))
-        findings += _inspect_video(files.folders[0]) if video else []
+        try:
+            findings += [Finding(*note) for note in (video_notes(files.folders[0]) if video else [])]
+        except UserError as error:
+            findings.append(Finding("unreadable", str(error)))
         findings += _inspect_pictures(files, opened, annotation, list(frames))
     hint = f" [{files.hint}]" if files.hint else ""
     return [finding if finding.harmless else replace(finding, text=finding.text + hint) for finding in findings]
-
-
-def _inspect_video(path: Path) -> list[Finding]:
-    try:
-        return [Finding(kind, text) for kind, text in video_notes(path)]
-    except UserError as error:
-        return [Finding("unreadable", str(error))]
 
 
 def _inspect_annotation(files: SequenceFiles, around: Surroundings) -> tuple[list[Finding], Annotation | None]:
@@ -160,11 +156,9 @@ def _inspect_names(
 ) -> tuple[list[Finding], dict[int, Path]]:
     """Findings about the frames' names and number, and the frames that are there with their places in the sequence."""
     folder = next((folder for folder in files.folders if folder.is_dir()), None)
-    if files.numbered:
-        if folder is None:
-            return [absent(files.folders[0], "folder of frames", around.official)], {}
+    if files.numbered and folder is not None:
         return find_frames(files, folder, rows, around.spans)
-    if not files.folders[0].exists():
+    if files.numbered or not files.folders[0].exists():
         return [absent(files.folders[0], "folder of frames", around.official)], {}
     try:
         frames = locate_frames(files)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ltr.dataset.index import IndexedVideos, read_split, split_label
-from ltr.dataset.layout import FlagFile, SequenceFiles, load_attributes, load_list, require_folder
+from ltr.dataset.layout import FlagFile, SequenceFiles, is_number, load_attributes, load_list, require_folder
 from ltr.errors import MissingFileError
 
 # PyTracking's lists: the 1120 training sequences, and their parts of 1000 and 120.
@@ -71,7 +71,7 @@ def _found(root: Path) -> list[str]:
     """Names of the sequences on disk, by class and number."""
     folders = [folder for folder in (*root.glob("*-*"), *root.glob("*/*-*")) if folder.is_dir()]
     parts = {folder.name: folder.name.rpartition("-") for folder in folders}
-    numbered = {name for name, (kind, _, number) in parts.items() if kind and number.isascii() and number.isdecimal()}
+    numbered = {name for name, (kind, _, number) in parts.items() if kind and is_number(number)}
     return sorted(numbered, key=lambda name: (parts[name][0], len(parts[name][2]), parts[name][2]))
 
 
@@ -83,9 +83,7 @@ class Lasot(IndexedVideos):
         split: 'train' (1120 sequences), 'train-train' (1000), 'train-val' (120), 'all' that are there, or the path of a
             text file of names.
 
-    Raises:
-        UserError, MissingFileError: as `list_sequences`.
-        AnnotationError: a sequence of the split is not on disk, or an annotation cannot be read.
+    Raises as `list_sequences`, and AnnotationError for a sequence that is not on disk or that cannot be read.
     """
 
     def __init__(self, root: Path, split: str = "train") -> None:

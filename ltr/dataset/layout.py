@@ -192,7 +192,10 @@ def locate_frames(files: SequenceFiles) -> list[Path]:
     for folder in files.folders:
         for suffix in files.suffixes:
             if (folder / files.frame_name(files.first, suffix)).is_file():
-                last = files.last if files.last is not None else files.first + _count_frames(folder, suffix) - 1
+                last = files.last
+                if last is None:
+                    frames = (file for file in folder.iterdir() if file.suffix == f".{suffix}" and is_number(file.stem))
+                    last = files.first + sum(1 for _ in frames) - 1
                 return [folder / files.frame_name(n, suffix) for n in range(files.first + files.omitted, last + 1)]
     raise AnnotationError(no_first_frame(files))
 
@@ -231,10 +234,9 @@ def _natural(stem: str) -> list[Any]:
     return [(len(part.lstrip("0")), part.lstrip("0")) if place % 2 else part for place, part in enumerate(parts)]
 
 
-def _count_frames(folder: Path, suffix: str) -> int:
-    return sum(
-        file.suffix == f".{suffix}" and file.stem.isascii() and file.stem.isdecimal() for file in folder.iterdir()
-    )
+def is_number(text: str) -> bool:
+    """Whether a text is of the digits 0 to 9, and of one at least."""
+    return text.isascii() and text.isdecimal()
 
 
 @cache

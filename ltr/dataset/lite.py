@@ -7,12 +7,11 @@ sequences, and `backgrounds/` with photographs. docs/data.md shows an example.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 from ltr.data.image import IMAGE_SUFFIXES
 from ltr.dataset.base import TrainingDataset
-from ltr.dataset.composited import CompositedSettings, CompositedVideo
+from ltr.dataset.composited import CompositedVideo
 from ltr.dataset.cutouts import CutoutSource, find_cutouts, moving_cutouts, usable_cutouts
 from ltr.dataset.folders import FolderSequences, ImageBoxes, in_split, list_frames
 from ltr.errors import MissingFileError, UserError
@@ -20,19 +19,17 @@ from ltr.errors import MissingFileError, UserError
 _VIDEOS_A_SPLIT = {"train": 1_000_000, "val": 20_000}
 _WEIGHTS = {"composited": 5.0, "videos": 3.0, "short_videos": 1.0, "images": 1.0}
 # Recordings with several videos are held out as a whole, by this list; the families in it have no other validation.
-_HELD_OUT_SCENES = frozenset(
-    (
-        "davis_drift-turn",
-        "davis_mallard-fly",
-        "davis_schoolgirls",
-        "davis_scooter-gray",
-        "davis_soccerball",
-        "sbi2015_HighwayI",
-        "sbi2015_IBMtest2",
-        "scbt_BookStand",
-        "scbt_TransparentCup",
-    )
-)
+_HELD_OUT_SCENES = {
+    "davis_drift-turn",
+    "davis_mallard-fly",
+    "davis_schoolgirls",
+    "davis_scooter-gray",
+    "davis_soccerball",
+    "sbi2015_HighwayI",
+    "sbi2015_IBMtest2",
+    "scbt_BookStand",
+    "scbt_TransparentCup",
+}
 _LONG = 20
 _SMALLEST = 6.0
 LISTED_FAMILIES = ("cdnet_", "davis_", "sbi2015_", "scbt_", "tlp_")
@@ -43,17 +40,15 @@ _BACKGROUNDS_KEY = "train"
 def video_in_split(name: str, split: str) -> bool:
     """Whether a video below `videos/` belongs to a split: whole scenes by a list, other families as `in_split`."""
     if name.startswith(LISTED_FAMILIES):
-        held_out = not _HELD_OUT_SCENES.isdisjoint((name, name.rpartition("_")[0]))
+        held_out = bool(_HELD_OUT_SCENES & {name, name.rpartition("_")[0]})
         return held_out == (split == "val")
     return in_split(name, split)
 
 
-def _kept(paths: Iterable[Path], key: str, split: str) -> list[Path]:
-    return [path for path in paths if in_split(f"{key}/{path.stem}", split)]
-
-
-def _images(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+def _images(folder: Path, key: str, split: str) -> list[Path]:
+    """The images in a folder that belong to a split, by the checksum of `key` and their names."""
+    found = sorted(path for path in folder.glob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+    return [path for path in found if in_split(f"{key}/{path.stem}", split)]
 
 
 def lite_folders(root: Path) -> list[Path]:
@@ -94,14 +89,13 @@ def build_lite_datasets(root: Path, split: str, seed: int) -> list[tuple[Trainin
             f"{root} has no usable cut-outs for '{split}': wanted sub-folders with rgba/*.png, or images/ with masks/"
         )
     tables = [folder for folder in folders if (folder / "boxes.csv").is_file() and not _has_single_objects(folder)]
-    photographs = _kept(_images(root / "backgrounds"), _BACKGROUNDS_KEY, split)
-    scenes = [image for folder in tables for image in _kept(_images(folder / "images"), folder.name, split)]
+    photographs = _images(root / "backgrounds", _BACKGROUNDS_KEY, split)
+    scenes = [image for folder in tables for image in _images(folder / "images", folder.name, split)]
     video = CompositedVideo(
         # A moving cut-out is worth many still ones.
         CutoutSource([*cutouts, *moving * max(len(cutouts) // max(4 * len(moving), 1), 1)]),
         [*photographs * max(1, len(scenes) // max(len(photographs), 1)), *scenes],
         _VIDEOS_A_SPLIT[split],
-        CompositedSettings(),
         seed=seed * 2 + (split == "val"),
     )
     found: list[tuple[TrainingDataset, float]] = [(video, _WEIGHTS["composited"])]
@@ -112,7 +106,7 @@ def build_lite_datasets(root: Path, split: str, seed: int) -> list[tuple[Trainin
             videos = FolderSequences(root / "videos", chosen, label, smallest=_SMALLEST)
             found.append((videos, _WEIGHTS[label]))
     for folder in tables:
-        keep = frozenset(image.name for image in _kept(_images(folder / "images"), folder.name, split))
+        keep = frozenset(image.name for image in _images(folder / "images", folder.name, split))
         boxes = ImageBoxes(folder, folder.name, keep=keep)
         found.append((boxes, _WEIGHTS["images"] / len(tables)))
     return [(dataset, weight) for dataset, weight in found if len(dataset)]

@@ -6,6 +6,7 @@ with the first box only.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from ltr.dataset.index import IndexedVideos
@@ -13,6 +14,7 @@ from ltr.dataset.layout import SequenceFiles, require_folder
 from ltr.errors import AnnotationError, MissingFileError, UserError
 
 _SETS = 12
+_PART = re.compile(r"([0-9]{1,4})(?:-([0-9]{1,4}))?")
 
 
 def set_numbers(split: str) -> list[int]:
@@ -24,18 +26,13 @@ def set_numbers(split: str) -> list[int]:
     text = {"all": f"0-{_SETS - 1}", "train": "0-3"}.get(split, split)
     numbers: list[int] = []
     for part in text.split(","):
-        first, dash, last = part.strip().partition("-")
-        if not _is_number(first) or (dash and not _is_number(last)):
+        if not (found := _PART.fullmatch(part.strip())):
             raise UserError(f"a split of TrackingNet is 'all', 'train' or sets such as '0-3' or '0,4', not '{split}'")
-        numbers += range(int(first), int(last if dash else first) + 1)
+        numbers += range(int(found[1]), int(found[2] or found[1]) + 1)
     wrong = [number for number in numbers if number >= _SETS]
     if wrong or not numbers:
         raise UserError(f"TrackingNet has training sets 0 to {_SETS - 1}, not those of '{split}'")
     return list(dict.fromkeys(numbers))
-
-
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdecimal() and len(text) < 5
 
 
 def sequence_files(folder: Path, name: str, first_only: bool = False) -> SequenceFiles:
@@ -108,9 +105,7 @@ class TrackingNet(IndexedVideos):
         root: the folder with `TRAIN_0/` and so on.
         split: sets such as '0-3' (which the field trains on), '0,4' or 'all'.
 
-    Raises:
-        UserError, MissingFileError: as `list_sequences`.
-        AnnotationError: a set is not there or empty, or an annotation cannot be read.
+    Raises as `list_sequences`, and AnnotationError for a set that is empty or an annotation that cannot be read.
     """
 
     def __init__(self, root: Path, split: str = "0-3") -> None:

@@ -79,7 +79,12 @@ def gradient_ascent(
         lengths = boxes.new_tensor([centre, centre, size, size])
     with torch.no_grad():
         if space == "absolute":
-            return _climb(value_and_gradient, boxes, _absolute_direction, steps, lengths, decay, control)
+
+            def absolute(points: Tensor) -> tuple[Tensor, Tensor]:
+                scores, gradient = value_and_gradient(points)
+                return scores, gradient * points[..., 2:].repeat(1, 1, 2)
+
+            return _climb(absolute, boxes, steps, lengths, decay, control)
 
         unit = boxes[:, :1, 2:] if normalise_size is None else normalise_size.detach()
 
@@ -87,7 +92,7 @@ def gradient_ascent(
             scores, gradient = value_and_gradient(from_relative(points, unit))
             return scores, relative_gradient(gradient, points, unit)
 
-        points, scores = _climb(relative, to_relative(boxes, unit), _as_is, steps, lengths, decay, control)
+        points, scores = _climb(relative, to_relative(boxes, unit), steps, lengths, decay, control)
         return from_relative(points, unit), scores
 
 
@@ -108,44 +113,35 @@ def _by_autograd(energy: BoxEnergy) -> ScoreAndGradient:
     return score_and_gradient
 
 
-def _absolute_direction(gradient: Tensor, boxes: Tensor) -> Tensor:
-    return gradient * boxes[..., 2:].repeat(1, 1, 2)
-
-
-def _as_is(gradient: Tensor, _: Tensor) -> Tensor:
-    return gradient
-
-
 def _climb(
-    score_and_gradient: ScoreAndGradient,
+    score_and_direction: ScoreAndGradient,
     points: Tensor,
-    direction: Callable[[Tensor, Tensor], Tensor],
     steps: int,
     step: Tensor,
     decay: float,
     step_factor: float | None,
 ) -> tuple[Tensor, Tensor]:
-    """Ascent of points [B, M, 4] along `direction(gradient, points)`; without `step_factor`, every step is taken."""
+    """Ascent of points [B, M, 4] along their directions; without `step_factor`, every step is taken."""
     if steps == 0:
-        return points, score_and_gradient(points)[0]
+        return points, score_and_direction(points)[0]
     if step_factor is None:
         scores = points.new_empty(points.shape[:2])
         for _ in range(steps):
-            scores, gradient = score_and_gradient(points)
-            points = torch.addcmul(points, step, direction(gradient, points))
+            scores, direction = score_and_direction(points)
+            points = torch.addcmul(points, step, direction)
             step = step * decay if decay != 1 else step
         return points, scores
 
     step = step.expand_as(points)
-    scores, gradient = score_and_gradient(points)
+    scores, direction = score_and_direction(points)
     for _ in range(steps):
-        trial = points + step * direction(gradient, points)
-        trial_scores, trial_gradient = score_and_gradient(trial)
+        trial = points + step * direction
+        trial_scores, trial_direction = score_and_direction(trial)
         # A NaN does not compare as greater, so a box never moves to one.
         better = (trial_scores > scores).to(points.device).unsqueeze(-1)
         scores = torch.where(trial_scores > scores, trial_scores, scores)
         points = torch.where(better, trial, points)
-        gradient = torch.where(better, trial_gradient, gradient)
+        direction = torch.where(better, trial_direction, direction)
         step = torch.where(better, step, step * step_factor) * decay
     return points, scores
 
@@ -179,9 +175,7 @@ def langevin(
         raise UserError(f"steps must not be negative, is {steps}")
     points = start.detach()
     for _ in range(steps):
-        with torch.enable_grad():
-            leaf = points.detach().requires_grad_()
-            (gradient,) = torch.autograd.grad(energy(leaf).sum(), leaf)
+        _, gradient = _by_autograd(energy)(points)
         noise = torch.randn(points.shape, generator=generator, device=points.device, dtype=points.dtype)
         points = points + 0.5 * step_length**2 * gradient + step_length * noise
     return points

@@ -82,7 +82,11 @@ def patch_lines(
         shrink = np.float32(np.clip(shrink, 1, np.inf if max_scale_change is None else max_scale_change))
         extent = np.trunc(extent / shrink)
 
-    factor = 1 if output_size is None else _downsampling(extent, output_size)
+    # The image is thinned out by a whole factor before the bilinear resize.
+    factor = 1
+    if output_size is not None:
+        ratio = (extent / np.array([float(side) for side in output_size], dtype=np.float32)).min()
+        factor = max(1, int(float(ratio) - 0.1))
     whole = np.trunc(centre).astype(np.int64)
     phase = whole % factor
     cells = -(-(sides - phase) // factor)
@@ -96,12 +100,6 @@ def patch_lines(
         np.arange(int(low[axis]), int(high[axis])).clip(0, cells[axis] - 1) * factor + phase[axis] for axis in (0, 1)
     )
     return rows, columns, (np.concatenate([low, high])[None] * factor).astype(np.float32)
-
-
-def _downsampling(extent: np.ndarray, output_size: Sequence[int]) -> int:
-    """Whole factor by which the image is thinned out before the bilinear resize."""
-    ratio = (extent / np.array([float(side) for side in output_size], dtype=np.float32)).min()
-    return max(1, int(float(ratio) - 0.1))
 
 
 def _shift_inside(low: np.ndarray, high: np.ndarray, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

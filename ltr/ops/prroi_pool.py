@@ -20,8 +20,7 @@ def prroi_pool(features: Tensor, rois: Tensor, output_size: int | tuple[int, int
     Args:
         features: [N, C, H, W].
         rois: [R, 5] (image index, x1, y1, x2, y2), corners in image pixels. The gradient of the index is zero.
-        output_size: number of bins, one figure or (h, w).
-        spatial_scale: feature cells per image pixel, such as 1/16. Cell i lies at coordinate i.
+        output_size, spatial_scale: as for `prroi_pool_grouped`.
 
     Returns:
         [R, C, h, w]. Regions without a positive width and height give zeros.

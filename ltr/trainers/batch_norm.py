@@ -53,12 +53,9 @@ def running_statistics(net: nn.Module) -> dict[str, Tensor]:
 
 
 class StepStatistics:
-    """The running statistics during a step of several micro-batches.
+    """The running statistics of a network in train mode during a step of several micro-batches.
 
     All layers at once: one by one their hundred small tensors cost a GPU as much time as the box head.
-
-    Args:
-        net: in train mode.
     """
 
     def __init__(self, net: nn.Module) -> None:

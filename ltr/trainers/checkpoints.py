@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import signal
 import sys
 from pathlib import Path
@@ -76,10 +77,8 @@ def set_aside(folder: Path) -> Path | None:
     """Rename a run's folder to the first free `<folder>.<number>`; None where there is no such folder."""
     if not folder.exists():
         return None
-    number = 1
-    while (target := folder.with_name(f"{folder.name}.{number}")).exists():
-        number += 1
-    return folder.rename(target)
+    targets = (folder.with_name(f"{folder.name}.{number}") for number in itertools.count(1))
+    return folder.rename(next(target for target in targets if not target.exists()))
 
 
 def resume(training: Training) -> None:

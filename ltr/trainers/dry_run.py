@@ -96,15 +96,13 @@ def draw_batch(path: Path, batch: Batch, proposals: Tensor, labels: Tensor | Non
     boxes = proposals.unflatten(0, (test, -1)).cpu()
     for row in range(rows):
         cells: Iterator[Axes] = iter(axes[row])
-        for frame in range(train):
-            cell = _show(next(cells), batch["train_images"][frame, row], f"train {frame + 1}")
-            _outline(cell, batch["train_boxes"][frame, row], "lime")
-        for frame in range(test):
-            cell = _show(next(cells), batch["test_images"][frame, row], f"test {frame + 1}")
-            every = max(boxes.shape[2] // PROPOSALS, 1)
-            for box in boxes[frame, row, ::every][:PROPOSALS]:
-                _outline(cell, box, "orange", 0.5)
-            _outline(cell, batch["test_boxes"][frame, row], "lime")
+        for part, frames in (("train", train), ("test", test)):
+            for frame in range(frames):
+                cell = _show(next(cells), batch[f"{part}_images"][frame, row], f"{part} {frame + 1}")
+                every = max(boxes.shape[2] // PROPOSALS, 1)
+                for box in boxes[frame, row, ::every][:PROPOSALS] if part == "test" else ():
+                    _outline(cell, box, "orange", 0.5)
+                _outline(cell, batch[f"{part}_boxes"][frame, row], "lime")
         if labels is not None:
             for frame in range(test):
                 cell = _show(next(cells), batch["test_images"][frame, row], f"label {frame + 1}")

@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 
 import pandas as pd
 import torch
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ltr.admin.files import whole_file, write_text
@@ -108,15 +107,12 @@ class Clock:
 
     def timed(self, data: Iterator[T]) -> Iterator[T]:
         """The items of an iterator, a step's data each, with the waiting for them measured."""
-        while True:
-            asked = time.perf_counter()
-            try:
-                item = next(data)
-            except StopIteration:
-                return
+        asked = time.perf_counter()
+        for item in data:
             self.waited += time.perf_counter() - asked
             self.steps += 1
             yield item
+            asked = time.perf_counter()
 
     def read(self) -> dict[str, float]:
         """The metrics of the steps since the last reading."""
@@ -145,32 +141,27 @@ def summary(record: dict[str, Any], epochs: int) -> str:
 def draw_curves(folder: Path) -> Path:
     """Write `curves.png` into a run's folder, from its `log.jsonl`; panels without a metric are left out."""
     records = read_log(folder)
-    panels = [
-        (title, lines)
-        for title, lines in PANELS
-        if any(record["kind"] == kind and name in record for record in records for kind, name, _ in lines)
-    ]
+    panels: dict[str, list[tuple[str, str, list[tuple[int, float]]]]] = {}
+    for title, lines in PANELS:
+        for kind, name, label in lines:
+            points = [(record["step"], record[name]) for record in records if record["kind"] == kind and name in record]
+            if points:
+                panels.setdefault(title, []).append((kind, label, points))
     figure = Figure(figsize=(4.5 * max(len(panels), 1), 3.2), layout="constrained")
-    for number, (title, lines) in enumerate(panels, 1):
-        _draw_panel(figure.add_subplot(1, len(panels), number), title, lines, records)
+    for number, (title, curves) in enumerate(panels.items(), 1):
+        axes = figure.add_subplot(1, len(panels), number)
+        for kind, label, points in curves:
+            steps, values = zip(*points)
+            if kind == "train":
+                axes.plot(steps, values, color="0.75", linewidth=0.6)
+                axes.plot(steps, pd.Series(values).ewm(alpha=0.1).mean(), label=label)
+            else:
+                axes.plot(steps, values, marker="o", markersize=3, label=label)
+        axes.set_title(title, fontsize=10)
+        axes.set_xlabel("step")
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=8)
     path = folder / "curves.png"
     with whole_file(path) as temporary:
         figure.savefig(temporary, format="png", dpi=100)
     return path
-
-
-def _draw_panel(axes: Axes, title: str, lines: tuple[tuple[str, str, str], ...], records: list[Record]) -> None:
-    for kind, name, label in lines:
-        points = [(record["step"], record[name]) for record in records if record["kind"] == kind and name in record]
-        if not points:
-            continue
-        steps, values = zip(*points)
-        if kind == "train":
-            axes.plot(steps, values, color="0.75", linewidth=0.6)
-            axes.plot(steps, pd.Series(values).ewm(alpha=0.1).mean(), label=label)
-        else:
-            axes.plot(steps, values, marker="o", markersize=3, label=label)
-    axes.set_title(title, fontsize=10)
-    axes.set_xlabel("step")
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)

@@ -40,21 +40,19 @@ def make_optimiser(net: nn.Module, settings: OptimiserSettings) -> torch.optim.O
 
 def rate_factor(settings: OptimiserSettings, epochs: int, steps_per_epoch: int) -> Callable[[int], float]:
     """The factor of the learning rates as a function of the step. Raises ValueError for an unknown schedule."""
-    total = epochs * steps_per_epoch
+    if settings.schedule not in ("step", "cosine"):
+        raise UserError(f"schedule must be 'step' or 'cosine', not '{settings.schedule}'")
+    total, warmup = epochs * steps_per_epoch, settings.warmup_steps
 
-    def stepwise(step: int) -> float:
-        return settings.decay ** (step // (settings.decay_epochs * steps_per_epoch))
-
-    def cosine(step: int) -> float:
-        if step < settings.warmup_steps:
-            return (step + 1) / settings.warmup_steps
-        done = (step - settings.warmup_steps) / max(total - settings.warmup_steps, 1)
+    def factor(step: int) -> float:
+        if settings.schedule == "step":
+            return settings.decay ** (step // (settings.decay_epochs * steps_per_epoch))
+        if step < warmup:
+            return (step + 1) / warmup
+        done = (step - warmup) / max(total - warmup, 1)
         return 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
 
-    factors: dict[str, Callable[[int], float]] = {"step": stepwise, "cosine": cosine}
-    if settings.schedule not in factors:
-        raise UserError(f"schedule must be 'step' or 'cosine', not '{settings.schedule}'")
-    return factors[settings.schedule]
+    return factor
 
 
 def set_rates(optimiser: torch.optim.Optimizer, factor: float) -> None:

@@ -76,9 +76,8 @@ def sum_of(accelerator: Accelerator, values: dict[str, float], device: torch.dev
     """Sums over the processes of numbers that all of them have. All processes call this together."""
     if accelerator.num_processes == 1:
         return values
-    names = sorted(values)
-    together = torch.tensor([values[name] for name in names], dtype=torch.float64, device=device)
-    return dict(zip(names, accelerator.reduce(together, reduction="sum").tolist()))
+    together = torch.tensor(list(values.values()), dtype=torch.float64, device=device)
+    return dict(zip(values, accelerator.reduce(together, reduction="sum").tolist()))
 
 
 def average_in_place(accelerator: Accelerator, tensors: Sequence[Tensor]) -> None:
@@ -92,8 +91,6 @@ def average_in_place(accelerator: Accelerator, tensors: Sequence[Tensor]) -> Non
 
 def gather(accelerator: Accelerator, items: list[Any]) -> list[Any]:
     """The items of all processes, in the order of the processes. All processes call this together."""
-    if accelerator.num_processes == 1:
-        return items
     from accelerate.utils import gather_object
 
     gathered: list[Any] = gather_object(items)
@@ -102,8 +99,6 @@ def gather(accelerator: Accelerator, items: list[Any]) -> list[Any]:
 
 def from_first(accelerator: Accelerator, item: Any) -> Any:
     """The first process's item, in every process. All processes call this together."""
-    if accelerator.num_processes == 1:
-        return item
     from accelerate.utils import broadcast_object_list
 
     return broadcast_object_list([item], from_process=0)[0]

@@ -32,7 +32,7 @@ def tiny_dimpnet(filter_size: int = 4) -> DiMPNet:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         features = classification_features(3, 8, num_blocks=0, filter_size=filter_size)
-        initializer = FilterInitializer(8, filter_size, 16)
+        initializer = FilterInitializer(8, filter_size)
         optimizer = SteepestDescentGN(filter_size=filter_size, init_gauss_sigma=0.5)
         network = DiMPNet(
             PooledColours(),  # type: ignore[arg-type]

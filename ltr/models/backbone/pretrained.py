@@ -44,11 +44,9 @@ def load_imagenet(backbone: ResNet, name: str) -> None:
             "to download it again, or put the right file there"
         )
     try:
-        weights = tensors_of(load_torch_file(path))
+        weights = tensors_of(load_torch_file(path), str(path))
     except CheckpointError as error:
         raise PretrainedWeightsError(f"these are no ImageNet weights: {error}") from error
-    if weights is None:
-        raise PretrainedWeightsError(f"{path} holds no state dict")
     backbone.load_state_dict(weights, strict=True)
 
 
@@ -68,10 +66,7 @@ def load_mae(backbone: OneStreamViT) -> None:
         )
     try:
         root = load_torch_file(path)
-        weights = tensors_of(root.get("model")) if isinstance(root, dict) else None
-        if weights is None:
-            raise PretrainedWeightsError(f"{path} holds no state dict under 'model'")
-        backbone.load_pretrained(weights)
+        backbone.load_pretrained(tensors_of(root.get("model") if isinstance(root, dict) else None, "'model'"))
     except (CheckpointError, KeyError, RuntimeError) as error:
         raise PretrainedWeightsError(f"{path} holds no weights of this transformer: {error}") from error
 

@@ -122,17 +122,12 @@ class ResNet(nn.Module):
         return found
 
     def freeze(self, names: Sequence[str]) -> None:
-        """Stop the gradients of the named children ('conv1', 'bn1', 'layer1', ...)."""
-        freeze_children(self, names)
-
-
-def freeze_children(module: nn.Module, names: Sequence[str]) -> None:
-    """Stop the gradients of the named direct children. Raises ValueError for a name that is not a child."""
-    children = dict(module.named_children())
-    for name in names:
-        if name not in children:
-            raise UserError(f"cannot freeze '{name}': the backbone has {sorted(children)}")
-        children[name].requires_grad_(False)
+        """Stop the gradients of the named children ('conv1', 'bn1', 'layer1', ...). Raises ValueError for others."""
+        children = dict(self.named_children())
+        for name in names:
+            if name not in children:
+                raise UserError(f"cannot freeze '{name}': the backbone has {sorted(children)}")
+            children[name].requires_grad_(False)
 
 
 def resnet18() -> ResNet:

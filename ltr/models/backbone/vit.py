@@ -15,9 +15,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 PATCH = 16
-# ImageNet's, in RGB.
-INPUT_MEAN = (0.485, 0.456, 0.406)
-INPUT_STD = (0.229, 0.224, 0.225)
 
 
 class Elimination(NamedTuple):
@@ -103,13 +100,13 @@ class Block(nn.Module):
         keep: part of the search tokens that stays; 1 for all.
     """
 
-    def __init__(self, width: int, heads: int, mlp_ratio: float, drop: float, keep: float) -> None:
+    def __init__(self, width: int, heads: int, drop: float, keep: float) -> None:
         super().__init__()
         self.keep = keep
         self.norm1 = nn.LayerNorm(width, eps=1e-6)
         self.attn = Attention(width, heads)
         self.norm2 = nn.LayerNorm(width, eps=1e-6)
-        self.mlp = MLP(width, int(width * mlp_ratio))
+        self.mlp = MLP(width, 4 * width)
         self.drop_path = StochasticDepth(drop)
 
     def forward(
@@ -172,7 +169,7 @@ class OneStreamViT(nn.Module):
 
     Args:
         template_size, search_size: sides Z and S of the images in pixels, multiples of 16.
-        width, depth, heads, mlp_ratio: the transformer's; ViT-B by default.
+        width, depth, heads: the transformer's; ViT-B by default.
         elimination: part of the search tokens that each of these blocks keeps, by block.
         drop_path: probability of stochastic depth in the last block; it grows linearly from 0.
     """
@@ -184,7 +181,6 @@ class OneStreamViT(nn.Module):
         width: int = 768,
         depth: int = 12,
         heads: int = 12,
-        mlp_ratio: float = 4.0,
         elimination: dict[int, float] | None = None,
         drop_path: float = 0.0,
     ) -> None:
@@ -199,7 +195,7 @@ class OneStreamViT(nn.Module):
         self.pos_embed_x = nn.Parameter(torch.zeros(1, self.search_cells**2, width))
         self.patch_embed = PatchEmbedding(width)
         self.blocks = nn.ModuleList(
-            Block(width, heads, mlp_ratio, rate, (elimination or {}).get(index, 1.0))
+            Block(width, heads, rate, (elimination or {}).get(index, 1.0))
             for index, rate in enumerate(drop_rates(drop_path, depth))
         )
         self.norm = nn.LayerNorm(width, eps=1e-6)

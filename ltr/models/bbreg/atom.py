@@ -13,12 +13,7 @@ from ltr.models.tracking.tracking_net import BOX_LAYERS, TrackingNet
 
 
 class AtomNet(TrackingNet):
-    """Backbone and box head (ATOM, section 3.1).
-
-    Args:
-        feature_extractor: images [N, 3, H, W] -> dict of features.
-        bb_regressor: the box head, on layer2 and layer3.
-    """
+    """Backbone and box head (ATOM, section 3.1); arguments as for `DiMPNet`."""
 
     def __init__(self, feature_extractor: ResNet, bb_regressor: BoxHead) -> None:
         super().__init__(feature_extractor)

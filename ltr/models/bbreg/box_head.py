@@ -109,7 +109,12 @@ class BoxHead(nn.Module):
         for level, outputs, hidden in zip(levels, pred_input_dim, pred_inter_dim):
             self.add_module(f"fc{level.name}_rt", LinearBlock(outputs, hidden, level.bins))
         self.iou_predictor = nn.Linear(sum(pred_inter_dim), 1)
-        self._initialise()
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                nn.init.kaiming_normal_(module.weight, mode="fan_in")
+                nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+        # Scores start near zero, where every objective is at its uninformed value.
+        nn.init.normal_(self.iou_predictor.weight, std=1e-3)
 
     @property
     def levels(self) -> tuple[Level, ...]:
@@ -122,14 +127,6 @@ class BoxHead(nn.Module):
             )
             for level in self._settings
         )
-
-    def _initialise(self) -> None:
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d | nn.Linear):
-                nn.init.kaiming_normal_(module.weight, mode="fan_in")
-                nn.init.zeros_(module.bias)  # type: ignore[arg-type]
-        # Scores start near zero, where every objective is at its uninformed value.
-        nn.init.normal_(self.iou_predictor.weight, std=1e-3)
 
     def get_modulation(self, features: Sequence[Tensor], boxes: Tensor) -> Modulation:
         """Modulation vectors of the reference target.
@@ -202,12 +199,11 @@ class BoxHead(nn.Module):
         Returns:
             [n_test, S, M].
         """
-        frames, sequences, count = proposals.shape[:3]
+        frames, sequences = proposals.shape[:2]
         modulation = self.get_modulation([feature[0] for feature in train_features], train_boxes[0])
         features = self.get_iou_feat([feature.flatten(0, 1) for feature in test_features])
         repeated = [weights.repeat(frames, 1) for weights in modulation]
-        scores = self.predict_iou(repeated, features, proposals.reshape(frames * sequences, count, 4))
-        return scores.reshape(frames, sequences, count)
+        return self.predict_iou(repeated, features, proposals.flatten(0, 1)).unflatten(0, (frames, sequences))
 
     @staticmethod
     def _pool(features: Tensor, corners: Tensor, level: LevelSettings, bins: int) -> Tensor:

@@ -48,11 +48,7 @@ class _Tables(NamedTuple):
 
 
 class DeviceAscent:
-    """The ascent of a `ClosedFormHead`, with its weights, on its device.
-
-    Args:
-        closed: prepared for the head.
-    """
+    """The ascent of a `ClosedFormHead`, with its weights, on its device."""
 
     def __init__(self, closed: ClosedFormHead) -> None:
         self.closed = closed

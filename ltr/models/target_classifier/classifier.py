@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ltr.errors import UserError
 from ltr.models.backbone.resnet import BasicBlock
-from ltr.models.target_classifier.filter import apply_filter
+from ltr.models.target_classifier.filter import FEATURE_STRIDE, apply_filter
 from ltr.ops.boxes import xywh_to_xyxy
 from ltr.ops.prroi_pool import prroi_pool_grouped
 
@@ -22,14 +22,12 @@ class FilterInitializer(nn.Module):
     Args:
         feature_dim: channels C of the classification features.
         filter_size: K.
-        feature_stride: pixels a feature cell.
         zero: start the convolution at zero weights (PrDiMP).
     """
 
-    def __init__(self, feature_dim: int, filter_size: int = 4, feature_stride: int = 16, zero: bool = False) -> None:
+    def __init__(self, feature_dim: int, filter_size: int = 4, zero: bool = False) -> None:
         super().__init__()
         self.filter_size = filter_size
-        self.feature_stride = feature_stride
         self.filter_conv = nn.Conv2d(feature_dim, feature_dim, kernel_size=3, padding=1)
         nn.init.zeros_(self.filter_conv.bias)  # type: ignore[arg-type]
         if zero:
@@ -45,11 +43,10 @@ class FilterInitializer(nn.Module):
         Returns:
             [S, C, K, K].
         """
-        frames, sequences = features.shape[:2]
         maps = self.filter_conv(features.flatten(0, 1))
-        corners = xywh_to_xyxy(boxes.reshape(frames * sequences, 1, 4))
-        pooled = prroi_pool_grouped(maps, corners, self.filter_size, 1.0 / self.feature_stride)
-        return torch.mean(pooled.reshape(frames, sequences, *pooled.shape[2:]), dim=0)
+        corners = xywh_to_xyxy(boxes.reshape(-1, 1, 4))
+        pooled = prroi_pool_grouped(maps, corners, self.filter_size, 1.0 / FEATURE_STRIDE)
+        return pooled[:, 0].unflatten(0, features.shape[:2]).mean(dim=0)
 
 
 class TargetClassifier(nn.Module):
@@ -106,9 +103,7 @@ class TargetClassifier(nn.Module):
         return [self.classify(filters, test) for filters in iterates]
 
     def _features(self, features: Tensor) -> Tensor:
-        frames, sequences = features.shape[:2]
-        extracted = self.feature_extractor(features.flatten(0, 1))
-        return extracted.reshape(frames, sequences, *extracted.shape[1:])
+        return self.feature_extractor(features.flatten(0, 1)).unflatten(0, features.shape[:2])
 
 
 class InstanceL2Norm(nn.Module):

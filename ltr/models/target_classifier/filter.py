@@ -10,6 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+# Pixels a cell of the classification features.
+FEATURE_STRIDE = 16
+
 
 def apply_filter(features: Tensor, filters: Tensor) -> Tensor:
     """Correlate every sequence's features with its filter.

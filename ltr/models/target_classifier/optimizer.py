@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ltr.errors import UserError
-from ltr.models.target_classifier.filter import apply_filter, apply_filter_transpose
+from ltr.models.target_classifier.filter import FEATURE_STRIDE, apply_filter, apply_filter_transpose
 
 _MIN_REG = 1e-3
 _MIN_DENOMINATOR = 1e-8
@@ -85,7 +85,6 @@ class SteepestDescentGN(nn.Module):
         *,
         num_iter: int = 5,
         filter_size: int = 4,
-        feature_stride: int = 16,
         init_step_length: float = 0.9,
         init_filter_reg: float = 0.1,
         init_gauss_sigma: float = 1.0,
@@ -102,7 +101,6 @@ class SteepestDescentGN(nn.Module):
             raise UserError(f"target_mask_act must be 'sigmoid' or 'linear', not '{target_mask_act}'")
         self.num_iter = num_iter
         self.filter_size = filter_size
-        self.feature_stride = feature_stride
         self.bin_displacement = bin_displacement
         self.log_step_length = nn.Parameter(torch.tensor([math.log(init_step_length)]))
         self.filter_reg = nn.Parameter(torch.tensor([float(init_filter_reg)]))
@@ -141,7 +139,7 @@ class SteepestDescentGN(nn.Module):
         frames, sequences = features.shape[:2]
         steps = self.num_iter if num_iter is None else num_iter
         height, width = (size + (self.filter_size + 1) % 2 for size in features.shape[-2:])
-        centres = target_centres(boxes.reshape(frames, sequences, 4), self.feature_stride, self.filter_size)
+        centres = target_centres(boxes.reshape(frames, sequences, 4), FEATURE_STRIDE, self.filter_size)
         bins = distance_map(centres, height, width) / self.bin_displacement
         label = self.label_map_predictor(bins)
         mask = self.target_mask_predictor(bins)
@@ -185,7 +183,6 @@ class SteepestDescentNewton(nn.Module):
         *,
         num_iter: int = 5,
         filter_size: int = 4,
-        feature_stride: int = 16,
         init_step_length: float = 1.0,
         init_filter_reg: float = 0.05,
         gauss_sigma: float = 0.9,
@@ -196,7 +193,6 @@ class SteepestDescentNewton(nn.Module):
         super().__init__()
         self.num_iter = num_iter
         self.filter_size = filter_size
-        self.feature_stride = feature_stride
         self.gauss_sigma = gauss_sigma
         self.min_filter_reg = min_filter_reg
         self.alpha_eps = alpha_eps
@@ -223,7 +219,7 @@ class SteepestDescentNewton(nn.Module):
         frames, sequences = features.shape[:2]
         steps = self.num_iter if num_iter is None else num_iter
         height, width = (size + (self.filter_size + 1) % 2 for size in features.shape[-2:])
-        centres = target_centres(boxes.reshape(frames, sequences, 4), self.feature_stride, self.filter_size)
+        centres = target_centres(boxes.reshape(frames, sequences, 4), FEATURE_STRIDE, self.filter_size)
         label = self.label_density(centres, height, width)
         if sample_weight is None:
             weight = features.new_full((1, 1, 1, 1), 1.0 / frames)

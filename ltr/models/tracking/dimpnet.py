@@ -15,13 +15,13 @@ from torch import Tensor, nn
 from ltr.errors import UserError
 from ltr.models.backbone.efficientnet_lite import EfficientNetLite0
 from ltr.models.backbone.pretrained import load_imagenet
-from ltr.models.backbone.resnet import ResNet, freeze_children, resnet18, resnet50
+from ltr.models.backbone.resnet import ResNet, resnet18, resnet50
 from ltr.models.bbreg.box_head import BoxHead
 from ltr.models.target_classifier.classifier import FilterInitializer, TargetClassifier, classification_features
+from ltr.models.target_classifier.filter import FEATURE_STRIDE
 from ltr.models.target_classifier.optimizer import SteepestDescentGN, SteepestDescentNewton
 from ltr.models.tracking.tracking_net import BOX_LAYERS, TrackingNet
 
-FEATURE_STRIDE = 16
 CLASSIFICATION_LAYER = "layer3"
 
 
@@ -80,7 +80,7 @@ def _assemble(
     backbone = resnet18() if name == "resnet18" else resnet50()
     if pretrained:
         load_imagenet(backbone, name)
-    freeze_children(backbone, frozen)
+    backbone.freeze(frozen)
     return DiMPNet(backbone, TargetClassifier(features, first, optim), BoxHead(_CHANNELS[name]))
 
 
@@ -129,7 +129,7 @@ def dimpnet(
         target_mask_act=target_mask_act,
         score_act=score_act,
     )
-    first = FilterInitializer(out_feature_dim, filter_size, FEATURE_STRIDE)
+    first = FilterInitializer(out_feature_dim, filter_size)
     return _assemble(name, backbone_pretrained, frozen_backbone_layers, features, first, optimizer)
 
 
@@ -176,7 +176,7 @@ def klcedimpnet(
         alpha_eps=alpha_eps,
         normalize_label=normalize_label,
     )
-    first = FilterInitializer(out_feature_dim, filter_size, FEATURE_STRIDE, zero=init_initializer == "zero")
+    first = FilterInitializer(out_feature_dim, filter_size, zero=init_initializer == "zero")
     return _assemble(name, backbone_pretrained, frozen_backbone_layers, features, first, optimizer)
 
 
@@ -209,6 +209,6 @@ def dimpnet_lite0(
     channels = (backbone.channels["layer2"], backbone.channels["layer3"])
     optimizer = SteepestDescentGN(num_iter=optim_iter, filter_size=filter_size, init_gauss_sigma=init_gauss_sigma)
     features = classification_features(channels[1], out_feature_dim, num_blocks=0, filter_size=filter_size)
-    initializer = FilterInitializer(out_feature_dim, filter_size, FEATURE_STRIDE)
+    initializer = FilterInitializer(out_feature_dim, filter_size)
     head = BoxHead(channels, (box_dim, box_dim), (box_dim, box_dim))
     return DiMPNet(backbone, TargetClassifier(features, initializer, optimizer), head)

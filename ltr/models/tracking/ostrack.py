@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from ltr.errors import UserError
 from ltr.models.backbone.pretrained import load_mae
-from ltr.models.backbone.vit import INPUT_MEAN, INPUT_STD, PATCH, OneStreamViT, TokenFeatures
+from ltr.models.backbone.resnet import ResNet
+from ltr.models.backbone.vit import PATCH, OneStreamViT, TokenFeatures
 from ltr.models.bbreg.box_head import TOKEN_LEVELS, BoxHead
 
 # Template grids for which the public models define their centre token.
@@ -100,6 +101,9 @@ class OSTrackOutput(NamedTuple):
 class OSTrack(nn.Module):
     """One-stream transformer and centre head.
 
+    Attributes:
+        template_size, search_size: sides Z and S of template and search image in pixels.
+
     Args:
         backbone: the transformer.
         head_channels: outputs of the head's first convolution, halved with each of the next three.
@@ -113,23 +117,14 @@ class OSTrack(nn.Module):
     def __init__(self, backbone: OneStreamViT, head_channels: int = 256, elimination_warm_up: int = 80) -> None:
         super().__init__()
         self.backbone = backbone
+        self.template_size, self.search_size = backbone.template_cells * PATCH, backbone.search_cells * PATCH
         self.elimination_warm_up = elimination_warm_up
         self.box_head = CentreHead(backbone.norm.normalized_shape[0], head_channels)
-        self.register_buffer("_mean", torch.tensor(INPUT_MEAN).reshape(1, 3, 1, 1), persistent=False)
-        self.register_buffer("_std", torch.tensor(INPUT_STD).reshape(1, 3, 1, 1), persistent=False)
+        self.register_buffer("_mean", torch.tensor(ResNet.input_mean).reshape(1, 3, 1, 1), persistent=False)
+        self.register_buffer("_std", torch.tensor(ResNet.input_std).reshape(1, 3, 1, 1), persistent=False)
         centre = _CENTRE_CELLS.get(backbone.template_cells)
         rows = None if centre is None else torch.tensor([centre * backbone.template_cells + centre])
         self.register_buffer("_centre_token", rows, persistent=False)
-
-    @property
-    def template_size(self) -> int:
-        """Side Z of the template in pixels."""
-        return self.backbone.template_cells * PATCH
-
-    @property
-    def search_size(self) -> int:
-        """Side S of the search image in pixels."""
-        return self.backbone.search_cells * PATCH
 
     @property
     def centre_token(self) -> Tensor:
