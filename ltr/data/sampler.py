@@ -134,7 +134,7 @@ class TrackingSampler(Dataset[dict[str, Any]]):
 
     def _draw_frames(self, rng: np.random.Generator) -> tuple[SampleFrames, SequenceInfo]:
         if self.hard and rng.random() < self.hard_share:
-            chosen = self.hard[rng.integers(len(self.hard))]
+            chosen = self.hard[int(rng.integers(len(self.hard)))]
             info = self._info(chosen.dataset, chosen.sequence)
             if max(*chosen.train, *chosen.test) >= len(info.boxes):
                 raise SampleError(f"{chosen.source}: it has {len(info.boxes)} frames, fewer than the hard sample says")
