@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ltr.admin.inputs import as_path
 from ltr.models.tracking.tracking_net import BOX_LAYERS, TrackingNet
 from pytracking.backends import choose_backend
 from pytracking.features.augmentation import (
@@ -233,11 +232,8 @@ class OnlineTargets(ABC, Generic[Network, Parameters]):
 
         Args:
             folder: where `target0_0002.png` and on go, by slot and number of the frame.
-
-        Raises:
-            UserError: something else than a path.
         """
-        self._pictures = None if folder is None else as_path("the folder of pictures", folder)
+        self._pictures = None if folder is None else Path(folder).expanduser()
 
     def score_map(self, slot: int) -> np.ndarray | None:
         """The scores [H, W], float32, of a target's search region in the last frame; None where it was not tracked."""

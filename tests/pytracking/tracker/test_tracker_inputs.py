@@ -209,5 +209,3 @@ def test_thresholds_may_change_between_frames():
         tracker.change(iounet_k=0)
     with pytest.raises(UserError, match="box_refinement_step_control must be bool, such as False, not 'no'"):
         tracker.change(box_refinement_step_control="no")
-    with pytest.raises(UserError, match="the folder of pictures is given by text or a"):
-        tracker.debug_to(3)
