@@ -62,8 +62,10 @@ def hardest(losses: Sequence[float], skipped: float, kept: float) -> list[int]:
     """Numbers of the samples of the highest losses, hardest first, without the share `skipped` above them.
 
     Raises:
-        UserError: none is left.
+        UserError: a share that is not between 0 and 1, or none is left.
     """
+    if not (0 <= skipped <= 1 and 0 <= kept <= 1):
+        raise UserError(f"--skipped and --kept are shares between 0 and 1, not {skipped:g} and {kept:g}")
     order = sorted(range(len(losses)), key=lambda number: -losses[number])
     first = round(skipped * len(order))
     chosen = order[first : first + round(kept * len(order))]

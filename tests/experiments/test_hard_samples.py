@@ -37,6 +37,9 @@ def test_the_hardest_come_first_without_those_above_them():
     assert hard_samples.hardest(losses, skipped=0.0, kept=0.2) == [3, 1]
     with pytest.raises(UserError, match="no sample is left of 10"):
         hard_samples.hardest(losses, skipped=0.1, kept=0.01)
+    for shares in ({"skipped": -0.1, "kept": 0.2}, {"skipped": 0.0, "kept": 20.0}):
+        with pytest.raises(UserError, match="are shares between 0 and 1"):
+            hard_samples.hardest(losses, **shares)
 
 
 def test_what_is_found_goes_into_a_training(recipe, network, tmp_path, capsys):
