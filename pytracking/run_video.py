@@ -78,6 +78,10 @@ def main(argv: list[str] | None = None) -> int:
     several = len(boxes) > 1
     load = MultiTracker if several else load_tracker
     tracker = load(parameter, tracker_name, **overrides)
+    inner = tracker if isinstance(tracker, OnlineTracker) else None
+    if inner is None and (args.score_map or args.debug >= 2):
+        wanted = "--score_map" if args.score_map else "--debug 2"
+        raise UserError(f"{wanted} draws one target of the trackers dimp and atom: leave it out")
     source = os.fspath(args.videofile.resolve())
     described = {
         "source": source,
@@ -90,10 +94,6 @@ def main(argv: list[str] | None = None) -> int:
     }
     stem = choose_stem(args.output, f"{args.videofile.stem}_{parameter}", source)
     inside = stem.with_name(f"{stem.name}_inside")
-    inner = tracker if isinstance(tracker, OnlineTracker) else None
-    if inner is None and (args.score_map or args.debug >= 2):
-        wanted = "--score_map" if args.score_map else "--debug 2"
-        raise UserError(f"{wanted} draws one target of the trackers dimp and atom: leave it out")
     if inner is not None and args.debug >= 2:
         inner.debug_to(inside)
     started = time.perf_counter()

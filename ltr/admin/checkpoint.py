@@ -150,7 +150,10 @@ def read_card(path: str | Path) -> dict[str, Any]:
         CheckpointError: it is no JSON object, or larger or deeper than a card is.
     """
     card = card_path(path)
-    return read_object(card, CheckpointError, _MAX_HEADER_BYTES) if card.is_file() else {}
+    try:
+        return read_object(card, CheckpointError, _MAX_HEADER_BYTES) if card.is_file() else {}
+    except CheckpointError as error:
+        raise CheckpointError(f"{error}; it is read as the card of {Path(path).name}") from None
 
 
 def read_checkpoint(path: str | Path) -> tuple[NetworkConstructor, nn.Module]:

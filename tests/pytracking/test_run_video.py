@@ -250,6 +250,7 @@ def test_the_tracker_s_score_map_and_uncertainty_are_drawn(
     ):
         assert run(clip, tmp_path / "out", None, f"opencv kcf {' '.join((box, *options))}") == 2
         assert message in capsys.readouterr().err
+        assert not (tmp_path / "out").exists(), "what is refused leaves no file behind"
 
 
 def webcam(*options: str) -> int:

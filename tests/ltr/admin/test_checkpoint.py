@@ -58,6 +58,13 @@ def test_a_card_adds_to_what_the_header_says_of_tracking_and_changes_none_of_it(
     assert tracking_settings(path) == {"iounet_k": 3, "uncertainty_temperature": 0.8}
 
 
+def test_another_json_file_of_that_name_is_said_to_be_read_as_a_card(saved):
+    _, path = saved
+    card_path(path).write_text("[]")
+    with pytest.raises(CheckpointError, match=f"not a JSON object; it is read as the card of {path.name}"):
+        tracking_settings(path)
+
+
 def test_another_normalisation_than_the_network_does_is_refused(saved):
     _, path = saved
     with safe_open(path, framework="pt") as stored:
