@@ -6,8 +6,8 @@
 
 Draws training samples as the recipe does, computes each one's loss, and keeps the frames of those with the highest;
 their crops are drawn anew in training. The loss is the target classifier's, because a target is lost to look-alikes, or
-the whole loss where the recipe trains no classifier. The hardest of all are left out: there, annotations are likely to be
-wrong or targets hidden. A picture beside the file shows what was found, hardest first; look at it.
+the whole loss where the recipe trains no classifier. The hardest of all are left out: there, annotations are likely to
+be wrong or targets hidden. A picture beside the file shows what was found, hardest first; look at it.
 """
 
 from __future__ import annotations
