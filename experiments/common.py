@@ -122,6 +122,21 @@ def command_line(module: str, description: str | None) -> argparse.ArgumentParse
     )
 
 
+def network_command_line(module: str, description: str | None, output: str) -> argparse.ArgumentParser:
+    """`command_line` of what looks at a network on the data of a recipe, with the options that all of these have.
+
+    Args:
+        output: file that is written where no `--output` is given.
+    """
+    parser = command_line(module, description)
+    parser.add_argument("recipe", help="the recipe whose data are used")
+    parser.add_argument("--network", type=Path, required=True, help="a trained network (.safetensors)")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="here: %(default)s")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change the recipe")
+    parser.add_argument("--output", type=Path, default=Path(output), help="%(default)s")
+    return parser
+
+
 def positive(text: str) -> int:
     """A whole number of at least one, for the command line."""
     number = int(text)

@@ -19,10 +19,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
-from experiments.common import command_line, positive
+from experiments.common import network_command_line, positive
 from ltr.actors.tracking import make_actor
 from ltr.admin.checkpoint import load_network
 from ltr.admin.files import write_json
@@ -51,10 +52,10 @@ def losses_of(recipe: Recipe, sampler: TrackingSampler, network: Path, device: s
     name = "loss" if recipe.classifier is None else "loss/classifier"
     loader = make_loader(sampler, 1, workers)
     loader.set_epoch(_EPOCH)
-    losses = []
+    target, losses = torch.device(device), []
     for number, batch in enumerate(tqdm(loader, desc="training samples", unit="sample")):
-        generator = seeded_generator(recipe.seed, _EPOCH, number, torch.device(device))
-        losses.append(float(actor(to_device(batch, torch.device(device)), generator).statistics[name]))
+        generator = seeded_generator(recipe.seed, _EPOCH, number, target)
+        losses.append(float(actor(to_device(batch, target), generator).statistics[name]))
     return losses
 
 
@@ -62,11 +63,13 @@ def hardest(losses: Sequence[float], skipped: float, kept: float) -> list[int]:
     """Numbers of the samples of the highest losses, hardest first, without the share `skipped` above them.
 
     Raises:
-        UserError: a share that is not between 0 and 1, or none is left.
+        UserError: a share that is not between 0 and 1, a loss that is not finite, or none is left.
     """
     if not (0 <= skipped <= 1 and 0 <= kept <= 1):
         raise UserError(f"--skipped and --kept are shares between 0 and 1, not {skipped:g} and {kept:g}")
-    order = sorted(range(len(losses)), key=lambda number: -losses[number])
+    if not np.isfinite(losses).all():
+        raise UserError("the network gives losses that are not finite: train it again")
+    order = np.argsort(-np.array(losses), kind="stable").tolist()
     first = round(skipped * len(order))
     chosen = order[first : first + round(kept * len(order))]
     if not chosen:
@@ -74,50 +77,36 @@ def hardest(losses: Sequence[float], skipped: float, kept: float) -> list[int]:
     return chosen
 
 
-def find_hard_samples(recipe: Recipe, network: Path, options: Any) -> tuple[dict[str, Any], TrackingSampler, list[int]]:
-    """What the file says, the sampler, and the numbers of the samples that it holds.
-
-    Args:
-        options: `samples`, `skipped`, `kept`, `device` and `workers` of the command line.
-    """
-    sampler = make_sampler(recipe, recipe.data.train, options.samples, recipe.seed)
-    losses = losses_of(recipe, sampler, network, options.device, options.workers)
-    chosen = hardest(losses, options.skipped, options.kept)
-    rows = [asdict(sampler.frames_of((_EPOCH, number))) | {"loss": losses[number]} for number in chosen]
-    content = {
-        "recipe": recipe.name,
-        "network": network.name,
-        "drawn": len(losses),
-        "mean_loss": sum(losses) / len(losses),
-        "environment": environment(),
-        "samples": rows,
-    }
-    return content, sampler, chosen
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns 0."""
-    parser = command_line("hard_samples", __doc__)
-    parser.add_argument("recipe", help="the recipe whose training samples are drawn")
-    parser.add_argument("--network", type=Path, required=True, help="a trained network (.safetensors)")
-    parser.add_argument("--samples", type=positive, default=4000, help="samples drawn (%(default)s)")
+    parser = network_command_line("hard_samples", __doc__, "results/hard.json")
+    parser.add_argument("--samples", type=positive, default=4000, help="training samples drawn (%(default)s)")
     parser.add_argument("--kept", type=float, default=0.2, help="share of them that is kept (%(default)s)")
     parser.add_argument("--skipped", type=float, default=0.01, help="share of the hardest left out (%(default)s)")
-    parser.add_argument("--workers", type=int, default=1, help="processes that load samples (%(default)s)")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="here: %(default)s")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change the recipe")
-    parser.add_argument("--output", type=Path, default=Path("results/hard.json"), help="%(default)s")
+    parser.add_argument("--workers", type=positive, default=1, help="processes that load samples (%(default)s)")
     options = parser.parse_args(arguments)
     recipe = with_changes(load_recipe([options.recipe]), options.set)
-    content, sampler, chosen = find_hard_samples(recipe, options.network, options)
+    sampler = make_sampler(recipe, recipe.data.train, options.samples, recipe.seed)
+    losses = losses_of(recipe, sampler, options.network, options.device, options.workers)
+    chosen = hardest(losses, options.skipped, options.kept)
+    mean = sum(losses) / len(losses)
+    content: dict[str, Any] = {
+        "recipe": recipe.name,
+        "network": options.network.name,
+        "drawn": len(losses),
+        "mean_loss": mean,
+        "environment": environment(),
+        "samples": [asdict(sampler.frames_of((_EPOCH, number))) | {"loss": losses[number]} for number in chosen],
+    }
     write_json(options.output, content)
     batch = collate([sampler[_EPOCH, number] for number in chosen[:ROWS]])
     picture = options.output.with_suffix(".png")
     draw_batch(picture, batch, batch["test_boxes"].flatten(0, 1)[:, None][:, :0], None)
-    rows = content["samples"]
-    print(f"{len(rows)} of {content['drawn']} samples, losses {rows[-1]['loss']:.3g} to {rows[0]['loss']:.3g}", end=" ")
-    print(f"(mean of all {content['mean_loss']:.3g})")
-    for name, count in Counter(row["source"].partition(":")[0] for row in rows).most_common():
+    print(
+        f"{len(chosen)} of {len(losses)} samples, losses {losses[chosen[-1]]:.3g} to {losses[chosen[0]]:.3g}", end=" "
+    )
+    print(f"(mean of all {mean:.3g})")
+    for name, count in Counter(row["source"].partition(":")[0] for row in content["samples"]).most_common():
         print(f"  {count:5d} of {name}")
     print(f"{options.output}, and its hardest as a picture: {picture}")
     return 0

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from experiments.common import command_line
+from experiments.common import network_command_line, positive
 from ltr.actors.base import BaseActor, Batch
 from ltr.actors.tracking import make_actor
 from ltr.admin.checkpoint import load_network
@@ -97,14 +97,9 @@ def choose(recipe: Recipe, network: Path, samples: int, threads: int, device: st
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns 0."""
-    parser = command_line("refinement_choice", __doc__)
-    parser.add_argument("recipe", help="the recipe whose validation crops are used")
-    parser.add_argument("--network", type=Path, required=True, help="a trained network (.safetensors)")
-    parser.add_argument("--samples", type=int, default=320, help="validation sequences (%(default)s)")
-    parser.add_argument("--threads", type=int, default=2, help="threads of torch (%(default)s)")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="here: %(default)s")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change the recipe")
-    parser.add_argument("--output", type=Path, default=Path("results/refinement_choice.json"), help="%(default)s")
+    parser = network_command_line("refinement_choice", __doc__, "results/refinement_choice.json")
+    parser.add_argument("--samples", type=positive, default=320, help="validation sequences (%(default)s)")
+    parser.add_argument("--threads", type=positive, default=2, help="threads of torch (%(default)s)")
     options = parser.parse_args(arguments)
     recipe = with_changes(load_recipe([options.recipe]), options.set)
     result = choose(recipe, options.network, options.samples, options.threads, options.device)

@@ -184,7 +184,7 @@ class TrackingValidation:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides the weights that come out, the data's folder excepted.
+    """Everything that decides the weights that come out, the data's folder and the files that it names excepted.
 
     Attributes:
         batch_size: sequences of an optimiser step, over all processes.

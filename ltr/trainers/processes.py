@@ -76,8 +76,10 @@ def sum_of(accelerator: Accelerator, values: dict[str, float], device: torch.dev
     """Sums over the processes of numbers that all of them have. All processes call this together."""
     if accelerator.num_processes == 1:
         return values
-    together = torch.tensor(list(values.values()), dtype=torch.float64, device=device)
-    return dict(zip(values, accelerator.reduce(together, reduction="sum").tolist()))
+    # Processes may have met them in another order.
+    names = sorted(values)
+    together = torch.tensor([values[name] for name in names], dtype=torch.float64, device=device)
+    return dict(zip(names, accelerator.reduce(together, reduction="sum").tolist()))
 
 
 def average_in_place(accelerator: Accelerator, tensors: Sequence[Tensor]) -> None:

@@ -37,6 +37,8 @@ def test_the_hardest_come_first_without_those_above_them():
     assert hard_samples.hardest(losses, skipped=0.0, kept=0.2) == [3, 1]
     with pytest.raises(UserError, match="no sample is left of 10"):
         hard_samples.hardest(losses, skipped=0.1, kept=0.01)
+    with pytest.raises(UserError, match="not finite"):
+        hard_samples.hardest([1.0, float("nan"), 2.0], skipped=0.0, kept=0.5)
     for shares in ({"skipped": -0.1, "kept": 0.2}, {"skipped": 0.0, "kept": 20.0}):
         with pytest.raises(UserError, match="are shares between 0 and 1"):
             hard_samples.hardest(losses, **shares)
@@ -44,7 +46,7 @@ def test_the_hardest_come_first_without_those_above_them():
 
 def test_what_is_found_goes_into_a_training(recipe, network, tmp_path, capsys):
     output = tmp_path / "hard.json"
-    arguments = ["tiny", "--network", str(network), "--samples", "12", "--kept", "0.25", "--workers", "0"]
+    arguments = ["tiny", "--network", str(network), "--samples", "12", "--kept", "0.25"]
     assert hard_samples.main([*arguments, "--skipped", "0", "--output", str(output)]) == 0
     content = json.loads(output.read_text())
     losses = [row["loss"] for row in content["samples"]]
