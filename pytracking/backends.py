@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 BACKENDS = ("auto", "torch", "onnx", "openvino", "compile")
 GRAPHS_SUFFIX = ".graphs.zip"
+# What the engines of graphs need, the quickest first.
+_PACKAGES = {"openvino": ("openvino", "onnx"), "onnx": ("onnxruntime",)}
 
 
 class Backend(Protocol):
@@ -100,19 +102,23 @@ Sessions = Callable[[Graph, nn.Module, int], Session]
 
 
 class GraphBackend:
-    """An engine for graphs on the CPU, with as many threads as torch has when it is made.
+    """Engines for graphs on the CPU, with as many threads as torch has when it is made.
 
     Args:
         network: in eval mode, on the CPU, as the graphs were written.
         graphs: from `read_graphs`.
-        sessions: of the engine, `onnx_session` or `openvino_session`.
+        sessions: of the engine that extracts features, `onnx_session` or `openvino_session`.
+        ascents: of the engine that boxes climb in; None for torch.
     """
 
-    def __init__(self, network: TrackingNet, graphs: dict[str, Graph], sessions: Sessions) -> None:
+    def __init__(
+        self, network: TrackingNet, graphs: dict[str, Graph], sessions: Sessions, ascents: Sessions | None
+    ) -> None:
         extraction = Extraction(network)
         self._names = extraction.names
         self._session = sessions(graphs[EXTRACTION], extraction, torch.get_num_threads())
-        self.refiner = GraphHead(network.bb_regressor, graphs, sessions)
+        head = network.bb_regressor
+        self.refiner = ClosedFormHead(head) if ascents is None else GraphHead(head, graphs, ascents)
 
     def search(self) -> AbstractContextManager[None]:
         """See `Backend`."""
@@ -209,10 +215,13 @@ def onnx_session(graph: Graph, module: nn.Module, threads: int) -> Session:
     return lambda feed: engine.run(None, {name: feed[name] for name in inputs})
 
 
-def openvino_session(graph: Graph, module: nn.Module, threads: int, precision: str = "fp32") -> Session:
+def openvino_session(
+    graph: Graph, module: nn.Module, threads: int, size: int | None = None, precision: str = "fp32"
+) -> Session:
     """The same in OpenVINO.
 
     Args:
+        size: side S of samples [1, 3, S, S], which are its only input; None for inputs of any size, which are slower.
         precision: of its arithmetic, 'fp32' or 'bf16'.
 
     Raises:
@@ -232,10 +241,15 @@ def openvino_session(graph: Graph, module: nn.Module, threads: int, precision: s
         stored[name].CopyFrom(onnx.numpy_helper.from_array(values, name))
     settings = {
         "INFERENCE_NUM_THREADS": threads,
+        # Trackers in several processes would all take the first core.
+        "ENABLE_CPU_PINNING": False,
         "INFERENCE_PRECISION_HINT": {"fp32": "f32"}.get(precision, precision),
     }
     core = openvino.Core()
-    request = core.compile_model(core.read_model(model.SerializeToString()), "CPU", settings).create_infer_request()
+    read = core.read_model(model.SerializeToString())
+    if size is not None:
+        read.reshape([1, 3, size, size])
+    request = core.compile_model(read, "CPU", settings).create_infer_request()
     inputs = [entry.any_name for entry in request.model_inputs]
 
     def run(feed: dict[str, np.ndarray]) -> list[np.ndarray]:
@@ -299,11 +313,12 @@ def choose_backend(
         UserError: a back end where it cannot be, or a precision that the device would be slower with.
     """
     _check_precision(precision, device)
-    if name in ("auto", "onnx", "openvino"):
-        hindrance = _hindrance("openvino" if name == "openvino" else "onnxruntime", device, size, precision, graphs)
+    for engine in _PACKAGES if name == "auto" else [name] if name in _PACKAGES else []:
+        hindrance = _hindrance(engine, device, size, precision, graphs)
         if hindrance is None and graphs is not None:
-            sessions = partial(openvino_session, precision=precision) if name == "openvino" else onnx_session
-            return GraphBackend(network, read_graphs(graphs), sessions)
+            fixed = partial(openvino_session, size=size, precision=precision)
+            ascents = onnx_session if find_spec("onnxruntime") else None
+            return GraphBackend(network, read_graphs(graphs), fixed if engine == "openvino" else onnx_session, ascents)
         if name != "auto":
             raise UserError(f"parameter backend is '{name}', but {hindrance}")
     if name == "compile" and device.type == "cpu" and not any(map(shutil.which, ("g++", "clang++", "cl"))):
@@ -328,13 +343,14 @@ def _check_precision(precision: str, device: torch.device) -> None:
 
 
 def _hindrance(engine: str, device: torch.device, size: int, precision: str, graphs: Path | None) -> str | None:
-    """Why an engine of graphs, by its package, cannot compute a tracker's networks; None where it can."""
+    """Why an engine of graphs, a name in `_PACKAGES`, cannot compute a tracker's networks; None where it can."""
     if device.type != "cpu":
         return f"it runs on the CPU here, not on {device}; set backend='torch' or device='cpu'"
     if precision != "fp32" and (engine, precision) != ("openvino", "bf16"):
         return f"it computes in fp32, not in {precision}; set backend='torch' or precision='fp32'"
-    if find_spec(engine) is None:
-        return f"{engine} is not installed: pip install {engine}"
+    for package in _PACKAGES[engine]:
+        if find_spec(package) is None:
+            return f"{package} is not installed: pip install {package}"
     if graphs is None or not graphs.is_file():
         return (
             "the network has no graphs: python -m pytracking export writes them, or pip install onnx, for it to be done"
