@@ -90,6 +90,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     },
     "288 px": {"image_sample_size": 288, "search_area_scale": 5.625},
     "bf16": {"precision": "bf16", "backend": "torch"},
+    "int8": {"precision": "int8"},
 }
 
 

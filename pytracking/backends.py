@@ -19,7 +19,17 @@ from ltr.admin.paths import cache_folder
 from ltr.errors import MissingPackageError, UserError
 from ltr.models.bbreg.box_head import BoxHead
 from ltr.models.bbreg.closed_form import ClosedFormHead
-from ltr.models.export import ASCENT, EXTRACTION, FORMAT, AscentGraph, Graph, read_graphs, write_graphs
+from ltr.models.export import (
+    ASCENT,
+    EXTRACTION,
+    EXTRACTION_INT8,
+    FORMAT,
+    AscentGraph,
+    Graph,
+    read_graphs,
+    weights_checksum,
+    write_graphs,
+)
 from ltr.models.tracking.dimpnet import FEATURE_STRIDE
 from ltr.models.tracking.extraction import Extraction, fold_batch_norm
 from ltr.models.tracking.tracking_net import TrackingNet
@@ -109,14 +119,25 @@ class GraphBackend:
         graphs: from `read_graphs`.
         sessions: of the engine that extracts features, `onnx_session` or `openvino_session`.
         ascents: of the engine that boxes climb in; None for torch.
+        extraction: which graph extracts the features.
+
+    Raises:
+        UserError: graphs of another network, or in 8 bits of other weights.
     """
 
     def __init__(
-        self, network: TrackingNet, graphs: dict[str, Graph], sessions: Sessions, ascents: Sessions | None
+        self,
+        network: TrackingNet,
+        graphs: dict[str, Graph],
+        sessions: Sessions,
+        ascents: Sessions | None,
+        extraction: str = EXTRACTION,
     ) -> None:
-        extraction = Extraction(network)
-        self._names = extraction.names
-        self._session = sessions(graphs[EXTRACTION], extraction, torch.get_num_threads())
+        graph, module = graphs[extraction], Extraction(network)
+        if graph.facts.get("weights") not in (None, weights_checksum(network)):
+            raise UserError("the graph in int8 was written for other weights: python -m pytracking export NAME --int8")
+        self._names = module.names
+        self._session = sessions(graph, module, torch.get_num_threads())
         head = network.bb_regressor
         self.refiner = ClosedFormHead(head) if ascents is None else GraphHead(head, graphs, ascents)
 
@@ -222,7 +243,7 @@ def openvino_session(
 
     Args:
         size: side S of samples [1, 3, S, S], which are its only input; None for inputs of any size, which are slower.
-        precision: of its arithmetic, 'fp32' or 'bf16'.
+        precision: of its arithmetic, 'bf16' or else fp32 but where the graph is in int8.
 
     Raises:
         UserError: as `onnx_session`.
@@ -243,7 +264,7 @@ def openvino_session(
         "INFERENCE_NUM_THREADS": threads,
         # Trackers in several processes would all take the first core.
         "ENABLE_CPU_PINNING": False,
-        "INFERENCE_PRECISION_HINT": {"fp32": "f32"}.get(precision, precision),
+        "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
     }
     core = openvino.Core()
     read = core.read_model(model.SerializeToString())
@@ -306,21 +327,26 @@ def choose_backend(
     Args:
         network: in eval mode, on the device, for the back end alone.
         size: side of the samples in pixels.
-        precision: of the backbone's arithmetic, a name in `PRECISIONS`.
+        precision: of the backbone's arithmetic, 'int8' or a name in `PRECISIONS`.
         graphs: file of the network's graphs, if there is one.
 
     Raises:
         UserError: a back end where it cannot be, or a precision that the device would be slower with.
     """
     _check_precision(precision, device)
+    hindrance: str | None = f"'{name}' does not compute in it: set backend='auto'"
     for engine in _PACKAGES if name == "auto" else [name] if name in _PACKAGES else []:
         hindrance = _hindrance(engine, device, size, precision, graphs)
         if hindrance is None and graphs is not None:
             fixed = partial(openvino_session, size=size, precision=precision)
+            sessions = fixed if engine == "openvino" else onnx_session
             ascents = onnx_session if find_spec("onnxruntime") else None
-            return GraphBackend(network, read_graphs(graphs), fixed if engine == "openvino" else onnx_session, ascents)
+            extraction = EXTRACTION_INT8 if precision == "int8" else EXTRACTION
+            return GraphBackend(network, read_graphs(graphs), sessions, ascents, extraction)
         if name != "auto":
             raise UserError(f"parameter backend is '{name}', but {hindrance}")
+    if precision == "int8":
+        raise UserError(f"parameter precision is 'int8', but {hindrance}")
     if name == "compile" and device.type == "cpu" and not any(map(shutil.which, ("g++", "clang++", "cl"))):
         raise UserError(
             "parameter backend is 'compile', but torch.compile finds no C++ compiler: install g++ or clang++"
@@ -346,7 +372,7 @@ def _hindrance(engine: str, device: torch.device, size: int, precision: str, gra
     """Why an engine of graphs, a name in `_PACKAGES`, cannot compute a tracker's networks; None where it can."""
     if device.type != "cpu":
         return f"it runs on the CPU here, not on {device}; set backend='torch' or device='cpu'"
-    if precision != "fp32" and (engine, precision) != ("openvino", "bf16"):
+    if precision not in ("fp32", "int8") and (engine, precision) != ("openvino", "bf16"):
         return f"it computes in fp32, not in {precision}; set backend='torch' or precision='fp32'"
     for package in _PACKAGES[engine]:
         if find_spec(package) is None:
@@ -354,6 +380,11 @@ def _hindrance(engine: str, device: torch.device, size: int, precision: str, gra
     if graphs is None or not graphs.is_file():
         return (
             "the network has no graphs: python -m pytracking export writes them, or pip install onnx, for it to be done"
+        )
+    if precision == "int8" and EXTRACTION_INT8 not in read_graphs(graphs):
+        return (
+            f"{graphs} has no graph in int8: python -m pytracking export NAME --int8 PICTURES writes it, or set "
+            "precision='fp32'"
         )
     if not _fits(found := read_graphs(graphs), size):
         exported = found[EXTRACTION].facts["size"]

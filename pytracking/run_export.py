@@ -1,6 +1,7 @@
 """Write networks, or whole trackers, as graphs for ONNX Runtime.
 
 python -m pytracking export dimp_nceplus_lite super_dimp
+python -m pytracking export dimp_nceplus_lite dimp_nceplus_nano --int8 PICTURES
 python -m pytracking export dimp_nceplus_lite --onnx FOLDER
 """
 
@@ -8,8 +9,15 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ltr.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# What ranges of features are found in.
+_EXAMPLES = 128
 
 CONTRACT = """\
 with --onnx: NAME_init.onnx, NAME_step.onnx and NAME_learn.onnx, with weights, for programs without Python. Images are
@@ -36,7 +44,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="run_export.py",
         description="Write what ONNX Runtime needs to compute a tracker's network on a CPU (parameter backend, "
-        "docs/speed.md). The file has no weights, so it serves every training of the same network.",
+        "docs/speed.md). The file has no weights, so it serves every training of the same network; but a graph in int8 "
+        "has them.",
         epilog=CONTRACT,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -44,7 +53,40 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--onnx", type=Path, metavar="FOLDER", help="write whole DiMP trackers there instead, see below"
     )
+    parser.add_argument(
+        "--int8",
+        type=Path,
+        metavar="PICTURES",
+        help="also write a graph for precision='int8', with the ranges that features have in crops of pictures in this "
+        f"folder: {_EXAMPLES} of them that look like what will be tracked, but are no test data",
+    )
     return parser
+
+
+def example_crops(folder: Path, size: int) -> list[Tensor]:
+    """Crops [1, 3, size, size] in 0..255, a random square of each of some pictures in a folder and those in it.
+
+    Raises:
+        UserError: a folder without pictures.
+        ImageError: a picture that cannot be read.
+    """
+    import numpy as np
+
+    from ltr.data.image import IMAGE_SUFFIXES, read_image
+    from pytracking.tracker.shared.search import crop_patch
+
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+    if not files:
+        raise UserError(f"--int8 {folder}: no pictures there")
+    draw = np.random.default_rng(0)
+    crops = []
+    for number in np.linspace(0, len(files) - 1, min(_EXAMPLES, len(files))).round().astype(int):
+        image = read_image(files[number])
+        height, width = image.shape[:2]
+        side = draw.uniform(0.5, 1) * min(height, width)
+        centre = [draw.uniform(side / 2, length - side / 2) for length in (height, width)]
+        crops.append(crop_patch(image, centre, side, size)[0])
+    return crops
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -75,10 +117,12 @@ def main(argv: list[str] | None = None) -> int:
             files = [graphs_beside(checkpoint)]
             # Parameters of one network share its file.
             shared = [each for each in map(load_parameters, args.parameters) if checkpoint_of(each) == checkpoint]
+            size = shared[0].image_sample_size
             write_graphs(
                 load_tracking_network(checkpoint, TrackingNet),
                 files[0],
-                size=shared[0].image_sample_size,
+                size=size,
+                examples=example_crops(args.int8, size) if args.int8 else (),
                 ascents=dict.fromkeys((each.box_refinement_space, each.box_refinement_iter) for each in shared),
             )
         print(f"{name}: {', '.join(map(str, files))}")

@@ -1,18 +1,22 @@
 """Networks as ONNX graphs without weights, for ONNX Runtime: the weights are put in from the checkpoint on loading.
 
-So a graph is small, and it serves every training of the same network. Writing one needs the package `onnx`, reading one
-does not. A file of graphs is a zip archive: an index says what each needs, in the order of its inputs.
+So a graph is small, and it serves every training of the same network; but one in 8 bits holds its weights, and is for
+them alone. Writing one needs the package `onnx`, reading one does not. A file of graphs is a zip archive: an index says
+what each needs, in the order of its inputs.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import warnings
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -21,10 +25,10 @@ from torch import Tensor, nn
 from ltr.admin.files import whole_file
 from ltr.errors import MissingPackageError, UserError
 from ltr.models.bbreg.closed_form import ClosedFormHead
-from ltr.models.tracking.extraction import Extraction
+from ltr.models.tracking.extraction import Extraction, fold_batch_norm
 from ltr.models.tracking.tracking_net import TrackingNet
 
-EXTRACTION, ASCENT = "extraction", "ascent"
+EXTRACTION, EXTRACTION_INT8, ASCENT = "extraction", "extraction_int8", "ascent"
 # What graphs take and give; files of another format are refused.
 FORMAT = 2
 _INDEX = f"graphs{FORMAT}.json"
@@ -38,7 +42,8 @@ class Graph:
     Attributes:
         model: the ONNX file's bytes.
         weights: names of the tensors, of the module's state dict, that are put in on loading.
-        facts: what the graph was made for: side of the crops in pixels, space and number of the ascent's steps.
+        facts: what the graph was made for: side of the crops in pixels, space and number of the ascent's steps; with
+            weights in it, their checksum (`weights_checksum`).
     """
 
     model: bytes
@@ -79,16 +84,25 @@ class AscentGraph(nn.Module):
         )  # fmt: skip
 
 
-def write_graphs(net: TrackingNet, path: Path, *, size: int, ascents: Iterable[tuple[str, int]]) -> None:
+def write_graphs(
+    net: TrackingNet,
+    path: Path,
+    *,
+    size: int,
+    ascents: Iterable[tuple[str, int]],
+    examples: Sequence[Tensor] = (),
+) -> None:
     """Write the graphs of a tracker's network.
 
     Args:
         net: in eval mode, on the CPU, in float32.
         size: side of the crops in pixels.
         ascents: space and number of steps (`gradient_ascent`) of each ascent.
+        examples: crops [1, 3, size, size] in 0..255 as the tracker will see, for a graph of the extraction in 8 bits,
+            which is made for the ranges that features have in them; without any there is no such graph.
 
     Raises:
-        UserError: the package `onnx` is not installed.
+        UserError: the package `onnx` is not installed, or for `examples` `onnxruntime`.
     """
     extraction = Extraction(net)
     samples = torch.zeros(1, 3, size, size)
@@ -106,6 +120,9 @@ def write_graphs(net: TrackingNet, path: Path, *, size: int, ascents: Iterable[t
         ascent = AscentGraph(recorder, space, steps)
         facts = {"space": space, "steps": steps}
         graphs[f"{ASCENT}_{space}_{steps}"] = _graph(ascent, example, ascent.inputs(), outputs, facts)
+    if examples:
+        facts = {"size": size, "weights": weights_checksum(net)}
+        graphs[EXTRACTION_INT8] = Graph(_in_8_bits(net, examples, features), [], facts)
     index = {name: {"weights": graph.weights, "facts": graph.facts} for name, graph in graphs.items()}
     contents = {f"{name}.onnx": graph.model for name, graph in graphs.items()}
     with whole_file(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -129,6 +146,58 @@ def read_graphs(path: Path) -> dict[str, Graph]:
             }
     except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
         raise UserError(f"{path} is no file of graphs ({error}): python -m pytracking export writes one") from error
+
+
+def weights_checksum(net: nn.Module) -> str:
+    """SHA-256 of all parameters and buffers of a network on the CPU."""
+    found = hashlib.sha256()
+    for name, values in net.state_dict().items():
+        found.update(name.encode() + values.contiguous().numpy().tobytes())
+    return found.hexdigest()
+
+
+def _in_8_bits(net: TrackingNet, examples: Sequence[Tensor], outputs: Mapping[str, Mapping[int, str]]) -> bytes:
+    """The extraction as a model with its weights, which computes convolutions, and what lies between them, in int8."""
+    try:
+        from onnxruntime import quantization
+        from onnxruntime.quantization.quant_utils import add_pre_process_metadata
+    except ImportError as error:
+        raise MissingPackageError("a graph in 8 bits needs ONNX Runtime: pip install onnxruntime") from error
+    import onnx
+
+    class Examples(quantization.CalibrationDataReader):
+        left = iter(examples)
+
+        def get_next(self) -> dict[str, Any] | None:
+            sample = next(self.left, None)
+            return None if sample is None else {"samples": sample.numpy()}
+
+    extraction = Extraction(deepcopy(net))
+    fold_batch_norm(extraction, examples[0])
+    model = as_onnx(extraction, (examples[0],), extraction.inputs, outputs)
+    constant = {tensor.name for tensor in model.graph.initializer}
+    constant |= {node.output[0] for node in model.graph.node if node.op_type == "Constant"}
+    kinds = ("Conv", "Clip", "Relu", "MaxPool", "Add")
+    # A constant is added to what the features are divided by, which is no map.
+    chosen = [each for each in model.graph.node if each.op_type in kinds]
+    chosen = [each.name for each in chosen if each.op_type != "Add" or not constant & set(each.input)]
+    add_pre_process_metadata(model)
+    with TemporaryDirectory() as folder:
+        made = Path(folder) / "int8.onnx"
+        quantization.quantize_static(
+            model,
+            made,
+            Examples(),
+            quant_format=quantization.QuantFormat.QDQ,
+            op_types_to_quantize=list(kinds),
+            nodes_to_quantize=chosen,
+            per_channel=True,
+            activation_type=quantization.QuantType.QUInt8,
+            weight_type=quantization.QuantType.QInt8,
+        )
+        model = onnx.load(made)
+    _shorten_names(model.graph)
+    return bytes(model.SerializeToString())
 
 
 class _Recorder(ClosedFormHead):
