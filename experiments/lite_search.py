@@ -91,6 +91,13 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "288 px": {"image_sample_size": 288, "search_area_scale": 5.625},
     "bf16": {"precision": "bf16", "backend": "torch"},
     "int8": {"precision": "int8"},
+    "160 px, 5 steps, int8": {**_samples(160), **_HALF_THE_STEPS, "precision": "int8"},
+    "refinement 7 x (0.0007, 0.0028)": {"box_refinement_iter": 7, "box_refinement_step_length": (7e-4, 2.8e-3)},
+    "refinement 5 x (0.0014, 0.0056), decay 0.8": {
+        "box_refinement_iter": 5,
+        "box_refinement_step_length": (1.4e-3, 5.6e-3),
+        "box_refinement_step_decay": 0.8,
+    },
 }
 
 

@@ -20,12 +20,12 @@ from ltr.errors import MissingPackageError, UserError
 from ltr.models.bbreg.box_head import BoxHead
 from ltr.models.bbreg.closed_form import ClosedFormHead
 from ltr.models.export import (
-    ASCENT,
     EXTRACTION,
     EXTRACTION_INT8,
     FORMAT,
     AscentGraph,
     Graph,
+    ascent_name,
     read_graphs,
     weights_checksum,
     write_graphs,
@@ -179,20 +179,16 @@ class GraphHead(ClosedFormHead):
         **options: Any,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """See `ClosedFormHead.climb`."""
-        name = f"{ASCENT}_{options.get('space')}_{options.get('steps')}"
-        plain = {"decay": 1.0, "per_box_step_control": False}
-        if (
-            modulation is None
-            or name not in self._graphs
-            or any(options.get(field, value) != value for field, value in plain.items())
-        ):
+        kind = options.get("space", "relative"), options["steps"], options.get("decay", 1.0)
+        name = ascent_name(*kind)
+        if modulation is None or name not in self._graphs or options.get("per_box_step_control"):
             return super().climb(
                 parts, modulation, columns, lines, first, within, starts, unit, step_length=step_length, **options
             )
         centre, size = step_length if isinstance(step_length, tuple) else (step_length, step_length)
         lengths = np.array([centre, centre, size, size], np.float32)
         if name not in self._sessions:
-            module = AscentGraph(self, options["space"], options["steps"])
+            module = AscentGraph(self, *kind)
             made = self._make_session(self._graphs[name], module, self._threads)
             self._sessions[name] = list(module.inputs()), made
         inputs, session = self._sessions[name]
@@ -293,6 +289,11 @@ def graphs_beside(checkpoint: Path) -> Path:
     return checkpoint.with_name(checkpoint.stem + GRAPHS_SUFFIX)
 
 
+def ascent_of(params: TrackerParameters) -> tuple[str, int, float]:
+    """What `write_graphs` asks of a tracker's ascent."""
+    return params.box_refinement_space, params.box_refinement_iter, params.box_refinement_step_decay
+
+
 def find_graphs(params: TrackerParameters, network: TrackingNet, checkpoint: Path, weights_sha256: str) -> Path | None:
     """The graphs for a checkpoint and a tracker's parameters: beside it, or in the user's cache; None without.
 
@@ -304,7 +305,7 @@ def find_graphs(params: TrackerParameters, network: TrackingNet, checkpoint: Pat
     beside = graphs_beside(checkpoint)
     if beside.is_file() and _fits(read_graphs(beside), params.image_sample_size):
         return beside
-    facts = (params.image_sample_size, params.box_refinement_space, params.box_refinement_iter)
+    facts = params.image_sample_size, *ascent_of(params)
     cached = cache_folder() / "graphs" / ("-".join(map(str, (weights_sha256[:16], *facts, FORMAT))) + GRAPHS_SUFFIX)
     if not cached.is_file():
         if params.backend == "auto" or find_spec("onnx") is None:

@@ -96,7 +96,7 @@ def main(argv: list[str] | None = None) -> int:
     from ltr.models.export import write_graphs
     from ltr.models.tracking.dimpnet import DiMPNet
     from ltr.models.tracking.tracking_net import TrackingNet
-    from pytracking.backends import graphs_beside
+    from pytracking.backends import ascent_of, graphs_beside
     from pytracking.registry import load_parameters
     from pytracking.tracker.dimp.deployed import write_tracker
     from pytracking.tracker.dimp.settings import DiMPParameters
@@ -123,7 +123,7 @@ def main(argv: list[str] | None = None) -> int:
                 files[0],
                 size=size,
                 examples=example_crops(args.int8, size) if args.int8 else (),
-                ascents=dict.fromkeys((each.box_refinement_space, each.box_refinement_iter) for each in shared),
+                ascents=dict.fromkeys(map(ascent_of, shared)),
             )
         print(f"{name}: {', '.join(map(str, files))}")
     return 0

@@ -42,8 +42,8 @@ class Graph:
     Attributes:
         model: the ONNX file's bytes.
         weights: names of the tensors, of the module's state dict, that are put in on loading.
-        facts: what the graph was made for: side of the crops in pixels, space and number of the ascent's steps; with
-            weights in it, their checksum (`weights_checksum`).
+        facts: what the graph was made for: side of the crops in pixels, or the ascent's space, number of steps and
+            decay; with weights in it, their checksum (`weights_checksum`).
     """
 
     model: bytes
@@ -54,9 +54,9 @@ class Graph:
 class AscentGraph(nn.Module):
     """`ClosedFormHead.climb` of one image with its options fixed, and all inputs in one row."""
 
-    def __init__(self, head: ClosedFormHead, space: str, steps: int) -> None:
+    def __init__(self, head: ClosedFormHead, space: str, steps: int, decay: float) -> None:
         super().__init__()
-        self.head, self.space, self.steps = head, space, steps
+        self.head, self.space, self.steps, self.decay = head, space, steps, decay
 
     def inputs(self) -> dict[str, dict[int, str]]:
         """Names of the inputs and of their dimensions that may change."""
@@ -80,7 +80,7 @@ class AscentGraph(nn.Module):
         first, within, starts, unit, step_length = inputs[4 * count :]
         return self.head.climb(
             parts, modulation, columns, lines, first, within, starts, unit,
-            space=self.space, steps=self.steps, step_length=step_length,
+            space=self.space, steps=self.steps, step_length=step_length, decay=self.decay,
         )  # fmt: skip
 
 
@@ -89,7 +89,7 @@ def write_graphs(
     path: Path,
     *,
     size: int,
-    ascents: Iterable[tuple[str, int]],
+    ascents: Iterable[tuple[str, int, float]],
     examples: Sequence[Tensor] = (),
 ) -> None:
     """Write the graphs of a tracker's network.
@@ -97,7 +97,7 @@ def write_graphs(
     Args:
         net: in eval mode, on the CPU, in float32.
         size: side of the crops in pixels.
-        ascents: space and number of steps (`gradient_ascent`) of each ascent.
+        ascents: space, number of steps and decay (`gradient_ascent`) of each ascent.
         examples: crops [1, 3, size, size] in 0..255 as the tracker will see, for a graph of the extraction in 8 bits,
             which is made for the ranges that features have in them; without any there is no such graph.
 
@@ -116,10 +116,10 @@ def write_graphs(
     features = {name: {0: "N"} for name in extraction.names}
     outputs = {"boxes": {1: "M"}, "scores": {1: "M"}, "visited": {2: "M"}}
     graphs = {EXTRACTION: _graph(extraction, (samples,), extraction.inputs, features, {"size": size})}
-    for space, steps in ascents:
-        ascent = AscentGraph(recorder, space, steps)
-        facts = {"space": space, "steps": steps}
-        graphs[f"{ASCENT}_{space}_{steps}"] = _graph(ascent, example, ascent.inputs(), outputs, facts)
+    for space, steps, decay in ascents:
+        ascent = AscentGraph(recorder, space, steps, decay)
+        facts = {"space": space, "steps": steps, "decay": decay}
+        graphs[ascent_name(space, steps, decay)] = _graph(ascent, example, ascent.inputs(), outputs, facts)
     if examples:
         facts = {"size": size, "weights": weights_checksum(net)}
         graphs[EXTRACTION_INT8] = Graph(_in_8_bits(net, examples, features), [], facts)
@@ -129,6 +129,11 @@ def write_graphs(
         for name, content in {_INDEX: json.dumps(index).encode(), **contents}.items():
             # Without the time of day, so that the same graphs are the same file.
             archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED, 9)
+
+
+def ascent_name(space: str, steps: int, decay: float) -> str:
+    """Name of an ascent's graph in its file."""
+    return f"{ASCENT}_{space}_{steps}" + (f"_{decay:g}" if decay != 1 else "")
 
 
 def read_graphs(path: Path) -> dict[str, Graph]:

@@ -22,13 +22,15 @@ from ltr.data.image import read_image
 from ltr.errors import MissingPackageError, UserError
 from ltr.models import export
 from ltr.models.bbreg import atom
-from ltr.models.export import ASCENT, EXTRACTION, EXTRACTION_INT8, read_graphs, write_graphs
+from ltr.models.bbreg.closed_form import ClosedFormHead
+from ltr.models.export import EXTRACTION, EXTRACTION_INT8, ascent_name, read_graphs, write_graphs
 from ltr.models.tracking import dimpnet
 from ltr.models.tracking.tracking_net import TrackingNet
 from pytracking import backends, get_dataset, load_tracker, run_export
 from pytracking.backends import (
     GraphBackend,
     TorchBackend,
+    ascent_of,
     choose_backend,
     find_graphs,
     graphs_beside,
@@ -66,7 +68,7 @@ def network(name: str = "dimp") -> TrackingNet:
 @pytest.fixture(scope="module")
 def graphs(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("graphs") / "tiny.graphs.zip"
-    write_graphs(network(), path, size=SIZE, ascents=[("relative", 4)])
+    write_graphs(network(), path, size=SIZE, ascents=[("relative", 4, 1.0), ("relative", 4, 0.8)])
     return path
 
 
@@ -273,6 +275,20 @@ def ascent_inputs(net):
     return net.bb_regressor.get_modulation(layers, starts[:, 0]), layers, starts
 
 
+def test_a_decay_has_a_graph_of_its_own(graphs, monkeypatch) -> None:
+    net = network()
+    backend = GraphBackend(net, read_graphs(graphs), onnx_session, onnx_session)
+    monkeypatch.setattr(ClosedFormHead, "climb", lambda *_, **__: pytest.fail("torch was asked"))
+    modulation, layers, starts = ascent_inputs(net)
+    plain, slowing = (
+        backend.refiner.refine(modulation, layers, starts, **ASCENT_OPTIONS, decay=decay) for decay in (1.0, 0.8)
+    )
+    assert (plain[0] - slowing[0]).abs().max() > 1e-3
+    monkeypatch.undo()
+    expected = TorchBackend(net, SIZE).refiner.refine(modulation, layers, starts, **ASCENT_OPTIONS, decay=0.8)
+    torch.testing.assert_close(slowing, expected, atol=1e-3, rtol=1e-4)
+
+
 def test_an_ascent_that_no_graph_is_for_runs_in_torch(graphs, monkeypatch) -> None:
     net = network()
     backend = GraphBackend(net, read_graphs(graphs), onnx_session, onnx_session)
@@ -310,7 +326,7 @@ def test_a_graph_is_small_and_has_no_weights(graphs) -> None:
     assert shipped[EXTRACTION].facts == {"size": load_parameters("dimp_nceplus_lite").image_sample_size}
     for name in ("dimp_nceplus_lite", "dimp_nceplus_nano"):
         params = load_parameters(name)
-        assert f"{ASCENT}_{params.box_refinement_space}_{params.box_refinement_iter}" in shipped
+        assert ascent_name(*ascent_of(params)) in shipped
 
 
 def test_the_shipped_network_tracks_alike() -> None:
@@ -342,7 +358,7 @@ def test_a_step_of_the_shipped_ascent_has_few_operations() -> None:
     shipped = read_graphs(network_file("dimp_nceplus_lite").with_suffix(".graphs.zip"))
 
     def operations(steps: int) -> int:
-        graph = onnx.load_from_string(shipped[f"{ASCENT}_relative_{steps}"].model).graph
+        graph = onnx.load_from_string(shipped[ascent_name("relative", steps, 1.0)].model).graph
         return sum(node.op_type != "Constant" for node in graph.node)
 
     assert operations(10) - operations(5) <= 5 * 152
