@@ -6,34 +6,29 @@ import os
 import shutil
 import zipfile
 from copy import deepcopy
-from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
-import cv2
 import numpy as np
 import onnx
 import pytest
 import torch
-from tiny_networks import make_networks_narrow
+from tiny_networks import tiny_network
 
 from ltr.data.image import read_image
 from ltr.errors import MissingPackageError, UserError
 from ltr.models import export
-from ltr.models.bbreg import atom
 from ltr.models.bbreg.closed_form import ClosedFormHead
 from ltr.models.export import EXTRACTION, EXTRACTION_INT8, ascent_name, read_graphs, write_graphs
-from ltr.models.tracking import dimpnet
 from ltr.models.tracking.tracking_net import TrackingNet
-from pytracking import backends, get_dataset, load_tracker, run_export
+from pytracking import backends, get_dataset, load_tracker
 from pytracking.backends import (
     GraphBackend,
     TorchBackend,
     ascent_of,
     choose_backend,
     find_graphs,
-    graphs_beside,
     onnx_session,
     openvino_session,
     torch_threads,
@@ -48,27 +43,10 @@ CPU = torch.device("cpu")
 ASCENT_OPTIONS = {"space": "relative", "steps": 4, "step_length": (0.2, 0.4)}
 
 
-def network(name: str = "dimp") -> TrackingNet:
-    """A tiny network whose batch norms do something."""
-    torch.manual_seed(0)
-    with pytest.MonkeyPatch.context() as patched:
-        make_networks_narrow(patched)
-        constructors = {"dimp": dimpnet.dimpnet18, "prdimp": dimpnet.klcedimpnet50, "atom": atom.atom_resnet18}
-        net: TrackingNet = constructors[name](**({} if name == "atom" else {"out_feature_dim": 8}))
-    net.eval().requires_grad_(False)
-    for module in net.modules():
-        if isinstance(module, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
-            module.running_mean.normal_(0, 0.2)
-            module.running_var.uniform_(0.5, 2)
-            module.weight.uniform_(0.5, 1.5)
-    torch.nn.init.normal_(net.bb_regressor.iou_predictor.weight)
-    return net
-
-
 @pytest.fixture(scope="module")
 def graphs(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("graphs") / "tiny.graphs.zip"
-    write_graphs(network(), path, size=SIZE, ascents=[("relative", 4, 1.0), ("relative", 4, 0.8)])
+    write_graphs(tiny_network(), path, size=SIZE, ascents=[("relative", 4, 1.0), ("relative", 4, 0.8)])
     return path
 
 
@@ -78,7 +56,7 @@ def samples(images: int) -> torch.Tensor:
 
 @pytest.mark.parametrize("name", ["dimp", "atom"])
 def test_folded_batch_norm_changes_nothing(name) -> None:
-    net = network(name)
+    net = tiny_network(name)
     layers = net.extract_backbone_features(net.normalise(samples(2)))
     found = TorchBackend(deepcopy(net), SIZE).extract(samples(2))
     torch.testing.assert_close({name: found[name] for name in layers}, layers, rtol=1e-4, atol=1e-4)
@@ -121,7 +99,7 @@ def graph_backend(sessions, ascents):
 @pytest.mark.parametrize(("name", "space"), [("dimp", "relative"), ("prdimp", "absolute"), ("atom", "absolute")])
 def test_equal_features_and_boxes(create, name, space, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("EBM_TRACKING_CACHE", str(tmp_path))
-    net = network(name)
+    net = tiny_network(name)
     expected_backend, backend = TorchBackend(deepcopy(net), SIZE), create(net, space, tmp_path)
     for images in (1, 3):
         expected, found = (each.extract(samples(images)) for each in (expected_backend, backend))
@@ -133,7 +111,7 @@ def test_equal_features_and_boxes(create, name, space, tmp_path, monkeypatch) ->
             images, 5, 4, generator=torch.Generator().manual_seed(7)
         )
         options = {**ASCENT_OPTIONS, "space": space}
-        modulation = network(name).bb_regressor.get_modulation(layers, starts[:, 0])
+        modulation = tiny_network(name).bb_regressor.get_modulation(layers, starts[:, 0])
         boxes, scores = expected_backend.refiner.refine(modulation, layers, starts, **options)
         assert (boxes - starts).abs().max() > 0.02
         moved = backend.refiner.refine(modulation, layers, starts, **options)
@@ -145,7 +123,7 @@ def test_graphs_are_written_on_demand_and_found_again(graphs, tmp_path, monkeypa
 
     def found(checkpoint, backend, **changes) -> Path | None:
         params = DiMPParameters(image_sample_size=SIZE, box_refinement_iter=4, backend=backend, **changes)
-        return find_graphs(params, network(), checkpoint, "ab" * 32)
+        return find_graphs(params, tiny_network(), checkpoint, "ab" * 32)
 
     alone, beside = tmp_path / "net.safetensors", graphs.with_name("tiny.safetensors")
     assert found(alone, "auto") is None
@@ -162,11 +140,11 @@ def test_graphs_are_written_on_demand_and_found_again(graphs, tmp_path, monkeypa
 def test_a_precision_that_does_not_pay_is_refused(monkeypatch) -> None:
     monkeypatch.setattr(backends, "has_bf16", lambda: False)
     with pytest.raises(UserError, match="neither AVX512-BF16 nor AMX"):
-        choose_backend("torch", network(), CPU, size=SIZE, precision="bf16")
+        choose_backend("torch", tiny_network(), CPU, size=SIZE, precision="bf16")
     monkeypatch.setattr(backends, "has_bf16", lambda: True)
-    assert type(choose_backend("torch", network(), CPU, size=SIZE, precision="bf16")) is TorchBackend
+    assert type(choose_backend("torch", tiny_network(), CPU, size=SIZE, precision="bf16")) is TorchBackend
     with pytest.raises(UserError, match="slower than 'fp32' on a CPU"):
-        choose_backend("torch", network(), CPU, size=SIZE, precision="fp16")
+        choose_backend("torch", tiny_network(), CPU, size=SIZE, precision="fp16")
 
 
 def test_half_precision_in_a_real_clip_stays_near(monkeypatch) -> None:
@@ -181,91 +159,15 @@ def test_half_precision_in_a_real_clip_stays_near(monkeypatch) -> None:
     assert 0 < np.abs(tracks[1] - tracks[0]).max() < 6
 
 
-@pytest.fixture(scope="module")
-def graphs_in_8_bits(tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("graphs") / "tiny.graphs.zip"
-    write_graphs(network(), path, size=SIZE, ascents=[], examples=samples(4).split(1))
-    return path
-
-
-@pytest.mark.parametrize("engine", ["onnx", "openvino", "auto"])
-def test_features_in_8_bits_are_near(engine, graphs_in_8_bits) -> None:
-    options = {"size": SIZE, "graphs": graphs_in_8_bits}
-    expected, found = (
-        choose_backend(engine, network(), CPU, **options, precision=precision).extract(samples(3))
-        for precision in ("fp32", "int8")
-    )
-    assert list(found) == list(expected)
-    for name, values in expected.items():
-        off = (found[name] - values).norm() / values.norm()
-        assert 1e-4 < off < 0.1, name
-
-
-def test_what_int8_needs_is_said(graphs, graphs_in_8_bits) -> None:
-    def chosen(name: str, net=None, path=graphs_in_8_bits, device=CPU) -> None:
-        choose_backend(name, net or network(), device, size=SIZE, precision="int8", graphs=path)
-
-    other = network()
-    torch.nn.init.ones_(other.bb_regressor.iou_predictor.bias)
-    for said, arguments in (
-        ("written for other weights", {"net": other}),
-        ("--int8 PICTURES writes it", {"path": graphs}),
-        ("python -m pytracking export", {"path": None}),
-        ("not on meta", {"device": torch.device("meta")}),
-    ):
-        for name in ("onnx", "auto"):
-            with pytest.raises(UserError, match=said):
-                chosen(name, **arguments)
-    with pytest.raises(UserError, match="'torch' does not compute in it"):
-        chosen("torch")
-
-
-def test_int8_in_a_real_clip_stays_near() -> None:
-    sequence = next(s for s in get_dataset("demo") if s.name == "mug")
-    frames = [read_image(path) for path in sequence.frames[:8]]
-    tracks = []
-    for precision in ("fp32", "int8"):
-        tracker = load_tracker("dimp_nceplus_nano", device="cpu", precision=precision)
-        tracker.initialize(frames[0], sequence.ground_truth_rect[0])
-        tracks.append(np.array([tracker.track(frame).box for frame in frames[1:]]))
-    assert 0 < np.abs(tracks[1] - tracks[0]).max() < 6
-
-
-def test_pictures_give_the_ranges(tmp_path) -> None:
-    with pytest.raises(UserError, match="no pictures there"):
-        run_export.example_crops(tmp_path, 32)
-    (tmp_path / "deep").mkdir()
-    cv2.imwrite(str(tmp_path / "a.png"), np.full((40, 60, 3), (0, 100, 255), np.uint8))
-    cv2.imwrite(str(tmp_path / "deep" / "b.JPG"), np.zeros((50, 20, 3), np.uint8))
-    (tmp_path / "notes.txt").write_text("no picture")
-    first, second = run_export.example_crops(tmp_path, 32)
-    assert first.shape == second.shape == (1, 3, 32, 32)
-    assert first[0, :, 5, 7].tolist() == [255, 100, 0] and second.max() < 5
-
-
-def test_export_writes_the_graph_in_8_bits(tmp_path, monkeypatch, capsys) -> None:
-    net = tmp_path / "mine.safetensors"
-    shutil.copy(network_file("dimp_nceplus_lite"), net)
-    cv2.imwrite(str(tmp_path / "a.png"), np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8))
-    params = replace(load_parameters("dimp_nceplus_nano"), net_path=str(net))
-    with monkeypatch.context() as patched:
-        patched.setattr("pytracking.registry.load_parameters", lambda name: params)
-        assert run_export.main(["mine", "--int8", str(tmp_path)]) == 0
-    written = graphs_beside(net)
-    assert str(written) in capsys.readouterr().out
-    assert read_graphs(written)[EXTRACTION_INT8].facts["size"] == params.image_sample_size
-    assert load_tracker("dimp_nceplus_nano", net_path=str(net), precision="int8").weights_sha256
-
-
 def test_compile_compiles_the_extraction_alone(monkeypatch) -> None:
     compiled = []
     monkeypatch.setattr(torch, "compile", lambda module, **_: compiled.append(module) or module)
-    backend = choose_backend("compile", network(), CPU, size=SIZE)
+    backend = choose_backend("compile", tiny_network(), CPU, size=SIZE)
     assert compiled == [backend._extract]
-    torch.testing.assert_close(backend.extract(samples(1)), TorchBackend(network(), SIZE).extract(samples(1)))
+    torch.testing.assert_close(backend.extract(samples(1)), TorchBackend(tiny_network(), SIZE).extract(samples(1)))
     monkeypatch.setattr(backends.shutil, "which", lambda name: None)
     with pytest.raises(UserError, match=r"install g\+\+"):
-        choose_backend("compile", network(), CPU, size=SIZE)
+        choose_backend("compile", tiny_network(), CPU, size=SIZE)
 
 
 def ascent_inputs(net):
@@ -276,7 +178,7 @@ def ascent_inputs(net):
 
 
 def test_a_decay_has_a_graph_of_its_own(graphs, monkeypatch) -> None:
-    net = network()
+    net = tiny_network()
     backend = GraphBackend(net, read_graphs(graphs), onnx_session, onnx_session)
     monkeypatch.setattr(ClosedFormHead, "climb", lambda *_, **__: pytest.fail("torch was asked"))
     modulation, layers, starts = ascent_inputs(net)
@@ -290,7 +192,7 @@ def test_a_decay_has_a_graph_of_its_own(graphs, monkeypatch) -> None:
 
 
 def test_an_ascent_that_no_graph_is_for_runs_in_torch(graphs, monkeypatch) -> None:
-    net = network()
+    net = tiny_network()
     backend = GraphBackend(net, read_graphs(graphs), onnx_session, onnx_session)
     modulation, layers, starts = ascent_inputs(net)
     monkeypatch.setattr(backend.refiner, "_make_session", lambda *_: pytest.fail("the graph was asked"))
@@ -305,13 +207,13 @@ def test_an_engine_has_the_threads_alone_while_targets_are_searched(graphs, monk
     monkeypatch.setattr(backends, "onnx_session", lambda graph, module, threads: given.append(threads))
     before = torch.get_num_threads()
     with torch_threads(3):
-        backend = choose_backend("onnx", network(), CPU, size=SIZE, graphs=graphs)
+        backend = choose_backend("onnx", tiny_network(), CPU, size=SIZE, graphs=graphs)
         with backend.search():
             assert torch.get_num_threads() == 1
             with pytest.raises(TypeError):
-                backend.refiner.refine(*ascent_inputs(network()), **ASCENT_OPTIONS)
+                backend.refiner.refine(*ascent_inputs(tiny_network()), **ASCENT_OPTIONS)
         assert torch.get_num_threads() == 3
-        with TorchBackend(network(), SIZE).search():
+        with TorchBackend(tiny_network(), SIZE).search():
             assert torch.get_num_threads() == 3
     assert given == [3, 3] and torch.get_num_threads() == before
 
@@ -366,7 +268,7 @@ def test_a_step_of_the_shipped_ascent_has_few_operations() -> None:
 
 def test_auto_takes_what_is_there(graphs, tmp_path, monkeypatch) -> None:
     def chosen(name="auto", path=graphs, **changes) -> type:
-        return type(choose_backend(name, network(), CPU, **{"size": SIZE, "graphs": path, **changes}))
+        return type(choose_backend(name, tiny_network(), CPU, **{"size": SIZE, "graphs": path, **changes}))
 
     assert chosen() is GraphBackend
     made = []
@@ -396,12 +298,12 @@ def test_auto_takes_what_is_there(graphs, tmp_path, monkeypatch) -> None:
 )
 def test_what_onnx_cannot_do_is_said(graphs, changes, device, said) -> None:
     with pytest.raises(UserError, match=said):
-        choose_backend("onnx", network(), torch.device(device), **{"size": SIZE, "graphs": graphs, **changes})
+        choose_backend("onnx", tiny_network(), torch.device(device), **{"size": SIZE, "graphs": graphs, **changes})
 
 
 def test_other_weights_and_other_files_are_refused(graphs, tmp_path) -> None:
     with pytest.raises(UserError, match="another network"):
-        GraphBackend(network("atom"), read_graphs(graphs), onnx_session, onnx_session)
+        GraphBackend(tiny_network("atom"), read_graphs(graphs), onnx_session, onnx_session)
     broken = tmp_path / "broken.zip"
     broken.write_bytes(b"no zip")
     with pytest.raises(UserError, match="no file of graphs"):
@@ -415,9 +317,9 @@ def test_other_weights_and_other_files_are_refused(graphs, tmp_path) -> None:
 def test_missing_packages_are_named(graphs, tmp_path, monkeypatch) -> None:
     read = read_graphs(graphs)
     for package, call in (
-        ("onnxruntime", lambda: GraphBackend(network(), read, onnx_session, None)),
-        ("openvino", lambda: GraphBackend(network(), read, openvino_session, None)),
-        ("onnx", lambda: export.write_graphs(network(), tmp_path / "x", size=SIZE, ascents=[])),
+        ("onnxruntime", lambda: GraphBackend(tiny_network(), read, onnx_session, None)),
+        ("openvino", lambda: GraphBackend(tiny_network(), read, openvino_session, None)),
+        ("onnx", lambda: export.write_graphs(tiny_network(), tmp_path / "x", size=SIZE, ascents=[])),
     ):
         monkeypatch.setitem(__import__("sys").modules, package, None)
         with pytest.raises(MissingPackageError, match=f"pip install {package}"):

@@ -12,6 +12,7 @@ from ltr.models.backbone.resnet import ResNet
 from ltr.models.bbreg import atom
 from ltr.models.bbreg.box_head import BoxHead
 from ltr.models.tracking import dimpnet
+from ltr.models.tracking.tracking_net import TrackingNet
 
 CHANNELS = 6
 
@@ -52,3 +53,20 @@ def make_networks_narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dimpnet, "BoxHead", head)
     monkeypatch.setattr(atom, "resnet18", NarrowResNet)
     monkeypatch.setattr(atom, "BoxHead", lambda channels: head((CHANNELS, CHANNELS)))
+
+
+def tiny_network(name: str = "dimp") -> TrackingNet:
+    """One of them in eval mode whose batch norms do something."""
+    torch.manual_seed(0)
+    with pytest.MonkeyPatch.context() as patched:
+        make_networks_narrow(patched)
+        constructors = {"dimp": dimpnet.dimpnet18, "prdimp": dimpnet.klcedimpnet50, "atom": atom.atom_resnet18}
+        net: TrackingNet = constructors[name](**({} if name == "atom" else {"out_feature_dim": 8}))
+    net.eval().requires_grad_(False)
+    for module in net.modules():
+        if isinstance(module, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.2)
+            module.running_var.uniform_(0.5, 2)
+            module.weight.uniform_(0.5, 1.5)
+    torch.nn.init.normal_(net.bb_regressor.iou_predictor.weight)
+    return net
