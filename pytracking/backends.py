@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 BACKENDS = ("auto", "torch", "onnx", "openvino", "compile")
 GRAPHS_SUFFIX = ".graphs.zip"
-# What the engines of graphs need, the quickest first.
+# What the engines of graphs need.
 _PACKAGES = {"openvino": ("openvino", "onnx"), "onnx": ("onnxruntime",)}
 
 
@@ -336,7 +336,7 @@ def choose_backend(
     """
     _check_precision(precision, device)
     hindrance: str | None = f"'{name}' does not compute in it: set backend='auto'"
-    for engine in _PACKAGES if name == "auto" else [name] if name in _PACKAGES else []:
+    for engine in ["onnx"] if name == "auto" else [name] if name in _PACKAGES else []:
         hindrance = _hindrance(engine, device, size, precision, graphs)
         if hindrance is None and graphs is not None:
             fixed = partial(openvino_session, size=size, precision=precision)
