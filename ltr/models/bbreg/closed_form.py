@@ -115,7 +115,7 @@ class ClosedFormHead(nn.Module):
                 back.append([value * (k == column) for k in range(4)])
         self.register_buffer("spread", self.output.new_tensor(starts + lengths).t().contiguous())
         self.register_buffer("origin", self.output.new_tensor(origins + [0.0] * len(origins)))
-        self._spread, self._origin = self.spread.cpu(), self.origin.cpu()
+        self._spread, self._origin = self.spread.cpu().numpy(), self.origin.cpu().numpy()
         strides = [1 / level.settings.stride for level in self.levels for _ in range(2 * level.settings.bins)]
         self._per_pixel = np.array(strides, np.float32)
         self.has_origin = any(origins)
@@ -244,14 +244,15 @@ class ClosedFormHead(nn.Module):
         boxes[images], scores[images] = moved.to(home), reached.to(home)
         return boxes, scores
 
-    def _bins(self, boxes: Tensor) -> tuple[Tensor, Tensor]:
+    def _bins(self, boxes: Tensor) -> tuple[np.ndarray, np.ndarray]:
         """Start and end [..., R] of every bin of boxes [..., 4], in cells."""
-        start, length = (boxes @ self._spread.to(boxes) + self._origin.to(boxes)).chunk(2, dim=-1)
+        rows = boxes.cpu().numpy() @ self._spread + self._origin
+        start, length = np.split(rows, 2, axis=-1)
         return start, start + length
 
     def _windows(self, boxes: Tensor, room: float, maps: Sequence[Sequence[int]]) -> _Windows | None:
         """Windows for boxes [T, N, M, 4] that may move; None where they would be too large to pay."""
-        start, end = (borders.cpu().numpy() for borders in self._bins(boxes))
+        start, end = self._bins(boxes)
         side = np.sqrt(boxes.cpu().numpy()[..., 2:].clip(0).prod(-1)).max((0, 2))
         slack = room * side[:, None] * self._per_pixel
         low, high = start.min((0, 2)) - slack, end.max((0, 2)) + slack
@@ -280,7 +281,7 @@ class ClosedFormHead(nn.Module):
 
     def _within(self, boxes: Tensor, windows: _Windows) -> np.ndarray:
         """Whether [N] all bins of boxes [T, N, M, 4] kept to their windows; a box that is not finite did not."""
-        start, end = (borders.cpu().numpy() for borders in self._bins(boxes))
+        start, end = self._bins(boxes)
         return np.asarray(((start >= windows.low[:, None]) & (end <= windows.high[:, None])).all((0, 2, 3)))
 
     def _part(self, level: int, values: Tensor, windows: _Windows, whole: bool) -> _Part:

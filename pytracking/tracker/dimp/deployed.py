@@ -215,7 +215,8 @@ class _GraphHead(ClosedFormHead):
         normalise_size: Tensor | None = None,
         **options: Any,
     ) -> tuple[Tensor, Tensor]:
-        start, end = self._bins(starts)
+        start, length = (starts @ self.spread + self.origin).chunk(2, dim=-1)
+        end = start + length
         strides: list[float] = []
         cells: list[int] = []
         for level, each in zip(self.levels, maps):

@@ -1,19 +1,19 @@
 """How sure a refined box is: p(y | x) = exp(f(x, y)) / Z around it as a Gaussian, by how the ascent drew boxes in.
 
-On a quadratic energy of curvature A, steps of length s leave of a distance from the peak what (1 - s A)^steps says. So
-where the ascent started and where it ended tells A, and no box more has to be scored.
+On a quadratic energy of curvature A, a step of length s leaves the part 1 - s A of a distance from the peak. So where
+the ascent started and where it ended tells A, and no box more has to be scored.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ltr.ops.boxes import to_relative
 from pytracking.tracker.base import BoxUncertainty
 from pytracking.tracker.shared.refinement import RefinementParameters
 
@@ -53,30 +53,33 @@ def uncertainty_of(row: Tensor, box: Sequence[float], parameters: RefinementPara
     Returns:
         None where no box was refined, the energy is not finite, or the ascent is too short or has too few boxes.
     """
-    steps, decay = parameters.box_refinement_iter, parameters.box_refinement_step_decay
     length = parameters.box_refinement_step_length
     centre, size = length if isinstance(length, tuple) else (length, length)
-    values = row.numpy().astype(np.float64)
-    if len(row) < 1 + 8 * _FEWEST_BOXES or steps == 0 or min(centre, size) <= 0 or not np.isfinite(values).all():
+    steps, values = parameters.box_refinement_iter, row.numpy().astype(np.float64)
+    if len(row) < 1 + 8 * _FEWEST_BOXES or steps == 0 or min(centre, size) <= 0 or not math.isfinite(values.sum()):
         return None
     boxes = values[1:].reshape(2, -1, 4)
-    boxes[..., 2:] = boxes[..., 2:].clip(1)
-    unit = boxes[0, 0, 2:]
-    points = to_relative(torch.from_numpy(boxes), torch.from_numpy(unit)).numpy()
+    sides = boxes[..., 2:].clip(1)
+    unit = sides[0, 0]
+    points = np.concatenate([(boxes[..., :2] + sides / 2) / unit, np.log(sides)], axis=2)
     # In units of the step's square root the ascent shrinks distances by a symmetric matrix.
     root = np.sqrt([centre, centre, size, size])
     before, after = (points - points.mean(axis=1, keepdims=True)) / root
-    ridge = len(before) * np.diag(_RIDGE / root**2)
+    ridge = np.diag(len(before) * _RIDGE / root**2)
     rest = np.linalg.solve(before.T @ before + ridge, before.T @ after + ridge)
     shares, axes = np.linalg.eigh((rest + rest.T) / 2)
-    curvature = 1 - np.clip(shares, _SMALLEST_REST, 1) ** (1 / sum(decay**k for k in range(steps)))
+    curvature = np.interp(shares.clip(_SMALLEST_REST, 1), *_shrinking(steps, parameters.box_refinement_step_decay))
     curvatures, axes = np.linalg.eigh((axes * curvature) @ axes.T / np.outer(root, root))
     variances = parameters.uncertainty_temperature / np.maximum(curvatures, _FLATTEST)
     # The centre's unit is the side of the first start, in sample pixels; the size's is the box itself.
-    sides = np.array(box[2:])
-    pixels = np.concatenate([unit * values[0], sides])
-    deviations = np.sqrt(axes**2 @ variances) * pixels
-    own = np.concatenate([pixels[:2] / sides, [1, 1]])
-    log_determinant = float(np.log(variances).sum() + 2 * np.log(own).sum())
-    cx, cy, w, h = deviations.tolist()
+    (unit_x, unit_y), (width, height) = (unit * values[0]).tolist(), box[2:]
+    cx, cy, w, h = (np.sqrt(axes**2 @ variances) * (unit_x, unit_y, width, height)).tolist()
+    log_determinant = sum(map(math.log, variances.tolist())) + 2 * math.log(unit_x * unit_y / (width * height))
     return BoxUncertainty(cx, cy, w, h, -2 * math.log(2 * math.pi) - log_determinant / 2)
+
+
+@lru_cache(16)
+def _shrinking(steps: int, decay: float) -> tuple[np.ndarray, np.ndarray]:
+    """What steps leave of a distance, increasing, and the curvature times the first step's length that it tells of."""
+    curvature = np.linspace(1, 0, 10_001)
+    return (1 - curvature[:, None] * decay ** np.arange(steps)).prod(axis=1), curvature

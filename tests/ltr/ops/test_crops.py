@@ -50,6 +50,13 @@ def test_a_crop_wholly_outside_shows_the_border() -> None:
     assert shown[0, 3] < 0 or shown[0, 1] > 30
 
 
+def test_a_picture_narrower_than_the_thinning_shows_its_last_column() -> None:
+    image = torch.arange(400.0)[None, None, :, None].expand(1, 1, 400, 2)
+    patch, shown = sample_patch(image, (203.0, 3.0), (1000.0, 1000.0), (256, 256))
+    assert patch.shape == (1, 1, 256, 256) and torch.isfinite(shown).all()
+    assert patch[0, 0, 128, 0] == pytest.approx(203, abs=4) and (patch == patch[..., :1]).all()
+
+
 def test_downsampling_takes_every_third_pixel_through_the_centre() -> None:
     patch, shown = sample_patch(ramp(200, 200), (100, 101), (33, 33), (10, 10))
     # 33/10 - 0.1 -> every third pixel, 11 of them, resized to 10: the middle one is the centre's own.

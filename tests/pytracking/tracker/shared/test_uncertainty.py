@@ -42,13 +42,16 @@ def uncertainty(starts, reached, parameters, scale=1.0, refined=True):
 
 
 @pytest.mark.parametrize("temperature", [1.0, 1.7])
-@pytest.mark.parametrize("decay", [1.0, 0.9])
-def test_the_deviations_of_a_quadratic_energy_are_its_own(temperature, decay):
-    found = uncertainty(*ascent(uncertainty_temperature=temperature, box_refinement_step_decay=decay), scale=2.0)
+@pytest.mark.parametrize(
+    ("steps", "centre", "decay"), [(10, 5e-4, 1.0), (10, 5e-4, 0.9), (5, 1.4e-3, 0.8), (4, 2e-3, 0.5)]
+)
+def test_the_deviations_of_a_quadratic_energy_are_its_own(temperature, steps, centre, decay):
+    changes = {"box_refinement_step_length": (centre, 4 * centre), "box_refinement_step_decay": decay}
+    found = uncertainty(*ascent(uncertainty_temperature=temperature, box_refinement_iter=steps, **changes), scale=2.0)
     sigma = SIGMA * math.sqrt(temperature)
     expected = (2 * BOX[[2, 3, 2, 3]] * sigma).tolist()
-    assert astuple(found)[:4] == pytest.approx(expected, rel=0.08)
-    assert found.log_density == pytest.approx(float(-sigma.log().sum() - 2 * math.log(2 * math.pi)), abs=0.2)
+    assert astuple(found)[:4] == pytest.approx(expected, rel=0.02)
+    assert found.log_density == pytest.approx(float(-sigma.log().sum() - 2 * math.log(2 * math.pi)), abs=0.04)
 
 
 def test_coordinates_that_lean_on_each_other_do_not_hide_their_spread():
