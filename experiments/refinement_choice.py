@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from itertools import product
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -33,18 +33,23 @@ from ltr.trainers.log import environment
 from ltr.trainers.run import make_sampler
 from ltr.trainers.validation import jittered_boxes, refine
 
-STEPS = (5, 10, 20)
+# Number of steps, and factor on their length after each.
+STEPS = ((5, 1.0), (5, 0.8), (10, 1.0), (20, 1.0))
 # Scores of IoU regression, whose ascent is in absolute space, lie in [-1, 1]; those of energies are far steeper.
-CENTRE_STEPS = {"relative": (2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2), "absolute": (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)}
+CENTRE_STEPS = {
+    "relative": (2.5e-4, 5e-4, 1e-3, 1.4e-3, 2.5e-3, 5e-3, 1e-2),
+    "absolute": (0.05, 0.1, 0.2, 0.5, 1.0, 2.0),
+}
 SIZE_FACTORS = (1.0, 4.0)
 
 
 def grid(base: Refinement) -> list[Refinement]:
-    """Every setting tried in the space of `base`: number of steps, step of the centre, step of the size over it."""
-    return [
-        replace(base, steps=steps, step_length=(centre, factor * centre))
-        for steps, centre, factor in product(STEPS, CENTRE_STEPS[base.space], SIZE_FACTORS)
+    """Every setting tried in the space of `base`: steps and decay, the centre's step, the size's over it; and `base`."""
+    tried = [
+        replace(base, steps=steps, decay=decay, step_length=(centre, factor * centre))
+        for (steps, decay), centre, factor in product(STEPS, CENTRE_STEPS[base.space], SIZE_FACTORS)
     ]
+    return tried if base in tried else [*tried, base]
 
 
 def evaluate(actor: BaseActor, batches: Sequence[Batch], settings: Sequence[Refinement], seed: int) -> list[Tensor]:
@@ -104,11 +109,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     recipe = with_changes(load_recipe([options.recipe]), options.set)
     result = choose(recipe, options.network, options.samples, options.threads, options.device)
     print(f"{result['frames']} frames, mean IoU of the starts {result['iou_start']:.4f}")
-    print("steps  centre    size      IoU     >0.5    >0.75")
+    print("steps  decay  centre    size      IoU     >0.5    >0.75")
     for row in cast(list[dict[str, float]], result["settings"])[:12]:
-        centre, size = cast(tuple[float, float], row["step_length"])
+        length = cast(Any, row["step_length"])
+        centre, size = length if isinstance(length, tuple) else (length, length)
         print(
-            f"{row['steps']:5d}  {centre:.2e}  {size:.2e}  {row['iou']:.4f}  {row['over_50']:.4f}  {row['over_75']:.4f}"
+            f"{row['steps']:5d}  {row['decay']:5.2f}  {centre:.2e}  {size:.2e}  {row['iou']:.4f}  "
+            f"{row['over_50']:.4f}  {row['over_75']:.4f}"
         )
     write_json(options.output, result)
     print(f"all settings: {options.output}")

@@ -73,11 +73,17 @@ def ship(source: Path, name: str, data: Path, refinement: Path | None) -> Path:
 def _setting_of(tracking: dict[str, Any], rows: list[dict[str, Any]], path: Path) -> dict[str, Any]:
     """The row of refinement settings that a tracker is set to."""
     step = tracking["box_refinement_step_length"]
-    steps, pair = tracking["box_refinement_iter"], list(step) if isinstance(step, tuple) else [step, step]
+    wanted = tracking["box_refinement_iter"], tracking["box_refinement_step_decay"], _pair(step)
     for row in rows:
-        if row["steps"] == steps and list(row["step_length"]) == pair:
+        if (row["steps"], row["decay"], _pair(row["step_length"])) == wanted:
             return row
-    raise UserError(f"{path} has no row of {steps} steps of {pair}, which the tracker takes")
+    steps, decay, pair = wanted
+    raise UserError(f"{path} has no row of {steps} steps of {pair} with decay {decay}, which the tracker takes")
+
+
+def _pair(step: Any) -> list[float]:
+    """The centre's and the size's step."""
+    return list(step) if isinstance(step, tuple | list) else [step, step]
 
 
 def _last_validation(log: Path) -> dict[str, float]:

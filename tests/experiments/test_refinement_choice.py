@@ -42,8 +42,12 @@ def test_the_table_is_sorted_and_written_with_what_made_it(network, tmp_path, mo
 
 @pytest.mark.parametrize("space", ["relative", "absolute"])
 def test_the_grid_has_every_combination_once_in_the_recipes_space(space):
-    settings = refinement_choice.grid(Refinement(space=space, top_k=2))
-    assert len(set(settings)) == len(settings) == 36
+    own = Refinement(space=space, top_k=2, step_length=3e-3)
+    settings = refinement_choice.grid(own)
+    pairs = len(refinement_choice.CENTRE_STEPS[space]) * len(refinement_choice.SIZE_FACTORS)
+    assert len(set(settings)) == len(settings) == pairs * len(refinement_choice.STEPS) + 1
+    assert settings[-1] == own, "what the recipe sets can be looked up whether or not the grid has it"
+    assert refinement_choice.grid(settings[0]) == settings[:-1]
     assert {(setting.space, setting.top_k) for setting in settings} == {(space, 2)}
 
 

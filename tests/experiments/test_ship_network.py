@@ -11,7 +11,7 @@ from tiny_training import tiny_recipe
 
 from experiments import ship_network
 from ltr.admin.checkpoint import load_network, read_checkpoint, save_network, tracking_settings
-from ltr.errors import exit_status
+from ltr.errors import UserError, exit_status
 from ltr.run_training import load_recipe
 from ltr.trainers.loop import RunSettings, train
 from pytracking.evaluation.datasets import get_dataset
@@ -48,6 +48,23 @@ def test_network_and_card(trained, tmp_path, capsys):
     assert "commit" in card["environment"]
     stated = tracking_settings(shipped)
     assert stated == tracking_settings(path) and stated["image_sample_size"] == card["recipe"]["crop"]["output_size"]
+
+
+def test_the_card_says_how_the_trackers_ascent_compares(trained, tmp_path, capsys):
+    path, data = trained
+    tracking = tracking_settings(path)
+    step, steps = tracking["box_refinement_step_length"], tracking["box_refinement_iter"]
+    row = {"steps": steps, "step_length": [step, step] if isinstance(step, float) else list(step), "decay": 1.0}
+    choice = tmp_path / "choice.json"
+    arguments = [str(path), "--name", "tiny", "--data", str(data), "--refinement", str(choice)]
+    shrinking, own = {**row, "decay": 0.8, "iou": 0.9}, {**row, "iou": 0.8}
+    choice.write_text(json.dumps({"frames": 4, "iou_start": 0.6, "settings": [shrinking, own]}))
+    assert ship_network.main(arguments) == 0
+    card = json.loads((tmp_path / "networks" / "tiny.json").read_text())
+    assert card["refinement"]["chosen"] == own and card["refinement"]["best"][0] == shrinking
+    choice.write_text(json.dumps({"frames": 4, "iou_start": 0.6, "settings": [shrinking]}))
+    with pytest.raises(UserError, match="decay"):
+        ship_network.main(arguments)
 
 
 def test_a_head_of_the_study_is_tracked_with_as_its_recipe_says(trained, tmp_path):

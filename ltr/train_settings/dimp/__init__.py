@@ -111,7 +111,10 @@ def dimp_nce_lite() -> Recipe:
 
 def dimp_kldis_lite() -> Recipe:
     """The compact network with its box head trained by KLD-IS."""
-    return replace(dimp_nceplus_lite.recipe(), name="dimp_kldis_lite", box=BoxSettings("kldis", weight=1.0))
+    # Chosen by experiments.refinement_choice.
+    refinement = Refinement(step_length=(5e-4, 2e-3))
+    box = BoxSettings("kldis", weight=1.0)
+    return replace(dimp_nceplus_lite.recipe(), name="dimp_kldis_lite", box=box, refinement=refinement)
 
 
 def dimp_iou_lite() -> Recipe:

@@ -77,5 +77,5 @@ def recipe() -> Recipe:
         precision="bf16",
         validation_interval=2,
         # Chosen by experiments.refinement_choice.
-        refinement=Refinement(step_length=(5e-4, 2e-3)),
+        refinement=Refinement(steps=5, step_length=(1.4e-3, 5.6e-3), decay=0.8),
     )
