@@ -51,6 +51,11 @@ _CHOSEN = {
 }
 
 _HALF_THE_STEPS: dict[str, Any] = {"box_refinement_iter": 5, "box_refinement_step_length": (1e-3, 4e-3)}
+_SHRINKING_STEPS: dict[str, Any] = {
+    "box_refinement_iter": 5,
+    "box_refinement_step_length": (1.4e-3, 5.6e-3),
+    "box_refinement_step_decay": 0.8,
+}
 
 
 def _samples(side: int) -> dict[str, Any]:
@@ -93,11 +98,12 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "int8": {"precision": "int8"},
     "160 px, 5 steps, int8": {**_samples(160), **_HALF_THE_STEPS, "precision": "int8"},
     "refinement 7 x (0.0007, 0.0028)": {"box_refinement_iter": 7, "box_refinement_step_length": (7e-4, 2.8e-3)},
-    "refinement 5 x (0.0014, 0.0056), decay 0.8": {
-        "box_refinement_iter": 5,
-        "box_refinement_step_length": (1.4e-3, 5.6e-3),
-        "box_refinement_step_decay": 0.8,
-    },
+    "refinement 5 x (0.0014, 0.0056), decay 0.8": _SHRINKING_STEPS,
+    "5 shrinking steps, int8": _SHRINKING_STEPS | {"precision": "int8"},
+    **{f"5 shrinking steps, {p} px": _SHRINKING_STEPS | _samples(p) for p in (160, 208, 224, 240)},
+    "5 shrinking steps, 224 px of a region as large": _SHRINKING_STEPS | {"image_sample_size": 224},
+    "5 shrinking steps, 224 px, int8": _SHRINKING_STEPS | _samples(224) | {"precision": "int8"},
+    "5 shrinking steps, 160 px, int8": _SHRINKING_STEPS | _samples(160) | {"precision": "int8"},
 }
 
 

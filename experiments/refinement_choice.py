@@ -44,7 +44,7 @@ SIZE_FACTORS = (1.0, 4.0)
 
 
 def grid(base: Refinement) -> list[Refinement]:
-    """Every setting tried in the space of `base`: steps and decay, the centre's step, the size's over it; and `base`."""
+    """What is tried in the space of `base`: steps and decay, the centre's step, the size's over it; and `base`."""
     tried = [
         replace(base, steps=steps, decay=decay, step_length=(centre, factor * centre))
         for (steps, decay), centre, factor in product(STEPS, CENTRE_STEPS[base.space], SIZE_FACTORS)

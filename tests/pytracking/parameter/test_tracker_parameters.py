@@ -103,7 +103,7 @@ CHOSEN_BY_EXPERIMENT = {
     for name in ("dimp/dimp_nce", "dimp/dimp_nceplus", "atom/atom_mlis", "atom/atom_kldis", "atom/atom_nceplus")
 }
 # Trackers of ours, of which docs/reference.md says nothing.
-COMPACT = [("dimp/dimp_nceplus_lite", "dimp/dimp_kldis_lite"), ("dimp/dimp_nce_lite",), ("dimp/dimp_iou_lite",)]
+COMPACT = [(f"dimp/dimp_{name}_lite",) for name in ("nceplus", "kldis", "nce", "iou")]
 NANO = ("dimp/dimp_nceplus_nano",)
 TRACKERS = [(name, values) for names, values in REFERENCE.items() for name in names]
 
