@@ -10,7 +10,7 @@ import os
 import re
 import stat
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -123,7 +123,7 @@ def _flat(value: Any) -> Iterator[Any]:
 
 
 def replace_fields(settings: T, changes: Mapping[str, Any]) -> T:
-    """`dataclasses.replace` for values that a user gave.
+    """`dataclasses.replace` for values that a user gave; a list becomes the tuple that it stands for.
 
     Raises:
         UserError: a field that the dataclass does not have (the nearest is named), or a value of another type.
@@ -138,7 +138,8 @@ def replace_fields(settings: T, changes: Mapping[str, Any]) -> T:
     for name, value in changes.items():
         if not _is_of(value, hints.get(name, Any)):
             raise UserError(f"{name} must be {fields[name].type}, such as {getattr(settings, name)!r}, not {value!r}")
-    return dataclasses.replace(settings, **changes)  # type: ignore[type-var]
+    values = {name: _with_tuples(value, hints.get(name, Any)) for name, value in changes.items()}
+    return dataclasses.replace(settings, **values)  # type: ignore[type-var]
 
 
 def _is_of(value: Any, hint: Any) -> bool:
@@ -148,11 +149,28 @@ def _is_of(value: Any, hint: Any) -> bool:
         return isinstance(value, kinds[hint]) and not isinstance(value, bool)
     origin, inner = get_origin(hint), get_args(hint)
     if origin is tuple:
-        wanted = inner[:1] * len(value) if isinstance(value, (tuple, list)) and inner[-1] is ... else inner
-        return isinstance(value, (tuple, list)) and len(wanted) == len(value) and all(map(_is_of, value, wanted))
+        if not isinstance(value, (tuple, list)):
+            return False
+        wanted = _of_parts(value, inner)
+        return len(wanted) == len(value) and all(map(_is_of, value, wanted))
     if origin in (Union, UnionType):
         return any(_is_of(value, part) for part in inner)
     return hint is Any or isinstance(value, origin or hint)
+
+
+def _of_parts(value: Sequence[Any], inner: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Types of a tuple's parts, for a hint `tuple[...]` of the arguments."""
+    return inner[:1] * len(value) if inner[-1] is ... else inner
+
+
+def _with_tuples(value: Any, hint: Any) -> Any:
+    """A value of a type (`_is_of`) with tuples where the type has them."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin is tuple:
+        return tuple(map(_with_tuples, value, _of_parts(value, inner)))
+    if origin in (Union, UnionType):
+        return _with_tuples(value, next(part for part in inner if _is_of(value, part)))
+    return value
 
 
 def check_regular(

@@ -14,9 +14,11 @@ import pytest
 
 import pytracking
 import pytracking.parameter
+from ltr.admin.inputs import replace_fields
 from ltr.errors import UserError
 from pytracking import registry
 from pytracking.evaluation.tracker import TrackerRun, results_root
+from pytracking.features.augmentation import Augmentation
 from pytracking.tracker.static import StaticTracker
 
 
@@ -94,7 +96,11 @@ def test_a_value_that_a_network_states_is_checked_too(monkeypatch: pytest.Monkey
 
 def test_values_that_mean_what_a_field_has_are_taken() -> None:
     given = {"search_area_scale": 5, "seed": None, "box_refinement_step_length": [1e-3, 1e-2], "net_path": Path("x")}
-    assert vars(registry.load_parameters("dimp18", **given)).items() >= given.items()
+    # What reads the settings asks whether a step is a tuple.
+    meant = given | {"box_refinement_step_length": (1e-3, 1e-2)}
+    assert vars(registry.load_parameters("dimp18", **given)).items() >= meant.items()
+    shifts = replace_fields(Augmentation(), {"relative_shift": [[0.1, 0.2], [0, 1]]}).relative_shift
+    assert shifts == ((0.1, 0.2), (0, 1))
 
 
 def test_own_parameters_are_functions_or_files(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:

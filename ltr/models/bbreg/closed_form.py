@@ -247,8 +247,8 @@ class ClosedFormHead(nn.Module):
     def _bins(self, boxes: Tensor) -> tuple[np.ndarray, np.ndarray]:
         """Start and end [..., R] of every bin of boxes [..., 4], in cells."""
         rows = boxes.cpu().numpy() @ self._spread + self._origin
-        start, length = np.split(rows, 2, axis=-1)
-        return start, start + length
+        start = rows[..., : len(self._per_pixel)]
+        return start, start + rows[..., len(self._per_pixel) :]
 
     def _windows(self, boxes: Tensor, room: float, maps: Sequence[Sequence[int]]) -> _Windows | None:
         """Windows for boxes [T, N, M, 4] that may move; None where they would be too large to pay."""
