@@ -141,10 +141,13 @@ class GraphBackend:
         head = network.bb_regressor
         self.refiner = ClosedFormHead(head) if ascents is None else GraphHead(head, graphs, ascents)
 
-    def search(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def search(self) -> Iterator[None]:
         """See `Backend`."""
-        # Torch's threads go on waiting in a loop after its work, and would take the cores from the engine's.
-        return torch_threads(1)
+        # Small operations cost less than in `no_grad` alone. Torch's threads go on waiting in a loop after its work,
+        # and would take the cores from the engine's.
+        with torch.inference_mode(), torch_threads(1):
+            yield
 
     def extract(self, samples: Tensor) -> dict[str, Tensor]:
         """See `Backend`."""

@@ -104,8 +104,9 @@ def relative_gradient(gradient: Tensor, points: Tensor, unit: Tensor) -> Tensor:
 
 def _by_autograd(energy: BoxEnergy) -> ScoreAndGradient:
     def score_and_gradient(boxes: Tensor) -> tuple[Tensor, Tensor]:
-        with torch.enable_grad():
-            leaf = boxes.detach().requires_grad_()
+        # A leaf of its own: one that was made for inference alone has no gradient.
+        with torch.inference_mode(False), torch.enable_grad():
+            leaf = boxes.detach().clone().requires_grad_()
             scores = energy(leaf)
             (gradient,) = torch.autograd.grad(scores.sum(), leaf)
         return scores.detach(), gradient

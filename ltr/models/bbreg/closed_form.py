@@ -231,16 +231,18 @@ class ClosedFormHead(nn.Module):
         if images is None:
             boxes, scores = starts.clone(), starts.new_zeros(starts.shape[:2])
             images = torch.arange(len(starts), device=home)
-        features: Sequence[Tensor] = [each[images.to(device)] for each in maps]
-        if modulation is not None:
-            weights = [each[images.to(device)] for each in modulation]
-            features = self.head.modulate(weights, self.head.get_iou_feat(features))
-        moved, reached = gradient_ascent(
-            lambda points: self.head.score(features, points),
-            starts[images].to(device),
-            normalise_size=unit[images].to(device),
-            **options,
-        )
+        # Autograd keeps no tensors that were made for inference alone; copies made here are others.
+        with torch.inference_mode(False), torch.no_grad():
+            features: Sequence[Tensor] = [each[images.to(device)] for each in maps]
+            if modulation is not None:
+                weights = [each[images.to(device)] for each in modulation]
+                features = self.head.modulate(weights, self.head.get_iou_feat(features))
+            moved, reached = gradient_ascent(
+                lambda points: self.head.score(features, points),
+                starts[images].to(device),
+                normalise_size=unit[images].to(device),
+                **options,
+            )
         boxes[images], scores[images] = moved.to(home), reached.to(home)
         return boxes, scores
 

@@ -63,12 +63,13 @@ def propose(boxes: Tensor, jitter: Tensor, parameters: RefinementParameters) -> 
     Returns:
         [N, 1 + J, 4]. No side falls below a third of its box's shorter one.
     """
-    corner, size = boxes[:, None, :2], boxes[:, None, 2:]
-    side = (boxes[:, 2] * boxes[:, 3]).sqrt()[:, None, None]
-    jittered = size + jitter[..., 2:] * (side * parameters.box_jitter_sz)
+    whole = boxes.unsqueeze(1)
+    (corner, size), (place, extent) = whole.split(2, dim=2), jitter.split(2, dim=2)
+    side = size.prod(dim=2, keepdim=True).sqrt()
+    jittered = size + extent * (side * parameters.box_jitter_sz)
     jittered = torch.maximum(jittered, size.amin(dim=2, keepdim=True) / 3)
-    centre = corner + size / 2 + jitter[..., :2] * (side * parameters.box_jitter_pos)
-    return torch.cat([boxes[:, None], torch.cat([centre - jittered / 2, jittered], dim=2)], dim=1)
+    centre = corner + size / 2 + place * (side * parameters.box_jitter_pos)
+    return torch.cat([whole, torch.cat([centre - jittered / 2, jittered], dim=2)], dim=1)
 
 
 def climb(ascend: Ascend, starts: Tensor, parameters: RefinementParameters) -> tuple[Tensor, Tensor]:

@@ -143,8 +143,13 @@ def test_boxes_that_run_away_are_followed(head: BoxHead, step: float) -> None:
     # One image stays where it is; so the images part ways.
     modulation = [each * torch.tensor([1.0, 0, 1])[:, None] for each in modulation]
     expected, _ = by_autograd(head, modulation, layers, starts, **options)
-    found = ClosedFormHead(head).refine(modulation, layers, starts, **options)
+    closed = ClosedFormHead(head)
+    found = closed.refine(modulation, layers, starts, **options)
     torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-6, equal_nan=True)
+    with torch.inference_mode():
+        modulation, layers = ([each.clone() for each in given] for given in (modulation, layers))
+        inferred = closed.refine(modulation, layers, starts.clone(), **options)
+    torch.testing.assert_close(inferred, found, atol=0, rtol=0, equal_nan=True)
 
 
 def test_a_box_that_is_not_finite_shows(head: BoxHead) -> None:
