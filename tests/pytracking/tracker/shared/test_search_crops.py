@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from ltr.ops.crops import sample_patch
-from pytracking.tracker.shared.search import crop_patch
+from ltr.ops.crops import patch_lines, sample_patch
+from pytracking.tracker.shared.search import crop_patch, cut_region
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
 PLACE = (30.0, 41.0)
@@ -42,3 +42,14 @@ def test_the_image_is_not_written_to():
 def test_other_images_are_an_error(bad):
     with pytest.raises(ValueError, match="uint8 RGB array of shape"):
         crop_patch(bad, PLACE, 40.0, 32)
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 7, 49, 64, 65, 93, 105])
+def test_every_so_many_pixels_are_the_images_own(step: int) -> None:
+    image = np.random.default_rng(step).integers(0, 256, (100, 300 * step, 3), dtype=np.uint8)
+    for size, place in ((256, 150 * step), (256, 10), (100, 299 * step)):
+        side = (step + 0.5) * size
+        rows, columns, _ = patch_lines(image.shape[:2], (50, place), (side, side), (size, size))
+        assert rows.step == columns.step == step
+        region, _ = cut_region(image, (50, place), side, size)
+        np.testing.assert_array_equal(region, image[rows.places()][:, columns.places()])
