@@ -61,6 +61,7 @@ def uncertainty_of(row: Tensor, box: Sequence[float], parameters: RefinementPara
     boxes = values[1:].reshape(2, -1, 4)
     sides = boxes[..., 2:].clip(1)
     unit = sides[0, 0]
+    # As `to_relative`, without the cost of small torch operations.
     points = np.concatenate([(boxes[..., :2] + sides / 2) / unit, np.log(sides)], axis=2)
     # In units of the step's square root the ascent shrinks distances by a symmetric matrix.
     root = np.sqrt([centre, centre, size, size])
