@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import partial
+from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -265,7 +265,7 @@ def openvino_session(
         "ENABLE_CPU_PINNING": False,
         "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
     }
-    core = openvino.Core()
+    core = _core_of(openvino)
     read = core.read_model(model.SerializeToString())
     if size is not None:
         read.reshape([1, 3, size, size])
@@ -276,6 +276,16 @@ def openvino_session(
         return list(request.infer({name: feed[name] for name in inputs}, share_inputs=True).values())
 
     return run
+
+
+@cache
+def _core_of(openvino: Any) -> Any:
+    """The engine of the module `openvino`: one for the whole process, to the end.
+
+    Each sets the stack that signals are handled on (`sigaltstack`), and puts back the one before when it goes: where
+    two go in the order that they came, the stack that is left is none, and the next signal ends the process.
+    """
+    return openvino.Core()
 
 
 def _weights_of(graph: Graph, module: nn.Module) -> list[np.ndarray]:

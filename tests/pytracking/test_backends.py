@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
+import textwrap
 import zipfile
 from copy import deepcopy
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -68,9 +70,6 @@ def test_folded_batch_norm_changes_nothing(name) -> None:
     assert [name.split(".")[0] for name in left] == ["layer4"]
 
 
-needs_openvino = pytest.mark.skipif(find_spec("openvino") is None, reason="no openvino: pip install openvino")
-
-
 needs_patience = pytest.mark.skipif(
     not (os.environ.get("EBM_TRACKING_TEST_COMPILE") and shutil.which("g++")),
     reason="compiling takes half a minute: set EBM_TRACKING_TEST_COMPILE=1, with g++ installed",
@@ -94,10 +93,8 @@ def graph_backend(sessions, ascents):
     "create",
     [
         pytest.param(graph_backend(onnx_session, onnx_session), id="onnx"),
-        pytest.param(
-            graph_backend(partial(openvino_session, size=SIZE), onnx_session), id="openvino", marks=needs_openvino
-        ),
-        pytest.param(graph_backend(openvino_session, None), id="openvino of any size, and torch", marks=needs_openvino),
+        pytest.param(graph_backend(partial(openvino_session, size=SIZE), onnx_session), id="openvino"),
+        pytest.param(graph_backend(openvino_session, None), id="openvino of any size, and torch"),
         pytest.param(lambda net, *_: TorchBackend(net, SIZE, compiled=True), id="compile", marks=needs_patience),
     ],
 )
@@ -236,7 +233,7 @@ def test_a_graph_is_small_and_has_no_weights(graphs) -> None:
         assert ascent_name(*ascent_of(params)) in shipped
 
 
-@pytest.mark.parametrize("engine", ["onnx", pytest.param("openvino", marks=needs_openvino)])
+@pytest.mark.parametrize("engine", ["onnx", "openvino"])
 def test_the_shipped_network_tracks_alike(engine) -> None:
     sequence = next(s for s in get_dataset("demo") if s.name == "mug")
     frames = [read_image(path) for path in sequence.frames[:12]]
@@ -248,6 +245,21 @@ def test_the_shipped_network_tracks_alike(engine) -> None:
         tracks.append((np.array([result.box for result in results]), [result.flag for result in results]))
     np.testing.assert_allclose(tracks[1][0], tracks[0][0], atol=0.01, rtol=0)
     assert tracks[1][1] == tracks[0][1]
+
+
+def test_signals_are_handled_after_trackers_have_gone_in_the_order_that_they_came() -> None:
+    """In a process of its own, since it would be killed."""
+    code = """
+        import os, signal
+        from pytracking import load_tracker
+        trackers = [load_tracker("dimp_nceplus_lite", backend="openvino", device="cpu") for _ in range(2)]
+        signal.signal(signal.SIGUSR1, lambda *_: print("handled"))
+        del trackers[0]
+        del trackers[0]
+        os.kill(os.getpid(), signal.SIGUSR1)
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "handled\n"), done.stderr
 
 
 def test_a_graph_serves_samples_of_another_size() -> None:

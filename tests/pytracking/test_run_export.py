@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
@@ -36,10 +35,7 @@ def graphs_in_8_bits(tmp_path_factory) -> Path:
     return path
 
 
-needs_openvino = pytest.mark.skipif(find_spec("openvino") is None, reason="no openvino: pip install openvino")
-
-
-@pytest.mark.parametrize("engine", ["onnx", "auto", pytest.param("openvino", marks=needs_openvino)])
+@pytest.mark.parametrize("engine", ["onnx", "openvino", "auto"])
 def test_features_in_8_bits_are_near(engine, graphs_in_8_bits) -> None:
     options = {"size": SIZE, "graphs": graphs_in_8_bits}
     expected, found = (
