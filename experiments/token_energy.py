@@ -16,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
 from experiments import calibration
@@ -42,7 +41,7 @@ SETTINGS = [
 
 
 @torch.no_grad()
-def observe(actor: OSTrackActor, recipe: Recipe, samples: int) -> tuple[np.ndarray, list[Tensor]]:
+def observe(actor: OSTrackActor, recipe: Recipe, samples: int) -> tuple[np.ndarray, list[np.ndarray]]:
     """The centre head's boxes of held-out crops, and what each of `SETTINGS` makes of them.
 
     Crops are those of training without its augmentation: the target may lie anywhere in them.
@@ -55,24 +54,24 @@ def observe(actor: OSTrackActor, recipe: Recipe, samples: int) -> tuple[np.ndarr
     sampler = make_sampler(replace(recipe, crop=crop), recipe.data.validation, samples, recipe.seed + 1)
     generator = torch.Generator().manual_seed(recipe.seed)
     sequences: list[str] = []
-    parts: list[list[Tensor]] = []
+    parts: list[list[np.ndarray]] = []
     for batch in tqdm(make_loader(sampler, recipe.batch_size, 0), desc="held-out crops", unit="batch"):
         sequences += batch["sources"] * len(batch["test_boxes"])
         output = actor.locate(batch)
         true, label = (batch[f"test_{kind}"].flatten(0, 1) for kind in ("boxes", "labels"))
         centre, size = (decode(output.maps) * crop.output_size).split(2, dim=1)
         # The head's boxes follow the rule of its labels; the energy's, and the true ones, are exact.
-        found = torch.cat((centre - size / 2 + (true - label)[:, :2], size), dim=1)
+        found = torch.cat((centre - size / 2 + (true - label)[:, :2], size), dim=1).numpy()
         energy = actor.energy(output, batch)
-        jitter = torch.stack([draw_jitter(SETTINGS[0], generator) for _ in found])
-        parts.append([true, found])
+        jitter = torch.stack([draw_jitter(SETTINGS[0], generator) for _ in found]).numpy()
+        parts.append([true.numpy(), found])
         for setting in SETTINGS:
             starts = propose(found, jitter, setting)
             reached, scores = climb(energy.ascend, starts, setting)
             best, fair = best_mean(reached, scores, setting)
-            rows = ascent_rows(starts, reached, fair, torch.ones(len(best)))
-            parts[-1] += [torch.where(fair[:, None], best, found), rows]
-    return np.array(sequences), [torch.cat(each) for each in zip(*parts)]
+            rows = ascent_rows(starts, reached, fair, np.ones(len(best), np.float32))
+            parts[-1] += [np.where(fair[:, None], best, found), rows]
+    return np.array(sequences), [np.concatenate(each) for each in zip(*parts)]
 
 
 def study(recipe: Recipe, network: Path, samples: int) -> str:
@@ -82,14 +81,14 @@ def study(recipe: Recipe, network: Path, samples: int) -> str:
         raise UserError(f"{network} has no energy on OSTrack's tokens; train a recipe such as ostrack_toy_nceplus")
     sequences, (true, found, *rest) = observe(OSTrackActor(net, recipe.box).eval(), recipe, samples)
     chooses = np.isin(sequences, np.unique(sequences)[::2])
-    before, *after = (iou(boxes, true).numpy() for boxes in (found, *rest[::2]))
+    before, *after = (iou(torch.from_numpy(boxes), torch.from_numpy(true)).numpy() for boxes in (found, *rest[::2]))
     best = max(range(len(SETTINGS)), key=lambda k: float(after[k][chooses].mean()))
     setting, refined, rows = SETTINGS[best], rest[2 * best], rest[2 * best + 1]
     halves = []
     for half in (chooses, ~chooses):
         places = np.flatnonzero(half)
         said = [uncertainty_of(rows[k], tuple(refined[k].tolist()), setting) for k in places]
-        known = [(refined[k].numpy(), true[k].numpy(), each) for k, each in zip(places, said) if each is not None]
+        known = [(refined[k], true[k], each) for k, each in zip(places, said) if each is not None]
         halves.append(calibration.compare(known))
     deviations, errors, on_target = halves[0]
     temperature = calibration.choose_temperature(deviations[on_target], errors[on_target])

@@ -55,7 +55,7 @@ def sample_patch(
         patch = functional.interpolate(
             patch, size=[int(side) for side in output_size], mode="bilinear", align_corners=False
         )
-    return patch, shown
+    return patch, torch.from_numpy(shown)
 
 
 class Lines(NamedTuple):
@@ -84,7 +84,7 @@ def patch_lines(
     output_size: Sequence[int] | None = None,
     border_mode: str = "replicate",
     max_scale_change: float | None = None,
-) -> tuple[Lines, Lines, Tensor]:
+) -> tuple[Lines, Lines, np.ndarray]:
     """The rows and the columns of an image (height, width) that `sample_patch` resizes, and what it says it shows.
 
     Arguments and errors as there.
@@ -123,7 +123,7 @@ def patch_lines(
         before = max(min(-begin, end - begin - 1), 0)
         after = end - begin - before - (last - first + 1)
         axes.append(Lines(first * factor + phase, last * factor + phase, factor, before, after))
-    return axes[0], axes[1], torch.tensor([lows + highs])
+    return axes[0], axes[1], np.array([lows + highs], np.float32)
 
 
 def _float32(value: float) -> float:

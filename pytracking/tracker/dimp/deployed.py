@@ -140,7 +140,7 @@ class _Deployed(DiMPTargets):
         modulation = self.net.bb_regressor.get_modulation([layer[:1] for layer in layers], boxes[:1])
         count = int(features.shape[0])
         weights = torch.tensor([1 / count] * count + [0.0] * (params.sample_memory_size - count))
-        target = torch.cat([state.rows(), state.size / scale[:, None], NO_TRAIL], dim=1)
+        target = torch.cat([state.rows(), state.size / scale[:, None], torch.from_numpy(NO_TRAIL)], dim=1)
         return target, filters, *modulation, features, boxes, weights, torch.tensor([count, -1])
 
     def step(

@@ -233,8 +233,8 @@ class OSTrackTargets:
 
         And how sure the refined ones are.
         """
-        first = torch.tensor([crop.of_image(box) for crop, box in zip(crops, boxes)])
-        jitter = torch.stack([draw_jitter(self.params, target.generator) for target in targets])
+        first = np.array([crop.of_image(box) for crop, box in zip(crops, boxes)], np.float32)
+        jitter = torch.stack([draw_jitter(self.params, target.generator) for target in targets]).numpy()
         places = torch.cat([target.template_box for target in targets])
         modulation = refiner.head.get_modulation([output.features.template], places)
         ascend = partial(refiner.refine, modulation, [output.features.search])
@@ -247,7 +247,7 @@ class OSTrackTargets:
         ]
         if self.params.box_uncertainty is False or self.params.box_refinement_space == "absolute":
             return refined, [None] * len(refined)
-        rows = ascent_rows(starts, reached, fair, found.new_tensor([1 / crop.scale for crop in crops]))
+        rows = ascent_rows(starts, reached, fair, np.array([1 / crop.scale for crop in crops], np.float32))
         return refined, [uncertainty_of(row, box, self.params) for row, box in zip(rows, refined)]
 
 

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pytracking.tracker.shared.geometry import Array, cast, library
+
 FLAGS = ("normal", "hard_negative", "uncertain", "not_found")
 NORMAL, HARD_NEGATIVE, UNCERTAIN, NOT_FOUND = range(4)
 # A second peak that is worth remembering is higher than this part of the first, and reaches so far, in target sides.
@@ -48,7 +50,7 @@ class LocalisationThresholds:
 
 @dataclass(frozen=True)
 class Localisation:
-    """What N score maps say, on the maps' device.
+    """What N score maps say, arrays of the maps' kind (`geometry.Array`).
 
     Attributes:
         cells: [N, 2, 2] (row, column) of the first and the second peak, float32.
@@ -59,56 +61,56 @@ class Localisation:
             'not_found'.
     """
 
-    cells: Tensor
-    scores: Tensor
-    taken: Tensor
-    flag: Tensor
-    finite: Tensor
+    cells: Array
+    scores: Array
+    taken: Array
+    flag: Array
+    finite: Array
 
     @property
-    def score(self) -> Tensor:
+    def score(self) -> Array:
         """[N] value of the first peak, whichever is taken."""
         return self.scores[:, 0]
 
     @cached_property
-    def cell(self) -> Tensor:
+    def cell(self) -> Array:
         """[N, 2] (row, column) of the peaks that are taken for the targets, float32."""
-        return self.cells.gather(1, self.taken.long()[:, None, None].expand(-1, 1, 2))[:, 0]
+        return library(self.cells).where(self.taken[:, None] > 0, self.cells[:, 1], self.cells[:, 0])
 
     @property
-    def other(self) -> Tensor:
+    def other(self) -> Array:
         """[N, 2] (row, column) of the peaks that are not taken, NaN where the second is too low to matter."""
-        cells = self.cells.gather(1, 1 - self.taken.long()[:, None, None].expand(-1, 1, 2))[:, 0]
-        return cells.masked_fill((self.scores[:, 1] <= _MATTERS * self.scores[:, 0])[:, None], math.nan)
+        xp = library(self.cells)
+        cells = xp.where(self.taken[:, None] > 0, self.cells[:, 0], self.cells[:, 1])
+        return xp.where((self.scores[:, 1] <= _MATTERS * self.scores[:, 0])[:, None], math.nan, cells)
 
     @cached_property
-    def found(self) -> Tensor:
+    def found(self) -> Array:
         """[N] whether there is a target."""
         return self.flag != NOT_FOUND
 
     @property
-    def teaches(self) -> Tensor:
+    def teaches(self) -> Array:
         """[N] whether there is a target that is sure enough to learn from."""
         return self.flag <= HARD_NEGATIVE
 
-    def rows(self) -> Tensor:
+    def rows(self) -> Array:
         """[N, 9] float32: cells, scores, which is taken, flag, finite."""
         rest = [self.taken[:, None], self.flag[:, None], self.finite[:, None]]
-        return torch.cat([self.cells.flatten(1), self.scores, *rest], dim=1)
+        return library(self.cells).concatenate([self.cells.reshape(-1, 4), self.scores, *rest], axis=1)
 
     @classmethod
-    def from_rows(cls, rows: Tensor) -> Localisation:
-        """What `rows` was made of."""
-        cells, scores, taken, flag, finite = rows.split([4, 2, 1, 1, 1], dim=1)
-        return cls(cells.unflatten(1, (2, 2)), scores, taken[:, 0], flag[:, 0].long(), finite[:, 0])
+    def from_rows(cls, rows: np.ndarray) -> Localisation:
+        """What `rows` was made of, on the host."""
+        return cls(rows[:, :4].reshape(-1, 2, 2), rows[:, 4:6], rows[:, 6], rows[:, 7].astype(np.int64), rows[:, 8])
 
 
 def localise(
-    scores: Tensor,
-    previous: Tensor,
-    target_cells: Tensor,
-    expected: Tensor,
-    other: Tensor,
+    scores: Array,
+    previous: Array,
+    target_cells: Array,
+    expected: Array,
+    other: Array,
     thresholds: LocalisationThresholds,
 ) -> Localisation:
     """Find N targets, each on its score map (docs/reference.md, section 4), without waiting for the device.
@@ -124,17 +126,21 @@ def localise(
     weighed = scores
     if thresholds.displacement_penalty or thresholds.distractor_penalty:
         weighed = _penalised(scores, target_cells, expected, other, thresholds)
-    height, width = scores.shape[1:]
+    xp, (height, width) = library(scores), scores.shape[1:]
     first, first_score, index = _peak(weighed)
     others = _without_neighbourhood(weighed, first, thresholds.target_neighborhood_scale * target_cells)
     second, second_score, _ = _peak(others)
-    cells = torch.stack([first, second], dim=1)
+    cells = xp.stack([first, second], axis=1)
     away = from_centre(cells, height, width) - previous[:, None]
     # Whether there is a target at all is decided by what the model says, whatever was expected.
-    said = first_score[:, None] if weighed is scores else scores.flatten(1).gather(1, index[:, None])
-    lowest = scores.flatten(1).amin(dim=1)
-    peaks = torch.cat([said, second_score[:, None]], dim=1)
-    values = torch.cat([peaks, away.square().sum(dim=2).sqrt(), lowest[:, None], first_score[:, None]], dim=1)
+    flat = scores.reshape(len(scores), -1)
+    if isinstance(flat, Tensor):
+        lowest, said = flat.amin(1), first_score if weighed is scores else flat.gather(1, index[:, None])[:, 0]
+    else:
+        lowest, said = flat.min(1), first_score if weighed is scores else flat[np.arange(len(flat)), index]
+    peaks = xp.stack([said, second_score], axis=1)
+    distances = xp.sqrt((away * away).sum(2))
+    values = xp.concatenate([peaks, distances, xp.stack([lowest, first_score], axis=1)], axis=1)
     # Thresholds are compared in float64, which holds them and the float32 scores exactly as they are written.
     limits = (
         thresholds.distractor_threshold,
@@ -142,18 +148,29 @@ def localise(
         thresholds.target_not_found_threshold,
         thresholds.displacement_scale * math.sqrt(height * width) / 2,
     )
-    factors, bounds, bits, verdicts = _rules(limits, scores.device)
-    met = (values.double()[:, None] * factors).sum(dim=2) > bounds
-    flag, finite, taken = verdicts[(met * bits).sum(dim=1)].unbind(1)
-    return Localisation(cells, peaks, taken, flag, finite)
+    factors, bounds, bits, verdicts = _rules(limits, _place(scores))
+    met = (values[:, None] * factors).sum(2) > bounds
+    verdict = verdicts[(met * bits).sum(1)]
+    return Localisation(cells, peaks, verdict[:, 2], verdict[:, 0], verdict[:, 1])
+
+
+def _place(values: Array) -> torch.device | None:
+    """Where values are: on a device, or None for arrays of numpy."""
+    return values.device if isinstance(values, Tensor) else None
+
+
+def _there(values: np.ndarray, device: torch.device | None) -> Array:
+    """Values where `_place` says."""
+    return values if device is None else torch.from_numpy(values).to(device)
 
 
 @lru_cache(16)
-def _rules(limits: tuple[float, float, float, float], device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _rules(limits: tuple[float, float, float, float], device: torch.device | None) -> tuple[Array, Array, Array, Array]:
     """The decision as tables, since on a device each comparison would be a kernel of its own.
 
     Args:
         limits: thresholds of a distractor, of a hard negative, of a target, and of a large displacement in cells.
+        device: see `_place`.
 
     Returns:
         Factors [9, 6] of (first peak, second peak, displacement of each, lowest score, first peak less penalties), and
@@ -178,50 +195,53 @@ def _rules(limits: tuple[float, float, float, float], device: torch.device) -> t
     lost = low | ~finite
     flag[lost] = NOT_FOUND
     verdicts = np.stack([flag, finite, take_second & ~lost], axis=1)
-    made = [torch.from_numpy(each).to(device) for each in (factors, bounds, bits, verdicts)]
-    return made[0], made[1], made[2], made[3]
+    return _there(factors, device), _there(bounds, device), _there(bits, device), _there(verdicts, device)
 
 
 @lru_cache(16)
-def _cells(height: int, width: int, device: torch.device) -> Tensor:
+def _cells(height: int, width: int, device: torch.device | None) -> Array:
     """(row, column) of the cells of a map in reading order, [height * width, 2] float32."""
-    return torch.from_numpy(np.indices((height, width), np.float32).reshape(2, -1).T.copy()).to(device)
+    return _there(np.indices((height, width), np.float32).reshape(2, -1).T.copy(), device)
 
 
-def from_centre(cell: Tensor, height: int, width: int) -> Tensor:
+def from_centre(cell: Array, height: int, width: int) -> Array:
     """Displacement [..., 2] (y, x) of cells [..., 2] from the centre of a map of height x width cells, in cells."""
     if height == width:
         return cell - (height - 1) / 2
-    return torch.stack([cell[..., 0] - (height - 1) / 2, cell[..., 1] - (width - 1) / 2], dim=-1)
+    return library(cell).stack([cell[..., 0] - (height - 1) / 2, cell[..., 1] - (width - 1) / 2], axis=-1)
 
 
 def _penalised(
-    scores: Tensor, target_cells: Tensor, expected: Tensor, other: Tensor, thresholds: LocalisationThresholds
-) -> Tensor:
+    scores: Array, target_cells: Array, expected: Array, other: Array, thresholds: LocalisationThresholds
+) -> Array:
     """Scores [N, H, W], the positive ones less what the penalties take; see `localise` and `LocalisationThresholds`."""
-    height, width = scores.shape[1:]
-    cells = from_centre(_cells(height, width, scores.device), height, width)
-    away, of_other = (cells - torch.stack([expected, other], dim=1)[:, :, None]).square().sum(dim=3).unbind(1)
-    area = target_cells.prod(dim=1)[:, None]
-    near = torch.exp(away / area * (-1 / (2 * thresholds.displacement_sigma**2)))
+    xp, (height, width) = library(scores), scores.shape[1:]
+    cells = from_centre(_cells(height, width, _place(scores)), height, width)
+    places = xp.stack([expected, other], axis=1)
+    distances = cells - places[:, :, None]
+    squares = (distances * distances).sum(3)
+    away, of_other = squares[:, 0], squares[:, 1]
+    area = target_cells.prod(1)[:, None]
+    near = xp.exp(away / area * (-1 / (2 * thresholds.displacement_sigma**2)))
     kept = 1 - thresholds.displacement_penalty + thresholds.displacement_penalty * near
     # False where there was no other.
     others = (of_other < away) & (of_other < _REACH**2 * area)
     kept = kept * (1 - thresholds.distractor_penalty * others)
-    return torch.minimum(scores, scores * kept.view(scores.shape))
+    return xp.minimum(scores, scores * kept.reshape(scores.shape))
 
 
-def _peak(scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _peak(scores: Array) -> tuple[Array, Array, Array]:
     """Cells [N, 2] (row, column) as float32, values [N] and places [N] in reading order of the maxima of [N, H, W]."""
-    value, index = scores.flatten(1).max(dim=1)
-    return _cells(scores.shape[1], scores.shape[2], scores.device)[index], value, index
+    flat = scores.reshape(len(scores), -1)
+    value, index = flat.max(1) if isinstance(flat, Tensor) else (flat.max(1), flat.argmax(1))
+    return _cells(scores.shape[1], scores.shape[2], _place(scores))[index], value, index
 
 
-def _without_neighbourhood(scores: Tensor, cells: Tensor, sides: Tensor) -> Tensor:
+def _without_neighbourhood(scores: Array, cells: Array, sides: Array) -> Array:
     """The maps with a rectangle of the given sides [N, 2] (rows, columns) around cells [N, 2] set to zero."""
     # In float64, where the sums are exact: half a cell more or less decides how a border is rounded.
-    half = (sides / 2).double()
-    low, high = (cells - half).round_(), (cells + half).add_(1).round_()
-    places = _cells(scores.shape[1], scores.shape[2], scores.device)
-    inside = ((places >= low[:, None]) & (places < high[:, None])).all(dim=2)
-    return scores.masked_fill(inside.view(scores.shape), 0)
+    half = cast(sides, library(sides).float64) / 2
+    low, high = (cells - half).round(), (cells + half + 1).round()
+    places = _cells(scores.shape[1], scores.shape[2], _place(scores))
+    inside = ((places >= low[:, None]) & (places < high[:, None])).all(2)
+    return library(scores).where(inside.reshape(scores.shape), 0, scores)

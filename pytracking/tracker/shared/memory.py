@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from pytracking.tracker.shared.rows import Rows, Slots, send
+from pytracking.tracker.shared.geometry import Array, cast, library
+from pytracking.tracker.shared.rows import Rows, Slots, send, zeros_like
 
 
 class SampleMemory:
@@ -33,7 +35,7 @@ class SampleMemory:
         self._first = 0
         self._stored: dict[int, int] = {}
 
-    def start(self, slot: int, features: Tensor, boxes: Tensor) -> None:
+    def start(self, slot: int, features: Tensor, boxes: np.ndarray) -> None:
         """Store a target's first-frame samples: features [n, C, F, F], boxes [n, 4] in sample pixels.
 
         Raises:
@@ -45,16 +47,18 @@ class SampleMemory:
         if count != (self._first or count):
             raise ValueError(f"{count} first-frame samples; the other targets have {self._first}")
         self._first = count
-        weights = torch.zeros(self.capacity)
+        weights = np.zeros(self.capacity, np.float32)
         weights[:count] = 1 / count
         self._weights.put(slot, weights)
-        self._newest.put(slot, torch.tensor(-1))
-        for rows, first in ((self._features, features), (self._boxes, boxes.cpu())):
-            rows.put(slot, first.new_zeros(self.capacity, *first.shape[1:]))
+        self._newest.put(slot, np.array(-1))
+        for rows, first in ((self._features, features), (self._boxes, boxes)):
+            rows.put(slot, zeros_like(first, self.capacity, *first.shape[1:]))
             rows.of(slot)[:count] = first
         self._stored[slot] = count
 
-    def insert(self, slots: Slots, features: Tensor, boxes: Tensor, learning_rate: Tensor, learns: Tensor) -> None:
+    def insert(
+        self, slots: Slots, features: Tensor, boxes: np.ndarray, learning_rate: np.ndarray, learns: np.ndarray
+    ) -> None:
         """Store one more sample of each target.
 
         Args:
@@ -66,7 +70,7 @@ class SampleMemory:
         """
         weights, _, newest, places = weights_after(
             self._weights[slots],
-            torch.tensor([self._stored[slot] for slot in slots.numbers]),
+            np.array([self._stored[slot] for slot in slots.numbers]),
             self._newest[slots],
             learning_rate,
             learns,
@@ -92,28 +96,28 @@ class SampleMemory:
         """
         filled = min(max(self._stored[slot] for slot in slots.numbers), self.capacity)
         features = self._features[slots][:, :filled]
-        rows = torch.cat([self._boxes[slots], self._weights[slots][..., None]], dim=2)[:, :filled]
-        boxes, weights = send(rows, features.device).split([4, 1], dim=2)
+        rows = np.concatenate([self._boxes[slots], self._weights[slots][..., None]], axis=2)[:, :filled]
+        boxes, weights = send(torch.from_numpy(rows), features.device).split([4, 1], dim=2)
         return features, boxes, weights[..., 0]
 
     def of(self, slot: int) -> StoredSamples:
         """What one target has in memory, as it is now; boxes and weights on the host."""
         stored = self._stored[slot]
         filled = min(stored, self.capacity)
-        rows = self._features.of(slot)[:filled], self._boxes.of(slot)[:filled], self._weights.of(slot)[:filled]
-        return StoredSamples(stored, self._weights.of(slot), rows)
+        boxes, weights = (torch.from_numpy(rows.of(slot)) for rows in (self._boxes, self._weights))
+        return StoredSamples(stored, weights, (self._features.of(slot)[:filled], boxes[:filled], weights[:filled]))
 
 
 def weights_after(
-    weights: Tensor,
-    count: Tensor,
-    newest: Tensor,
-    learning_rate: Tensor,
-    learns: Tensor,
+    weights: Array,
+    count: Array,
+    newest: Array,
+    learning_rate: Array,
+    learns: Array,
     *,
     first: int,
     minimum: float,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Array, Array, Array, Array]:
     """Weights of N targets' samples once one more of each has come; the reference's rule, no running average.
 
     Args:
@@ -126,31 +130,31 @@ def weights_after(
     Returns:
         weights, count and newest thereafter, and the place [N] of the new samples; where none is stored, `capacity`.
     """
-    capacity = weights.shape[1]
-    lightest = first + weights[:, first:].argmin(dim=1)
-    place = torch.where(count < capacity, count, lightest)
+    xp, capacity = library(weights), weights.shape[1]
+    lightest = first + weights[:, first:].argmin(1)
+    place = xp.where(count < capacity, count, lightest)
     changed = _reweighted(weights, place, newest, learning_rate, first, minimum)
     return (
-        torch.where(learns[:, None], changed, weights),
+        xp.where(learns[:, None], changed, weights),
         count + learns,
-        torch.where(learns, place, newest),
-        torch.where(learns, place, capacity),
+        xp.where(learns, place, newest),
+        xp.where(learns, place, capacity),
     )
 
 
-def _reweighted(
-    weights: Tensor, place: Tensor, newest: Tensor, learning_rate: Tensor, first: int, minimum: float
-) -> Tensor:
+def _reweighted(weights: Array, place: Array, newest: Array, learning_rate: Array, first: int, minimum: float) -> Array:
     """Weights after samples have come to `place`."""
-    fresh, rate, kept = newest < 0, learning_rate.to(weights), (1 - learning_rate).to(weights)
-    after = weights.gather(1, newest.clamp(min=0)[:, None])[:, 0] / kept
-    weights = torch.where(fresh[:, None], weights / kept[:, None], weights)
-    weights = weights.scatter(1, place[:, None], torch.where(fresh, rate, after)[:, None])
-    weights = weights / weights.sum(dim=1, keepdim=True)
-    raised = weights / (minimum + weights[:, first:].sum(dim=1, keepdim=True))
-    raised[:, :first] = minimum / first
-    light = weights[:, :first].sum(dim=1, keepdim=True) < minimum
-    return torch.where(light, raised, weights)
+    xp, fresh = library(weights), newest[:, None] < 0
+    places = xp.arange(weights.shape[1])
+    rate, kept = (cast(part, weights.dtype)[:, None] for part in (learning_rate, 1 - learning_rate))
+    after = xp.where(places == newest[:, None], weights, 0).sum(1)[:, None] / kept
+    weights = xp.where(fresh, weights / kept, weights)
+    weights = xp.where(places == place[:, None], xp.where(fresh, rate, after), weights)
+    weights = weights / weights.sum(1)[:, None]
+    raised = weights / (minimum + weights[:, first:].sum(1)[:, None])
+    raised = xp.where(places < first, minimum / first, raised)
+    light = weights[:, :first].sum(1)[:, None] < minimum
+    return xp.where(light, raised, weights)
 
 
 @dataclass(frozen=True)

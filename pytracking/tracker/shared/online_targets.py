@@ -127,7 +127,7 @@ class OnlineTargets(ABC, Generic[Network, Parameters]):
         return len(self._targets)
 
     def state(self, slot: int) -> TargetState:
-        """A target after its last frame, [1, ...] on the CPU."""
+        """A target after its last frame, arrays [1, ...] of numpy."""
         return self._targets[slot].state
 
     def remove(self, slot: int) -> None:
@@ -162,10 +162,10 @@ class OnlineTargets(ABC, Generic[Network, Parameters]):
 
         state = TargetState.from_box(first_box, params.search_area_scale, params.image_sample_size)
         base_size = state.size / state.scale[:, None]
-        limits = [(_MINIMUM_SIDE / base_size).amax(1), (image_sizes([image]) / base_size).amin(1)]
+        limits = [(_MINIMUM_SIDE / base_size).max(1), (image_sizes([image]) / base_size).min(1)]
         seed = seed if params.seed is None else params.seed
         generator = None if seed is None else torch.Generator().manual_seed(seed)
-        target = Target(state, base_size, torch.stack(limits, dim=1), generator)
+        target = Target(state, base_size, np.stack(limits, axis=1), generator)
 
         samples, boxes = self._first_frame_samples(image, target)
         layers, features = self._extract(samples)
@@ -175,7 +175,7 @@ class OnlineTargets(ABC, Generic[Network, Parameters]):
         self._feature_size = features.shape[-1]
 
         self._learn_first(slot, features, boxes, generator)
-        self.memory.start(slot, self._remembered(slots, features), boxes)
+        self.memory.start(slot, self._remembered(slots, features), boxes.cpu().numpy())
         if params.use_iou_net:
             modulation = self.net.bb_regressor.get_modulation([layer[:1] for layer in layers], boxes[:1])
             for rows, vector in zip(self._modulation, modulation):
@@ -218,10 +218,11 @@ class OnlineTargets(ABC, Generic[Network, Parameters]):
             results = self._conclude(slots, answers, search.here, errors)
             self._remember(slots, features, answers, search)
             if self._pictures is not None:
-                moved = moved_to(answers.peaks.cell.to(self.device), search, self.params)
-                starts = starts_at(moved, search, self.params)
-                boxes = search.here.frame.box_of(answers.target).to(self.device)
-                seen = Seen(crops, scores, starts, boxes, answers.ascend)
+                moved = moved_to(answers.peaks.cell, search.here, self.params)
+                starts = starts_at(moved, search.here, self.params)
+                boxes = search.here.frame.box_of(answers.target)
+                begun, ended = (torch.from_numpy(each).to(self.device) for each in (starts, boxes))
+                seen = Seen(crops, scores, begun, ended, answers.ascend)
                 seen.write(self._pictures, slots.numbers, results, self.memory, self._targets, self.params)
         self._learn(slots, results)
         seconds = (time.perf_counter() - start) / len(images)
@@ -268,7 +269,8 @@ class OnlineTargets(ABC, Generic[Network, Parameters]):
         samples, shifts = augment_first_frame(
             patch.to(self.device), size, self._augmentation, params.random_shift_factor, target.generator
         )
-        boxes = SampleFrame(centre, state.scale, size).box_of(state).to(self.device).repeat(len(samples), 1)
+        boxes = torch.from_numpy(SampleFrame(centre, state.scale, size).box_of(state)).to(self.device)
+        boxes = boxes.repeat(len(samples), 1)
         boxes[:, :2] += shifts.flip(1)
         return samples, boxes
 
@@ -281,7 +283,7 @@ class OnlineTargets(ABC, Generic[Network, Parameters]):
         """The samples [N, 3, S, S] around the targets, and what their frames start from."""
         params, size = self.params, self.params.image_sample_size
         targets = [self._targets[slot] for slot in images]
-        state = TargetState.from_rows(torch.cat([target.state.rows() for target in targets]))
+        state = TargetState.from_rows(np.concatenate([target.state.rows() for target in targets]))
         # Where features and filter have sizes of different parity, the target is centred between two cells.
         offset = (self._feature_size + self._filter_size) % 2 * (size / (2 * self._feature_size))
         centres, sides = state.position + offset * state.scale[:, None], state.scale * size
@@ -294,15 +296,15 @@ class OnlineTargets(ABC, Generic[Network, Parameters]):
                 for image, centre, side in zip(images.values(), centres.tolist(), sides.tolist())
             )
         )
-        frame = SampleFrame.from_coordinates(torch.cat(shown), size)
+        frame = SampleFrame.from_coordinates(np.concatenate(shown), size)
         search = Search(
             state,
             frame,
-            torch.cat([target.base_size for target in targets]),
-            torch.cat([target.scale_limits for target in targets]),
+            np.concatenate([target.base_size for target in targets]),
+            np.concatenate([target.scale_limits for target in targets]),
             image_sizes(images.values()),
-            torch.cat([target.trail for target in targets]),
-            torch.stack([target.next_jitter(params) for target in targets]),
+            np.concatenate([target.trail for target in targets]),
+            np.stack([target.next_jitter(params) for target in targets]),
             self._score_side,
             self._feature_size,
         )
@@ -321,7 +323,8 @@ class OnlineTargets(ABC, Generic[Network, Parameters]):
         return self._feature_size + (self._filter_size + 1) % 2
 
     def _localise(self, scores: Tensor, search: Search) -> Localisation:
-        return localise(scores, *search.in_cells(self.params.velocity_weight), self.params)
+        given = scores if isinstance(search.frame.scale, Tensor) else scores.float().numpy()
+        return localise(given, *search.in_cells(self.params.velocity_weight), self.params)
 
     def _answers(self, slots: Slots, found: Localisation, layers: list[Tensor], search: Search) -> Answers:
         """The targets at the peaks, with the boxes that the box head prefers, and the only wait for the device."""
@@ -341,10 +344,9 @@ class OnlineTargets(ABC, Generic[Network, Parameters]):
         """Take over what was found."""
         results, peaks = {}, answers.peaks
         said = zip(peaks.score.tolist(), peaks.flag.tolist(), peaks.finite.tolist())
-        trails = trail_after(peaks, search, answers.target).split(1)
-        boxes, states = answers.target.boxes().tolist(), answers.target.rows().split(1)
-        rows = zip(slots.numbers, said, boxes, states, trails, answers.uncertainty)
-        for slot, (score, flag, finite), (x, y, w, h), state, trail, uncertainty in rows:
+        trails, states = trail_after(peaks, search, answers.target), answers.target.rows()
+        rows = zip(slots.numbers, said, answers.target.boxes().tolist(), answers.uncertainty)
+        for row, (slot, (score, flag, finite), (x, y, w, h), uncertainty) in enumerate(rows):
             target = self._targets[slot]
             target.frame_number += 1
             if not finite:
@@ -353,7 +355,8 @@ class OnlineTargets(ABC, Generic[Network, Parameters]):
                 )
                 continue
             if flag != NOT_FOUND:
-                target.state, target.trail, target.jitter = TargetState.from_rows(state), trail, None
+                target.state = TargetState.from_rows(states[row : row + 1])
+                target.trail, target.jitter = trails[row : row + 1], None
             results[slot] = TrackResult((x, y, w, h), score, FLAGS[flag], 0.0, uncertainty)
         return results
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from pytracking.tracker.shared.geometry import Array, cast, library
 
 Ascend = Callable[..., tuple[Tensor, Tensor]]
 
@@ -53,26 +57,27 @@ def draw_jitter(parameters: RefinementParameters, generator: torch.Generator | N
     return torch.rand(parameters.num_init_random_boxes, 4, generator=generator) - 0.5
 
 
-def propose(boxes: Tensor, jitter: Tensor, parameters: RefinementParameters) -> Tensor:
+def propose(boxes: Array, jitter: Array, parameters: RefinementParameters) -> Array:
     """The boxes that the ascent starts from: each box itself, then jittered copies of it.
 
     Args:
-        boxes: [N, 4] (x, y, w, h) in sample pixels.
+        boxes: [N, 4] (x, y, w, h) in sample pixels, on the host or on a device as `jitter`.
         jitter: [N, J, 4], from `draw_jitter`.
 
     Returns:
         [N, 1 + J, 4]. No side falls below a third of its box's shorter one.
     """
-    whole = boxes.unsqueeze(1)
-    (corner, size), (place, extent) = whole.split(2, dim=2), jitter.split(2, dim=2)
-    side = size.prod(dim=2, keepdim=True).sqrt()
-    jittered = size + extent * (side * parameters.box_jitter_sz)
-    jittered = torch.maximum(jittered, size.amin(dim=2, keepdim=True) / 3)
-    centre = corner + size / 2 + place * (side * parameters.box_jitter_pos)
-    return torch.cat([whole, torch.cat([centre - jittered / 2, jittered], dim=2)], dim=1)
+    xp, whole = library(boxes), boxes[:, None]
+    corner, size = whole[..., :2], whole[..., 2:]
+    width, height = size[..., :1], size[..., 1:]
+    side = xp.sqrt(width * height)
+    jittered = size + jitter[..., 2:] * (side * parameters.box_jitter_sz)
+    jittered = xp.maximum(jittered, xp.minimum(width, height) / 3)
+    centre = corner + size / 2 + jitter[..., :2] * (side * parameters.box_jitter_pos)
+    return xp.concatenate([whole, xp.concatenate([centre - jittered / 2, jittered], axis=2)], axis=1)
 
 
-def climb(ascend: Ascend, starts: Tensor, parameters: RefinementParameters) -> tuple[Tensor, Tensor]:
+def climb(ascend: Ascend, starts: Array, parameters: RefinementParameters) -> tuple[Array, Array]:
     """Climb the energy from `starts`.
 
     Args:
@@ -80,38 +85,48 @@ def climb(ascend: Ascend, starts: Tensor, parameters: RefinementParameters) -> t
         starts: [N, M, 4]; in relative space the size of each image's first one is the unit of the centre.
 
     Returns:
-        Boxes [N, M, 4], and their scores [N, M] before the last step.
+        Boxes [N, M, 4], and their scores [N, M] before the last step, where the starts are.
     """
-    return ascend(
-        starts,
+    points = starts if isinstance(starts, Tensor) else torch.from_numpy(starts)
+    boxes, scores = ascend(
+        points,
         space=parameters.box_refinement_space,
         steps=parameters.box_refinement_iter,
         step_length=parameters.box_refinement_step_length,
         decay=parameters.box_refinement_step_decay,
-        normalise_size=starts[:, :1, 2:],
+        normalise_size=points[:, :1, 2:],
         per_box_step_control=parameters.box_refinement_step_control,
     )
+    return (boxes, scores) if points is starts else (boxes.numpy(), scores.numpy())
 
 
-def refine(ascend: Ascend, starts: Tensor, parameters: RefinementParameters) -> tuple[Tensor, Tensor]:
+def refine(ascend: Ascend, starts: Array, parameters: RefinementParameters) -> tuple[Array, Array]:
     """The mean of the best boxes of each image that `climb` reaches; see `climb` and `best_mean`."""
     return best_mean(*climb(ascend, starts, parameters), parameters)
 
 
-def best_mean(boxes: Tensor, scores: Tensor, parameters: RefinementParameters) -> tuple[Tensor, Tensor]:
+def best_mean(boxes: Array, scores: Array, parameters: RefinementParameters) -> tuple[Array, Array]:
     """Means of the best-scored boxes of fair aspect; sides count as at least 1 pixel.
 
     Args:
-        boxes: [N, M, 4] (x, y, w, h).
+        boxes: [N, M, 4] (x, y, w, h), on the host or on a device as the scores.
         scores: [N, M].
 
     Returns:
         [N, 4], and [N] whether any box of the image has a fair aspect; without one its mean means nothing.
     """
-    boxes = torch.cat([boxes[..., :2], boxes[..., 2:].clamp(min=1)], dim=2)
-    aspect = boxes[..., 2] / boxes[..., 3]
+    xp, sides = library(boxes), boxes[..., 2:].clip(1)
+    boxes = xp.concatenate([boxes[..., :2], sides], axis=2)
+    aspect = sides[..., 0] / sides[..., 1]
     fair = (aspect < parameters.maximal_aspect_ratio) & (aspect > 1 / parameters.maximal_aspect_ratio)
-    best = scores.masked_fill(~fair, -torch.inf).topk(min(parameters.iounet_k, scores.shape[1]), dim=1).indices
-    counts = fair.gather(1, best)[..., None]
-    chosen = boxes.gather(1, best[..., None].expand(-1, -1, 4)).masked_fill(~counts, 0)
-    return chosen.sum(dim=1) / counts.sum(dim=1).clamp(min=1), fair.any(dim=1)
+    ranked, count = xp.where(fair, scores, -math.inf), min(parameters.iounet_k, scores.shape[1])
+    if isinstance(ranked, Tensor):
+        best = ranked.topk(count, dim=1).indices
+        counts = fair.gather(1, best)[..., None]
+        chosen = boxes.gather(1, best[..., None].expand(-1, -1, 4))
+    else:
+        # From the end, where numbers that are none are, as at the front of `topk`.
+        places = np.arange(len(ranked))[:, None], ranked.argsort(1)[:, : -count - 1 : -1]
+        counts, chosen = fair[places][..., None], boxes[places]
+    means = xp.where(counts, chosen, 0).sum(1) / cast(counts.sum(1).clip(1), boxes.dtype)
+    return means, fair.any(1)

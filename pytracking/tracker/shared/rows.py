@@ -1,11 +1,14 @@
-"""Tensors with one row for each target, which come and go: rows are added, replaced, and read for some targets."""
+"""Arrays with one row for each target, which come and go: rows are added, replaced, and read for some targets."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from pytracking.tracker.shared.geometry import Array
 
 
 class Slots:
@@ -25,37 +28,42 @@ class Slots:
 
 
 class Rows:
-    """One tensor [targets, ...] that grows as targets join. `data` is the tensor itself."""
+    """One array [targets, ...] that grows as targets join. `data` is the array itself."""
 
-    data: Tensor
+    data: Array
 
-    def put(self, slot: int, row: Tensor) -> None:
-        """Set the row of a target; the first one decides shape, type and device of all."""
+    def put(self, slot: int, row: Array) -> None:
+        """Set the row of a target; the first one decides shape, type and place of all."""
         if not hasattr(self, "data"):
-            self.data = row.new_zeros(slot + 1, *row.shape)
+            self.data = zeros_like(row, slot + 1, *row.shape)
         elif slot >= len(self.data):
             # Doubling keeps the copying of a growing number of targets in proportion to that number.
-            grown = self.data.new_zeros(max(slot + 1, 2 * len(self.data)), *self.data.shape[1:])
+            grown = zeros_like(self.data, max(slot + 1, 2 * len(self.data)), *self.data.shape[1:])
             grown[: len(self.data)] = self.data
             self.data = grown
         self.data[slot] = row
 
-    def of(self, slot: int) -> Tensor:
+    def of(self, slot: int) -> Array:
         """The row of one target, a view."""
         return self.data[slot]
 
-    def __getitem__(self, slots: Slots) -> Tensor:
+    def __getitem__(self, slots: Slots) -> Array:
         """Rows [N, ...] of some targets; a view where they are neighbours."""
         return self.data[self._at(slots)]
 
-    def set(self, slots: Slots, rows: Tensor) -> None:
+    def set(self, slots: Slots, rows: Array) -> None:
         """Replace the rows [N, ...] of some targets."""
         self.data[self._at(slots)] = rows
 
     def _at(self, slots: Slots) -> slice | Tensor | list[int]:
         if slots.range is not None:
             return slots.range
-        return slots.index if self.data.device == slots.index.device else list(slots.numbers)
+        return slots.index if isinstance(self.data, Tensor) else list(slots.numbers)
+
+
+def zeros_like(values: Array, *shape: int) -> Array:
+    """Zeros of a shape, of the values' kind, type and place."""
+    return values.new_zeros(shape) if isinstance(values, Tensor) else np.zeros(shape, values.dtype)
 
 
 def send(values: Tensor, device: torch.device) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import cv2
@@ -14,19 +14,19 @@ from torch.nn.functional import grid_sample
 
 from ltr.ops.crops import Lines, patch_lines
 from pytracking.tracker.inputs import as_image
-from pytracking.tracker.shared.geometry import SampleFrame, TargetState
+from pytracking.tracker.shared.geometry import Array, SampleFrame, TargetState
 from pytracking.tracker.shared.refinement import draw_jitter, propose
 from pytracking.tracker.shared.rows import send
 from pytracking.tracker.shared.settings import TrackerParameters
 
 # OpenCV rounds the places of pixels so far apart exactly; from 93 on not always.
 _QUICK_STEP = 64
-NO_TRAIL = torch.tensor([[0.0, 0.0, torch.nan, torch.nan]])
+NO_TRAIL = np.array([[0, 0, np.nan, np.nan]], np.float32)
 
 
 @dataclass
 class Target:
-    """What the host knows of a target: tensors on the CPU, with one row.
+    """What the host knows of a target: arrays with one row.
 
     Attributes:
         state: the target after the last frame.
@@ -40,23 +40,24 @@ class Target:
     """
 
     state: TargetState
-    base_size: Tensor
-    scale_limits: Tensor
+    base_size: np.ndarray
+    scale_limits: np.ndarray
     generator: torch.Generator | None
-    trail: Tensor = NO_TRAIL
+    trail: np.ndarray = field(default_factory=NO_TRAIL.copy)
     frame_number: int = 1
-    jitter: Tensor | None = None
+    jitter: np.ndarray | None = None
 
-    def next_jitter(self, params: TrackerParameters) -> Tensor:
+    def next_jitter(self, params: TrackerParameters) -> np.ndarray:
         """Jitter [J, 4], drawn before it is known whether there will be a refinement, and kept until there is one."""
         if self.jitter is None:
-            self.jitter = draw_jitter(params, self.generator) if params.use_iou_net else torch.zeros(0, 4)
+            drawn = draw_jitter(params, self.generator) if params.use_iou_net else torch.zeros(0, 4)
+            self.jitter = drawn.numpy()
         return self.jitter
 
 
 @dataclass(frozen=True)
 class Search:
-    """What a frame starts from, a row a target, on the device.
+    """What a frame starts from, a row a target: on the host, or tensors on another device.
 
     Attributes:
         target: the targets after the last frame.
@@ -74,14 +75,14 @@ class Search:
 
     target: TargetState
     frame: SampleFrame
-    base_size: Tensor
-    scale_limits: Tensor
-    image_size: Tensor
-    trail: Tensor
-    jitter: Tensor
+    base_size: Array
+    scale_limits: Array
+    image_size: Array
+    trail: Array
+    jitter: Array
     score_side: int
     feature_side: int
-    cells: tuple[Tensor, Tensor, Tensor, Tensor] | None = None
+    cells: tuple[Array, Array, Array, Array] | None = None
     starts: Tensor | None = None
     host: Search | None = None
 
@@ -90,14 +91,13 @@ class Search:
         """Sample pixels per cell of the score map, a float32 number."""
         return float(np.float32(self.frame.size) / np.float32(self.feature_side))
 
-    def in_cells(self, velocity_weight: float = 0.0) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def in_cells(self, velocity_weight: float = 0.0) -> tuple[Array, Array, Array, Array]:
         """In cells of the score map, [N, 2] each: (y, x) of the targets from the samples' centres, their (height,
         width), and (y, x) of where they are expected and of the last frame's second peaks."""
         if self.cells is not None:
             return self.cells
         cell, here = (self.pixels_per_cell * self.frame.scale)[:, None], self.target.position - self.frame.position
-        moved, other = self.trail.split(2, dim=1)
-        expected, other = here + velocity_weight * moved, other - self.frame.position
+        expected, other = here + velocity_weight * self.trail[:, :2], self.trail[:, 2:] - self.frame.position
         return here / cell, self.target.size / cell, expected / cell, other / cell
 
     @property
@@ -124,7 +124,7 @@ class Search:
             ]
         )
         parts = [
-            torch.tensor([[each.shape[1] / width, each.shape[0] / height] for each in regions]) / size,
+            np.array([[each.shape[1] / width, each.shape[0] / height] for each in regions], np.float32) / size,
             self.target.rows(),
             self.frame.position,
             self.frame.scale[:, None],
@@ -132,9 +132,9 @@ class Search:
             self.scale_limits,
             self.image_size,
             *self.in_cells(params.velocity_weight),
-            starts.flatten(1),
+            starts.reshape(len(starts), -1),
         ]
-        rows = torch.cat(parts, dim=1)
+        rows = torch.from_numpy(np.concatenate(parts, axis=1))
         whole = send(torch.cat([rows.view(torch.uint8).flatten(), torch.from_numpy(pixels).flatten()]), device)
         rows, sent = whole[: rows.nbytes].view(torch.float32).view(rows.shape), whole[rows.nbytes :].view(pixels.shape)
         shares, target, position, scale, base, limits, image, *cells, begin = rows.split(
@@ -177,9 +177,9 @@ def _middles(size: int, device: torch.device) -> tuple[Tensor, Tensor]:
     return torch.tensor(-1.0).to(device), torch.stack(torch.meshgrid(odd, odd, indexing="xy"), dim=2).to(device)
 
 
-def image_sizes(images: Iterable[np.ndarray]) -> Tensor:
+def image_sizes(images: Iterable[np.ndarray]) -> np.ndarray:
     """(height, width) of images, [N, 2]."""
-    return torch.tensor([image.shape[:2] for image in images], dtype=torch.float32)
+    return np.array([image.shape[:2] for image in images], np.float32)
 
 
 def crop_patch(
@@ -189,7 +189,7 @@ def crop_patch(
     output_size: int,
     border_mode: str = "replicate",
     max_scale_change: float | None = None,
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, np.ndarray]:
     """Crop a square around a position and resize it (crop rule of docs/reference.md, section 4).
 
     OpenCV resizes, which is quicker than torch; `ltr.ops.crops.sample_patch` gives the same to rounding.
@@ -220,7 +220,7 @@ def cut_region(
     output_size: int,
     border_mode: str = "replicate",
     max_scale_change: float | None = None,
-) -> tuple[np.ndarray, Tensor]:
+) -> tuple[np.ndarray, np.ndarray]:
     """What `crop_patch` resizes, [h, w, 3] uint8, and the image region that it shows; arguments and errors as there."""
     rows, columns, shown = patch_lines(
         _checked(image).shape[:2], position, (size, size), (output_size, output_size), border_mode, max_scale_change

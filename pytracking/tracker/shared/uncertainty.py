@@ -11,10 +11,9 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from pytracking.tracker.base import BoxUncertainty
+from pytracking.tracker.shared.geometry import Array
 from pytracking.tracker.shared.refinement import RefinementParameters
 
 # Fewer boxes than coordinates and one more cannot tell a curvature.
@@ -27,8 +26,8 @@ _SMALLEST_REST = 1e-3
 _FLATTEST = 1.0
 
 
-def ascent_rows(starts: Tensor, reached: Tensor, refined: Tensor, scale: Tensor) -> Tensor:
-    """What `uncertainty_of` needs of an ascent, in one row a target: nothing waits for the device.
+def ascent_rows(starts: Array, reached: Array, refined: Array, scale: Array) -> np.ndarray:
+    """What `uncertainty_of` needs of an ascent on the host, in one row a target.
 
     Args:
         starts, reached: [N, M, 4] (x, y, w, h) in sample pixels, before and after.
@@ -38,15 +37,15 @@ def ascent_rows(starts: Tensor, reached: Tensor, refined: Tensor, scale: Tensor)
     Returns:
         [N, 1 + 8 M], NaN where nothing was refined.
     """
-    rows = torch.cat([scale[:, None], starts.flatten(1), reached.flatten(1)], dim=1)
-    return rows.masked_fill(~refined[:, None], math.nan)
+    boxes = [each.reshape(len(each), -1) for each in (starts, reached)]
+    return np.where(refined[:, None], np.concatenate([scale[:, None], *boxes], axis=1), np.nan)
 
 
-def uncertainty_of(row: Tensor, box: Sequence[float], parameters: RefinementParameters) -> BoxUncertainty | None:
+def uncertainty_of(row: np.ndarray, box: Sequence[float], parameters: RefinementParameters) -> BoxUncertainty | None:
     """How sure a box is.
 
     Args:
-        row: [1 + 8 M] of `ascent_rows`, on the CPU; an empty one where nobody asks.
+        row: [1 + 8 M] of `ascent_rows`; an empty one where nobody asks.
         box: (x, y, w, h) the refined box in image pixels.
         parameters: of the ascent, in relative space.
 
@@ -55,7 +54,7 @@ def uncertainty_of(row: Tensor, box: Sequence[float], parameters: RefinementPara
     """
     length = parameters.box_refinement_step_length
     centre, size = length if isinstance(length, tuple) else (length, length)
-    steps, values = parameters.box_refinement_iter, row.numpy().astype(np.float64)
+    steps, values = parameters.box_refinement_iter, row.astype(np.float64)
     if len(row) < 1 + 8 * _FEWEST_BOXES or steps == 0 or min(centre, size) <= 0 or not math.isfinite(values.sum()):
         return None
     boxes = values[1:].reshape(2, -1, 4)

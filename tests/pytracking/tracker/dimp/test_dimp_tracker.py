@@ -56,7 +56,7 @@ def test_feature_and_filter_of_different_parity_move_the_sample_by_half_a_cell(f
     tracker.initialize(frames[0], SQUARE)
     state, frame = tracker.targets.state(0), tracker.targets._crop({0: frames[0]})[1].frame
     # The position is truncated to whole pixels, and the crop reports half a pixel more.
-    np.testing.assert_allclose(frame.position, (state.position + offset * state.scale).trunc() + 0.25, atol=0.5)
+    np.testing.assert_allclose(frame.position, np.trunc(state.position + offset * state.scale) + 0.25, atol=0.5)
 
 
 @pytest.mark.parametrize(

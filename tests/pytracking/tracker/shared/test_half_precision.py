@@ -40,7 +40,7 @@ def second_frame(kind: str, precision: str) -> tuple[np.ndarray, np.ndarray]:
     layers, features = targets._extract(sample)
     scores = targets._score_maps(slots, features)
     answers = targets._answers(slots, targets._localise(scores, search), layers, search)
-    return scores[0].numpy(), answers.target.boxes()[0].numpy()
+    return scores[0].numpy(), answers.target.boxes()[0]
 
 
 @pytest.mark.parametrize("kind", ["dimp", "atom"])

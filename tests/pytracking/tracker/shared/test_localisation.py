@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -25,9 +26,13 @@ def score_map(peaks: dict[tuple[int, int], float], shape: tuple[int, int] = (19,
 
 
 def find(scores: torch.Tensor, previous=CENTRE, cells=THREE_CELLS, expected=CENTRE, other=NOWHERE, **thresholds):
-    """(flag, cell, score) of one map [H, W]."""
-    places = (torch.tensor([place]) for place in (previous, cells, expected, other))
-    found = localise(scores[None], *places, LocalisationThresholds(**thresholds))
+    """(flag, cell, score) of one map [H, W], which are the same of tensors and on the host."""
+    given = [scores[None], *(torch.tensor([place]) for place in (previous, cells, expected, other))]
+    found, here = (
+        localise(*arrays, LocalisationThresholds(**thresholds)) for arrays in (given, [each.numpy() for each in given])
+    )
+    for name, values in vars(here).items():
+        np.testing.assert_allclose(values, getattr(found, name), rtol=1e-6, err_msg=name)
     row, column = found.cell[0].tolist()
     return FLAGS[found.flag[0]], (row, column), found.score.item()
 
@@ -187,14 +192,15 @@ def test_cells_from_the_centre():
 
 def test_the_next_frame_expects_the_last_step_again_and_the_second_peak_where_it_was():
     def target(y, x):
-        return TargetState(torch.tensor([[y, x]]), torch.tensor([[20.0, 40.0]]), torch.tensor([2.0]))
+        return TargetState(*(np.array(each, np.float32) for each in ([[y, x]], [[20, 40]], [2])))
 
     def search(state, trail):
-        frame = SampleFrame(torch.tensor([[100.0, 200.0]]), torch.tensor([2.0]), 128)
+        frame = SampleFrame(np.array([[100, 200]], np.float32), np.array([2], np.float32), 128)
         # A cell is 16 sample pixels, 32 of the image.
-        return Search(state, frame, *(torch.ones(1, 2) for _ in range(3)), trail, torch.zeros(1, 0, 4), 9, 8)
+        ones = np.ones((1, 2), np.float32)
+        return Search(state, frame, ones, ones, ones, trail, np.zeros((1, 0, 4), np.float32), 9, 8)
 
-    peaks = score_map({(4, 4): 1.0, (4, 6): 0.9}, (9, 9))[None]
+    peaks = score_map({(4, 4): 1.0, (4, 6): 0.9}, (9, 9))[None].numpy()
     begin = search(target(90.0, 190.0), NO_TRAIL)
     found = localise(peaks, *begin.in_cells(0.8), LocalisationThresholds())
     trail = trail_after(found, begin, target(95.0, 200.0))
@@ -203,4 +209,4 @@ def test_the_next_frame_expects_the_last_step_again_and_the_second_peak_where_it
     assert (32 * here).tolist() == [[-5, 0]] and (32 * size).tolist() == [[20, 40]]
     assert (32 * expected).tolist() == [[-1, 8]] and (32 * other).tolist() == [[0, 64]]
     lost = localise(peaks / 10, *begin.in_cells(0.8), LocalisationThresholds())
-    assert torch.equal(trail_after(lost, search(target(95.0, 200.0), trail), target(0.0, 0.0)), trail)
+    assert trail_after(lost, search(target(95.0, 200.0), trail), target(0.0, 0.0)).tolist() == trail.tolist()

@@ -28,15 +28,14 @@ class OneTarget:
 
 
 def start(memory: SampleMemory, slot: int, first_frame: int = 3) -> None:
-    memory.start(slot, torch.full((first_frame, 2, 1, 1), -1.0), torch.zeros(first_frame, 4))
+    memory.start(slot, torch.full((first_frame, 2, 1, 1), -1.0), np.zeros((first_frame, 4), np.float32))
 
 
 def insert(memory: SampleMemory, slots, values, rates, learns=None) -> None:
     learns = [True] * len(slots) if learns is None else learns
     features = torch.tensor(values)[:, None, None, None].expand(-1, 2, 1, 1).float()
-    boxes = torch.tensor(values)[:, None].expand(-1, 4).float()
-    rates = torch.tensor(rates, dtype=torch.float64)
-    memory.insert(Slots(slots, CPU), features, boxes, rates, torch.tensor(learns))
+    boxes = np.repeat(np.array(values, np.float32)[:, None], 4, axis=1)
+    memory.insert(Slots(slots, CPU), features, boxes, np.array(rates), np.array(learns))
 
 
 def test_starts_with_equal_weights():

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -25,8 +26,11 @@ def pull_to(target: torch.Tensor, sharpness: float = 1.0):
 
 
 def proposals(box: torch.Tensor, parameters: RefinementParameters, generator=None) -> torch.Tensor:
-    """Starts [M, 4] of one box [4]."""
-    return propose(box[None], draw_jitter(parameters, generator)[None], parameters)[0]
+    """Starts [M, 4] of one box [4], the same of tensors and on the host."""
+    given = box[None], draw_jitter(parameters, generator)[None]
+    starts: torch.Tensor = propose(*given, parameters)
+    np.testing.assert_array_equal(propose(*(each.numpy() for each in given), parameters), starts)
+    return starts[0]
 
 
 def refined_from(ascend, starts: torch.Tensor, parameters: RefinementParameters) -> torch.Tensor:
@@ -37,9 +41,11 @@ def refined_from(ascend, starts: torch.Tensor, parameters: RefinementParameters)
 
 
 def mean_of_best(boxes: torch.Tensor, scores: torch.Tensor, **changes) -> list[float]:
-    """The mean of one image's boxes [M, 4]."""
+    """The mean of one image's boxes [M, 4], the same of tensors and on the host."""
     means, fair = best_mean(boxes[None], scores[None], RefinementParameters(**changes))
-    assert fair.tolist() == [True]
+    here, fair_here = best_mean(boxes[None].numpy(), scores[None].numpy(), RefinementParameters(**changes))
+    np.testing.assert_array_equal(here, means)
+    assert fair.tolist() == fair_here.tolist() == [True]
     return means[0].tolist()
 
 

@@ -6,6 +6,7 @@ import math
 from dataclasses import astuple, replace
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 
@@ -80,7 +81,7 @@ def test_a_flat_energy_is_as_unsure_as_the_box_is_wide_and_nothing_is_said_of_to
     assert uncertainty(starts, reached, parameters, refined=False) is None
     assert uncertainty(starts[:, :4], reached[:, :4], parameters) is None
     assert uncertainty(starts, reached, replace(parameters, box_refinement_iter=0)) is None
-    assert uncertainty_of(torch.zeros(0), (0.0, 0.0, 1.0, 1.0), parameters) is None
+    assert uncertainty_of(np.zeros(0), (0.0, 0.0, 1.0, 1.0), parameters) is None
 
 
 @pytest.fixture(scope="module")
