@@ -19,6 +19,7 @@ from ltr.admin.paths import cache_folder
 from ltr.errors import MissingPackageError, UserError
 from ltr.models.bbreg.box_head import BoxHead
 from ltr.models.bbreg.closed_form import ClosedFormHead
+from ltr.models.bbreg.windowed_energy import Windowed
 from ltr.models.export import (
     EXTRACTION,
     EXTRACTION_INT8,
@@ -169,12 +170,7 @@ class GraphHead(ClosedFormHead):
 
     def climb(
         self,
-        parts: Sequence[Tensor],
-        modulation: Sequence[Tensor] | None,
-        columns: Sequence[Tensor],
-        lines: Sequence[Tensor],
-        first: Tensor,
-        within: Tensor,
+        windowed: Windowed,
         starts: Tensor,
         unit: Tensor,
         *,
@@ -184,10 +180,9 @@ class GraphHead(ClosedFormHead):
         """See `ClosedFormHead.climb`."""
         kind = options.get("space", "relative"), options["steps"], options.get("decay", 1.0)
         name = ascent_name(*kind)
+        parts, inside, modulation, columns, lines, shift, cells = windowed
         if modulation is None or name not in self._graphs or options.get("per_box_step_control"):
-            return super().climb(
-                parts, modulation, columns, lines, first, within, starts, unit, step_length=step_length, **options
-            )
+            return super().climb(windowed, starts, unit, step_length=step_length, **options)
         centre, size = step_length if isinstance(step_length, tuple) else (step_length, step_length)
         lengths = np.array([centre, centre, size, size], np.float32)
         if name not in self._sessions:
@@ -195,14 +190,15 @@ class GraphHead(ClosedFormHead):
             made = self._make_session(self._graphs[name], module, self._threads)
             self._sessions[name] = list(module.inputs()), made
         inputs, session = self._sessions[name]
-        above = [np.arange(len(starts))[:, None, None] * part.shape[2] for part in parts]
-        given = [each.numpy() for each in (*parts, *modulation, *columns)]
-        given += [line.numpy() - rows for line, rows in zip(lines, above)]
-        numbers, bounds = within.numpy(), [each.numpy() for each in (first, starts, unit)]
+        heights = [part.shape[2] - 2 * reach for part, reach in zip(parts, self.reach)]
+        given = [each.numpy() for each in (*parts, *inside, *modulation, *columns)]
+        rows = np.arange(len(starts))[:, None, None]
+        given += [line.numpy() - rows * height for line, height in zip(lines, heights)]
+        given += [each.numpy() for each in (shift, starts, unit)]
+        tables = [each.numpy() for each in cells]
         found = []
         for image in range(len(starts)):
-            values = [each[image : image + 1] for each in (*given, *bounds)]
-            values = [*values[:-2], numbers, *values[-2:], lengths]
+            values = [*(each[image : image + 1] for each in given), *tables, lengths]
             feed = dict(zip(inputs, map(np.ascontiguousarray, values)))
             found.append([torch.from_numpy(each) for each in session(feed)])
         boxes, scores, visited = zip(*found)

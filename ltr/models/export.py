@@ -25,12 +25,13 @@ from torch import Tensor, nn
 from ltr.admin.files import whole_file
 from ltr.errors import MissingPackageError, UserError
 from ltr.models.bbreg.closed_form import ClosedFormHead
+from ltr.models.bbreg.windowed_energy import Cells, Windowed
 from ltr.models.tracking.extraction import Extraction, fold_batch_norm
 from ltr.models.tracking.tracking_net import TrackingNet
 
 EXTRACTION, EXTRACTION_INT8, ASCENT = "extraction", "extraction_int8", "ascent"
 # What graphs take and give; files of another format are refused.
-FORMAT = 2
+FORMAT = 3
 _INDEX = f"graphs{FORMAT}.json"
 _OPSET = 18
 
@@ -63,23 +64,26 @@ class AscentGraph(nn.Module):
         levels = range(len(self.head.levels))
         return {
             **{f"part_{k}": {2: f"height_{k}", 3: f"width_{k}"} for k in levels},
+            **{f"inside_{k}": {2: f"inner_height_{k}", 3: f"inner_width_{k}"} for k in levels},
             **{f"modulation_{k}": {} for k in levels},
             **{f"columns_{k}": {2: f"columns_{k}"} for k in levels},
             **{f"lines_{k}": {2: f"lines_{k}"} for k in levels},
-            "first": {},
-            "within": {0: "cells"},
+            "shift": {},
             "starts": {1: "M"},
             "unit": {},
+            "within": {0: "cells"},
+            "places": {0: "places"},
+            **{name: {0: "places", 1: "cells"} for name in ("rise", "bend", "half_bend")},
             "step_length": {},
         }
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(boxes [1, M, 4], scores [1, M], all boxes that were scored [T, 1, M, 4])."""
         count = len(self.head.levels)
-        parts, modulation, columns, lines = (inputs[k * count : (k + 1) * count] for k in range(4))
-        first, within, starts, unit, step_length = inputs[4 * count :]
+        parts, inside, modulation, columns, lines = (inputs[k * count : (k + 1) * count] for k in range(5))
+        shift, starts, unit, *cells, step_length = inputs[5 * count :]
         return self.head.climb(
-            parts, modulation, columns, lines, first, within, starts, unit,
+            Windowed(parts, inside, modulation, columns, lines, shift, Cells(*cells)), starts, unit,
             space=self.space, steps=self.steps, step_length=step_length, decay=self.decay,
         )  # fmt: skip
 
@@ -210,12 +214,10 @@ class _Recorder(ClosedFormHead):
 
     seen: tuple[Tensor, ...]
 
-    def climb(
-        self, parts: Sequence[Tensor], modulation: Sequence[Tensor] | None, *rest: Any, **options: Any
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        columns, lines, *others = rest
-        self.seen = (*parts, *(modulation or ()), *columns, *lines, *others)
-        return super().climb(parts, modulation, *rest, **options)
+    def climb(self, windowed: Windowed, starts: Tensor, unit: Tensor, **options: Any) -> tuple[Tensor, Tensor, Tensor]:
+        parts, inside, modulation, columns, lines, shift, cells = windowed
+        self.seen = (*parts, *inside, *(modulation or ()), *columns, *lines, shift, starts, unit, *cells)
+        return super().climb(windowed, starts, unit, **options)
 
 
 def as_onnx(

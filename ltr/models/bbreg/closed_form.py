@@ -8,16 +8,18 @@ readable reference, and what is fallen back on where boxes leave those cells.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import conv2d, pad
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ltr.ebm.ascent import gradient_ascent
 from ltr.models.bbreg.box_head import BoxHead, LinearBlock
-from ltr.models.bbreg.windowed_energy import WindowedEnergy
+from ltr.models.bbreg.windowed_energy import Cells, Windowed, WindowedEnergy
 
 # How far, over the geometric mean of a box's sides, the ascent may move a bin; with more, it starts again with more
 # room. Real clips stay within 0.15 in nine frames of ten, and within 0.27 in all.
@@ -43,11 +45,18 @@ class _Windows(NamedTuple):
 
 
 class _Part(NamedTuple):
-    """A part of a level's map, [N, C, h, w], and its first column and row [N] in the whole map."""
+    """A part of a level's features, or of the layer that they are made of.
+
+    values, inside: see `Windowed`.
+    left, top: [N] the first column and row of the part's features in the whole map.
+    height: of the part's features.
+    """
 
     values: Tensor
+    inside: Tensor
     left: np.ndarray
     top: np.ndarray
+    height: int
 
 
 class ClosedFormHead(nn.Module):
@@ -81,11 +90,12 @@ class ClosedFormHead(nn.Module):
         self.convolutions = nn.ModuleList(
             nn.Sequential(*map(_folded_block, level.convolutions)) for level in self.levels
         )
-        kernels = [
-            [layer.kernel_size[0] for layer in convolutions.modules() if isinstance(layer, nn.Conv2d)]
+        self.layers = [
+            [layer for layer in convolutions.modules() if isinstance(layer, nn.Conv2d)]
             for convolutions in self.convolutions
         ]
-        self._reach = [sum(side // 2 for side in sides) for sides in kernels]
+        # How many cells around a part of the features its convolutions need, a level.
+        self.reach = [sum(layer.kernel_size[0] // 2 for layer in layers) for layers in self.layers]
         self.weights = nn.ParameterList()
         self.biases = nn.ParameterList()
         for level in self.levels:
@@ -118,7 +128,6 @@ class ClosedFormHead(nn.Module):
         self._spread, self._origin = self.spread.cpu().numpy(), self.origin.cpu().numpy()
         strides = [1 / level.settings.stride for level in self.levels for _ in range(2 * level.settings.bins)]
         self._per_pixel = np.array(strides, np.float32)
-        self.has_origin = any(origins)
         self.register_buffer("numbers", self.output.new_tensor(numbers))
         self.register_buffer("back", self.output.new_tensor(back))
 
@@ -152,12 +161,7 @@ class ClosedFormHead(nn.Module):
 
     def climb(
         self,
-        parts: Sequence[Tensor],
-        modulation: Sequence[Tensor] | None,
-        columns: Sequence[Tensor],
-        lines: Sequence[Tensor],
-        first: Tensor,
-        within: Tensor,
+        windowed: Windowed,
         starts: Tensor,
         unit: Tensor,
         **options: Any,
@@ -165,24 +169,26 @@ class ClosedFormHead(nn.Module):
         """The ascent of boxes whose bins stay in their windows: all that a graph for another engine holds.
 
         Args:
-            parts: parts of the features or, with `modulation`, of the backbone's layers, [N, C, h, w] a level.
-            modulation: [N, C] a level, or None.
-            columns, lines: cells of the windows in the parts, [N, bins, nx] and [N, bins, ny] a level; the lines of
-                all images' parts count on.
-            first: [N, R] first cell of every window.
-            within: [n] the numbers 0 ... n-1, for the largest nx or ny.
+            windowed: of the images.
             starts, unit, options: as for `gradient_ascent`; the unit of the centre as `normalise_size`.
 
         Returns:
             (boxes [N, M, 4], scores [N, M], all boxes that were scored [T, N, M, 4]).
         """
-        features = parts
-        if modulation is not None:
-            made = (convolutions(part) for convolutions, part in zip(self.convolutions, parts))
-            features = [each * weights[..., None, None] for each, weights in zip(made, modulation)]
-        energy = WindowedEnergy(self, features, columns, lines, first, within)
+        features = windowed.parts
+        if windowed.modulation is not None:
+            made = map(self._features, range(len(self.levels)), windowed.parts, windowed.inside)
+            features = [each * weights[..., None, None] for each, weights in zip(made, windowed.modulation)]
+        energy = WindowedEnergy(self, features, windowed)
         boxes, scores = gradient_ascent(energy, starts, normalise_size=unit, **options)
         return boxes, scores, torch.stack(energy.visited)
+
+    def _features(self, level: int, part: Tensor, inside: Tensor) -> Tensor:
+        """What a level's convolutions make of a part of its layer, without what they reach around it (`Windowed`)."""
+        first, second = self.layers[level]
+        # What lies between them is zero beyond its ends, too.
+        between = conv2d(part, first.weight, first.bias).relu() * inside
+        return conv2d(between, second.weight, second.bias).relu()
 
     def _ascend(
         self,
@@ -206,16 +212,15 @@ class ClosedFormHead(nn.Module):
             chosen = [_of(each, images) for each in maps]
             weights = None if modulation is None else [_of(each, images) for each in modulation]
             parts = [self._part(level, each, windows, weights is None) for level, each in enumerate(chosen)]
-            found = self.climb(
+            windowed = Windowed(
                 [part.values for part in parts],
+                [part.inside for part in parts],
                 weights,
                 *self._places(parts, windows),
-                torch.from_numpy(windows.first).to(device),
-                torch.arange(max(map(max, windows.cells))).to(device),
-                _of(starts, images).to(device),
-                _of(unit, images).to(device),
-                **options,
+                torch.from_numpy(self._shift(windows))[:, None].to(device),
+                _cells(max(map(max, windows.cells)), self.output.dtype, device),
             )
+            found = self.climb(windowed, _of(starts, images).to(device), _of(unit, images).to(device), **options)
             moved, reached, visited = (each.to(home) for each in found)
             within = self._within(visited, windows)
             if images is None:
@@ -287,25 +292,28 @@ class ClosedFormHead(nn.Module):
         return np.asarray(((start >= windows.low[:, None]) & (end <= windows.high[:, None])).all((0, 2, 3)))
 
     def _part(self, level: int, values: Tensor, windows: _Windows, whole: bool) -> _Part:
-        """What the test convolutions need of a layer [N, C, H, W] to make the features in a level's windows.
-
-        Beyond the windows that is as many cells as the convolutions reach; or it ends where the layer does.
-        """
+        """What the test convolutions need of a layer [N, C, H, W] to make the features in a level's windows."""
         if whole:
             origin = np.zeros_like(windows.first[:, 0])
-            return _Part(values, origin, origin)
-        reach = self._reach[level]
-        origins, sizes = [], []
+            return _Part(values, values[:0], origin, origin, values.shape[2])
+        reach, edge = self.reach[level], self.layers[level][1].kernel_size[0] // 2
+        origins, sizes, within = [], [], []
         for first, count, cells in zip(self._axes(level, windows), windows.cells[level], values.shape[:1:-1]):
             begin = first.min(1)
             size = int((first.max(1) - begin).max()) + count + 2 * reach
-            size = min(-(-size // self.part_granule) * self.part_granule, cells)
-            origins.append((begin - reach).clip(0, cells - size))
+            size = min(-(-size // self.part_granule) * self.part_granule, cells + 2 * reach)
+            origins.append(begin.clip(max=cells + 2 * reach - size))
             sizes.append(size)
+            place = origins[-1][:, None] - edge + np.arange(size - 2 * (reach - edge))
+            within.append((place >= 0) & (place < cells))
         (left, top), (width, height) = origins, sizes
-        corners = zip(left.tolist(), top.tolist())
-        parts = [values[n : n + 1, :, y : y + height, x : x + width] for n, (x, y) in enumerate(corners)]
-        return _Part(parts[0] if len(parts) == 1 else torch.cat(parts), left, top)
+        parts = []
+        for n, (x, y) in enumerate(zip((left - reach).tolist(), (top - reach).tolist())):
+            part = values[n : n + 1, :, max(y, 0) : y + height, max(x, 0) : x + width]
+            beyond = max(-x, 0), max(x + width - values.shape[3], 0), max(-y, 0), max(y + height - values.shape[2], 0)
+            parts.append(pad(part, beyond) if any(beyond) else part)
+        inside = torch.from_numpy(within[1][:, None, :, None] & within[0][:, None, None, :]).to(values)
+        return _Part(parts[0] if len(parts) == 1 else torch.cat(parts), inside, left, top, height - 2 * reach)
 
     def _places(self, parts: Sequence[_Part], windows: _Windows) -> tuple[list[Tensor], list[Tensor]]:
         """Columns [N, bins, nx] and lines [N, bins, ny] of the levels' windows in their parts; see `climb`."""
@@ -314,7 +322,7 @@ class ClosedFormHead(nn.Module):
         for level, part in enumerate(parts):
             along_x, along_y = self._axes(level, windows)
             nx, ny = windows.cells[level]
-            above = np.arange(len(along_y)) * part.values.shape[2] - part.top
+            above = np.arange(len(along_y)) * part.height - part.top
             for found, place, count in (
                 (columns, along_x - part.left[:, None], nx),
                 (lines, along_y + above[:, None], ny),
@@ -322,10 +330,23 @@ class ClosedFormHead(nn.Module):
                 found.append(torch.from_numpy(place[..., None] + np.arange(count)).to(self.output.device))
         return columns, lines
 
+    def _shift(self, windows: _Windows) -> np.ndarray:
+        """[N, 2R]: a window's first cell is taken off the start of its bin, and nothing off its length; see `climb`."""
+        taken = np.concatenate([windows.first, np.zeros_like(windows.first)], axis=1)
+        return self._origin - taken.astype(self._origin.dtype)
+
     def _axes(self, level: int, windows: _Windows) -> tuple[np.ndarray, np.ndarray]:
         """First cells [N, bins] of a level's windows along x and along y."""
         row, bins = self.rows[level], self.levels[level].settings.bins
         return windows.first[:, row : row + bins], windows.first[:, row + bins : row + 2 * bins]
+
+
+@lru_cache(64)
+def _cells(count: int, dtype: torch.dtype, device: torch.device) -> Cells:
+    """What is the same in all windows of so many cells."""
+    # Made outside of inference mode, whose tensors could not be used elsewhere.
+    with torch.inference_mode(False):
+        return Cells.of(torch.arange(count, dtype=dtype, device=device))
 
 
 def _of(values: Tensor, images: Tensor | None) -> Tensor:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,12 +16,60 @@ if TYPE_CHECKING:
     from ltr.models.bbreg.closed_form import ClosedFormHead
 
 
+class Cells(NamedTuple):
+    """What is the same in all windows of n cells.
+
+    within: [n] the cells.
+    places: [n + 2] these and one more on either side.
+    rise, bend, half_bend: [n + 2, n] of the hat of each cell: its rise from the place before to the one after, how much
+        it bends at each place, and half of that.
+    """
+
+    within: Tensor
+    places: Tensor
+    rise: Tensor
+    bend: Tensor
+    half_bend: Tensor
+
+    @classmethod
+    def of(cls, within: Tensor) -> Cells:
+        """Those of the numbers 0 ... n-1, floating."""
+        places = torch.cat((within[:1] - 1, within, within[-1:] + 1))
+        away = places[:, None] - within
+        rise = (away == 1).to(within) - (away == -1).to(within)
+        bend = 3.0 * (away == 0).to(within) - (away.abs() <= 1).to(within)
+        return cls(within, places, rise, bend, bend / 2)
+
+
+class Windowed(NamedTuple):
+    """What an ascent of boxes whose bins stay in their windows needs of N images.
+
+    parts: of the features or, with `modulation`, of the backbone's layers, [N, C, h, w] a level. Around a part of a
+        layer is what its convolutions reach, zero beyond the layer's ends.
+    inside: [N, 1, h', w'] a level, 1 within the layer, 0 beyond, for what lies between its two convolutions.
+    modulation: [N, C] a level, or None.
+    columns, lines: cells of the windows in the parts' features, [N, bins, nx] and [N, bins, ny] a level; the lines of
+        all images' parts count on.
+    shift: [N, 1, 2R] what is added to starts and lengths of bins in cells, so that they count in their windows.
+    cells: of the largest nx or ny.
+    """
+
+    parts: Sequence[Tensor]
+    inside: Sequence[Tensor]
+    modulation: Sequence[Tensor] | None
+    columns: Sequence[Tensor]
+    lines: Sequence[Tensor]
+    shift: Tensor
+    cells: Cells
+
+
 class WindowedEnergy:
     """The energy of N images over boxes, and its gradient, for `gradient_ascent`.
 
     Args:
         closed: the prepared head.
-        features, columns, lines, first, within: as for `ClosedFormHead.climb`, with features in place of parts.
+        features: [N, C, h, w] a level, of the parts.
+        windowed: where the windows are in them.
 
     Attributes:
         visited: [N, M, 4] all boxes that were scored.
@@ -31,19 +79,17 @@ class WindowedEnergy:
         self,
         closed: ClosedFormHead,
         features: Sequence[Tensor],
-        columns: Sequence[Tensor],
-        lines: Sequence[Tensor],
-        first: Tensor,
-        within: Tensor,
+        windowed: Windowed,
     ) -> None:
         self.visited: list[Tensor] = []
         self._closed = closed
         dtype = closed.output.dtype
         # A constant in a graph, which is for one image.
-        images = int(first.shape[0])
+        images = int(windowed.shift.shape[0])
         self._contracted: list[Tensor] = []
-        self._cells: list[tuple[int, int]] = []
-        for feature, along_x, along_y, weights in zip(features, columns, lines, closed.weights):
+        self._sizes: list[tuple[int, int]] = []
+        self._across: list[Tensor] = []
+        for feature, along_x, along_y, weights in zip(features, windowed.columns, windowed.lines, closed.weights):
             channels, (bins, nx), ny = feature.shape[1], along_x.shape[1:], along_y.shape[2]
             flat = feature.permute(0, 2, 3, 1).reshape(-1, channels).to(dtype)
             at = along_y[:, :, None, :, None] * feature.shape[3] + along_x[:, None, :, None, :]
@@ -51,18 +97,9 @@ class WindowedEnergy:
             contracted = torch.bmm(flat.index_select(0, at).view(bins**2, -1, channels), weights)
             contracted = contracted.view(bins, bins, images, ny, nx, -1).permute(2, 0, 3, 1, 4, 5)
             self._contracted.append(contracted.reshape(images, bins * ny * bins * nx, -1))
-            self._cells.append((nx, ny))
-        first = first.to(dtype)
-        shift = torch.cat((-first, torch.zeros_like(first)), dim=1)
-        self._shift = (shift + closed.origin if closed.has_origin else shift).unsqueeze(1)
-        # The cells of a window, and these with one more on either side.
-        self._within = within.to(dtype)
-        self._places = torch.cat((self._within[:1] - 1, self._within, self._within[-1:] + 1))
-        # What is at a cell's neighbours and itself: the rise from one to the other, and how much it bends.
-        away = self._places[:, None] - self._within
-        self._rise = (away == 1).to(dtype) - (away == -1).to(dtype)
-        self._bend = 3.0 * (away == 0).to(dtype) - (away.abs() <= 1).to(dtype)
-        self._bend_of_squares = self._bend / 2
+            self._sizes.append((nx, ny))
+            self._across.append(_reshaped(along_x, (0, -1)))
+        self._shift, self._cells, self._nothing = windowed.shift, windowed.cells, windowed.shift.new_zeros(())
         self._bins = [level.settings.bins for level in closed.levels for _ in range(2)]
 
     def __call__(self, boxes: Tensor) -> Tensor:
@@ -75,21 +112,20 @@ class WindowedEnergy:
         closed = self._closed
         axes = self._weights(boxes).split(self._bins, dim=3)
         pairs, hidden = [], []
-        for level, (contracted, bias, (nx, ny)) in enumerate(zip(self._contracted, closed.biases, self._cells)):
+        for level, (contracted, bias, (nx, ny)) in enumerate(zip(self._contracted, closed.biases, self._sizes)):
             along_x, along_y = (
                 _reshaped(axes[2 * level + axis][..., :cells], (0, 0, 3, -1)) for axis, cells in enumerate((nx, ny))
             )
             pairs.append((along_y, along_x))
             outer = _reshaped(along_y[:, :, :1].transpose(2, 3) * along_x[:, :, :1], (0, 0, -1))
             hidden.append(torch.baddbmm(bias, outer, contracted))
-        active = torch.cat(hidden, dim=2).relu_()
-        scores = torch.matmul(active, closed.output)[..., 0] + closed.offset
-        of_hidden = (active > 0) * closed.output[:, 0]
+        units = torch.cat(hidden, dim=2)
+        of_hidden = torch.where(units > 0, closed.output[:, 0], self._nothing)
+        scores = torch.matmul(units.relu(), closed.output)[..., 0] + closed.offset
         found = []
-        for contracted, of_own, (along_y, along_x) in zip(
-            self._contracted, of_hidden.split([weights.shape[2] for weights in closed.weights], dim=2), pairs
-        ):
-            of_outer = _reshaped(torch.matmul(of_own, contracted.transpose(1, 2)), (0, 0, None, -1), along_y)
+        of_levels = of_hidden.split([weights.shape[2] for weights in closed.weights], dim=2)
+        for contracted, of_own, across, (along_y, along_x) in zip(self._contracted, of_levels, self._across, pairs):
+            of_outer = _reshaped(torch.matmul(of_own, contracted.transpose(1, 2)), (0, 0, -1, None), across)
             products = torch.matmul(along_y, torch.matmul(of_outer, along_x.transpose(2, 3)))
             found.append(_reshaped(products, (0, 0, -1)))
         return scores, torch.matmul(torch.cat(found, dim=2), closed.back)
@@ -102,9 +138,10 @@ class WindowedEnergy:
         inverse = length.reciprocal().masked_fill(length <= torch.finfo(length.dtype).tiny ** 0.5, 0)
         # Where in the bin, from 0 to 1, each cell lies: its hat starts to rise at the one before it, and ends at the
         # one after it (ltr/ops/prroi_pool.py).
-        at = ((self._places - start) * inverse).clamp_(0, 1)
-        slope, lever = torch.matmul(at, self._bend), torch.matmul(at * at, self._bend_of_squares)
-        weights = torch.matmul(at, self._rise) + length * lever - (self._within - start) * slope
+        within, places, rise, bend, half_bend = self._cells
+        at = ((places - start) * inverse).clamp_(0, 1)
+        slope, lever = torch.matmul(at, bend), torch.matmul(at * at, half_bend)
+        weights = torch.matmul(at, rise) + length * lever - (within - start) * slope
         changes = torch.cat((weights, slope, lever + self._closed.numbers * slope), dim=2)
         return _reshaped(changes, (0, 0, 3, sum(self._bins), -1))
 

@@ -19,6 +19,7 @@ from torch.nn import functional
 from ltr.admin.files import whole_file
 from ltr.errors import UserError
 from ltr.models.bbreg.closed_form import ClosedFormHead
+from ltr.models.bbreg.windowed_energy import Cells, Windowed
 from ltr.models.export import as_onnx
 from ltr.models.tracking.dimpnet import DiMPNet
 from pytracking.features.augmentation import augment_first_frame, drop_feature_channels, expanded_size
@@ -28,7 +29,6 @@ from pytracking.tracker.shared.answers import learning_rates, moved_to, trail_af
 from pytracking.tracker.shared.geometry import SampleFrame, TargetState
 from pytracking.tracker.shared.memory import weights_after
 from pytracking.tracker.shared.refinement import propose, refine
-from pytracking.tracker.shared.rows import Slots
 from pytracking.tracker.shared.search import NO_TRAIL, Search
 
 _MODULATION = ("modulation_0", "modulation_1")
@@ -101,7 +101,6 @@ class _Deployed(DiMPTargets):
     def __init__(self, params: DiMPParameters, network: DiMPNet) -> None:
         super().__init__(params, network)
         self._head = _GraphHead(self.net.bb_regressor)
-        self._slots_of_one = Slots([0], self.device)
 
     def parts(self) -> dict[str, tuple[Callable[..., Any], Sequence[Tensor]]]:
         """The functions by name, and an example of the inputs of each."""
@@ -167,7 +166,7 @@ class _Deployed(DiMPTargets):
         search = Search(state, frame, base_size, base_size, image_size, trail, jitter[None], *sides)
         layers, features = self._extract(crop)
         self.filters.data = filters
-        scores = self._score_maps(self._slots_of_one, features)
+        scores = self._score_maps(self._slots([0]), features)
         found = self._localise(scores, search)
         moved = moved_to(found.cell, search, params).where(found.found, state)
         starts = propose(frame.box_of(moved), search.jitter, params)
@@ -233,8 +232,13 @@ class _GraphHead(ClosedFormHead):
             for row, level in zip(self.rows, self.levels)
         ]
         columns, lines = zip(*along)
+        shift = self.origin - functional.pad(first, (0, first.shape[1]))
+        parts = [functional.pad(each, [reach] * 4) for reach, each in zip(self.reach, maps)]
+        edges = [layers[1].kernel_size[0] // 2 for layers in self.layers]
+        inside = [functional.pad(torch.ones_like(each[:, :1]), [edge] * 4) for edge, each in zip(edges, maps)]
         unit = starts[:, :1, 2:] if normalise_size is None else normalise_size
-        boxes, scores, _ = self.climb(maps, modulation, columns, lines, first, within, starts, unit, **options)
+        windowed = Windowed(parts, inside, modulation, columns, lines, shift[:, None], Cells.of(within.to(self.output)))
+        boxes, scores, _ = self.climb(windowed, starts, unit, **options)
         return boxes, scores
 
 

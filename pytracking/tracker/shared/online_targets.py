@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -274,9 +274,10 @@ class OnlineTargets(ABC, Generic[Network, Parameters]):
         boxes[:, :2] += shifts.flip(1)
         return samples, boxes
 
-    def _slots(self, images: Mapping[int, np.ndarray]) -> Slots:
-        if self._last_slots is None or self._last_slots.numbers != tuple(images):
-            self._last_slots = Slots(images, self.device)
+    def _slots(self, numbers: Iterable[int]) -> Slots:
+        numbers = tuple(numbers)
+        if self._last_slots is None or self._last_slots.numbers != numbers:
+            self._last_slots = Slots(numbers, self.device)
         return self._last_slots
 
     def _crop(self, images: Mapping[int, np.ndarray]) -> tuple[Tensor, Search]:

@@ -174,14 +174,25 @@ def test_only_the_reached_part_of_a_layer_is_computed(head: BoxHead, monkeypatch
     sizes = []
     climb = ClosedFormHead.climb
 
-    def noted(closed, parts, *arguments, **options):
-        sizes.extend(part.shape[3] for part in parts)
-        return climb(closed, parts, *arguments, **options)
+    def noted(closed, windowed, *arguments, **options):
+        sizes.extend(part.shape[3] for part in windowed.parts)
+        return climb(closed, windowed, *arguments, **options)
 
     monkeypatch.setattr(ClosedFormHead, "climb", noted)
     ClosedFormHead(head).refine(modulation, layers, starts, steps=10, step_length=0.002)
     assert len(sizes) == 2
     assert sizes[0] <= 24 < layers[0].shape[3]
+
+
+@pytest.mark.parametrize("images", [1, 2])
+def test_beyond_a_layers_ends_features_are_made_of_zeros_as_there(head: BoxHead, images: int) -> None:
+    modulation, layers, starts = scene(head, images)
+    places = torch.tensor([[-9.0, -6.0, 0, 0], [150.0, 155.0, 0, 0]], dtype=torch.float64)[:images, None]
+    starts = starts - starts[:, :1] * torch.tensor([1.0, 1, 0, 0]) + places
+    options = {"steps": 5, "step_length": 0.001}
+    expected, _ = by_autograd(head, modulation, layers, starts, **options)
+    found = ClosedFormHead(head).refine(modulation, layers, starts, **options)
+    torch.testing.assert_close(found, expected, atol=1e-10, rtol=0)
 
 
 def test_a_head_in_training_mode_is_refused() -> None:
