@@ -331,7 +331,7 @@ class ClosedFormHead(nn.Module):
         return columns, lines
 
     def _shift(self, windows: _Windows) -> np.ndarray:
-        """[N, 2R]: a window's first cell is taken off the start of its bin, and nothing off its length; see `climb`."""
+        """[N, 2R]: a window's first cell is taken off the start of its bin, and nothing off its length (`Windowed`)."""
         taken = np.concatenate([windows.first, np.zeros_like(windows.first)], axis=1)
         return self._origin - taken.astype(self._origin.dtype)
 

@@ -208,7 +208,8 @@ class OnlineTargets(ABC, Generic[Network, Parameters]):
         self, images: Mapping[int, np.ndarray], errors: dict[int, ValueError], start: float
     ) -> dict[int, TrackResult]:
         """One frame of each target."""
-        with self._backend.search():
+        # What is not finite is told by an error of its own, and needs no warnings of numpy's.
+        with self._backend.search(), np.errstate(all="ignore"):
             slots = self._slots(images)
             crops, search = self._crop(images)
             layers, features = self._extract(crops)
