@@ -144,7 +144,7 @@ def read_graphs(path: Path) -> dict[str, Graph]:
     """The graphs of a file by name.
 
     Raises:
-        UserError: no file of graphs.
+        UserError: no file of graphs, or one of another format.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -154,7 +154,9 @@ def read_graphs(path: Path) -> dict[str, Graph]:
                 for name, entry in index.items()
             }
     except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
-        raise UserError(f"{path} is no file of graphs ({error}): python -m pytracking export writes one") from error
+        raise UserError(
+            f"{path} is no file of graphs of format {FORMAT} ({error}): python -m pytracking export NAME writes one"
+        ) from error
 
 
 def weights_checksum(net: nn.Module) -> str:

@@ -318,8 +318,10 @@ def test_other_weights_and_other_files_are_refused(graphs, tmp_path) -> None:
     with pytest.raises(UserError, match="no file of graphs"):
         read_graphs(broken)
     with zipfile.ZipFile(broken, "w") as archive:
-        archive.writestr("other", b"")
-    with pytest.raises(UserError, match="no file of graphs"):
+        archive.writestr("graphs2.json", b"{}")
+    with pytest.raises(
+        UserError, match=rf"no file of graphs of format {export.FORMAT} .*: python -m pytracking export NAME"
+    ):
         read_graphs(broken)
 
 
