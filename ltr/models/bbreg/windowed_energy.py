@@ -46,7 +46,8 @@ class Windowed(NamedTuple):
 
     parts: of the features or, with `modulation`, of the backbone's layers, [N, C, h, w] a level. Around a part of a
         layer is what its convolutions reach, zero beyond the layer's ends.
-    inside: [N, 1, h', w'] a level, 1 within the layer, 0 beyond, for what lies between its two convolutions.
+    inside: [N, 1, h', w'] a level, 1 within the layer, 0 beyond, for what lies between its two convolutions; not used
+        for features.
     modulation: [N, C] a level, or None.
     columns, lines: cells of the windows in the parts' features, [N, bins, nx] and [N, bins, ny] a level; the lines of
         all images' parts count on.

@@ -132,8 +132,8 @@ def localise(
     second, second_score, _ = _peak(others)
     cells = xp.stack([first, second], axis=1)
     away = from_centre(cells, height, width) - previous[:, None]
-    # Whether there is a target at all is decided by what the model says, whatever was expected.
     flat = scores.reshape(len(scores), -1)
+    # Whether there is a target at all is decided by what the model says, whatever was expected.
     if isinstance(flat, Tensor):
         lowest, said = flat.amin(1), first_score if weighed is scores else flat.gather(1, index[:, None])[:, 0]
     else:
@@ -141,7 +141,7 @@ def localise(
     peaks = xp.stack([said, second_score], axis=1)
     distances = xp.sqrt((away * away).sum(2))
     values = xp.concatenate([peaks, distances, xp.stack([lowest, first_score], axis=1)], axis=1)
-    # Thresholds are compared in float64, which holds them and the float32 scores exactly as they are written.
+    # Compared in float64, the tables' type, which holds thresholds and scores exactly as they are written.
     limits = (
         thresholds.distractor_threshold,
         thresholds.hard_negative_threshold,

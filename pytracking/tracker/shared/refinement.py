@@ -125,7 +125,7 @@ def best_mean(boxes: Array, scores: Array, parameters: RefinementParameters) -> 
         counts = fair.gather(1, best)[..., None]
         chosen = boxes.gather(1, best[..., None].expand(-1, -1, 4))
     else:
-        # From the end, where numbers that are none are, as at the front of `topk`.
+        # From the end: NaN comes last here, and first in `topk`.
         places = np.arange(len(ranked))[:, None], ranked.argsort(1)[:, : -count - 1 : -1]
         counts, chosen = fair[places][..., None], boxes[places]
     means = xp.where(counts, chosen, 0).sum(1) / cast(counts.sum(1).clip(1), boxes.dtype)
