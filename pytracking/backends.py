@@ -1,4 +1,4 @@
-"""What computes a tracker's networks: torch, eager or compiled, or on a CPU ONNX Runtime or OpenVINO."""
+"""What computes a tracker's networks: torch, eager, compiled or recorded, or on a CPU ONNX Runtime or OpenVINO."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from ltr.admin.paths import cache_folder
 from ltr.errors import MissingPackageError, UserError
 from ltr.models.bbreg.box_head import BoxHead
 from ltr.models.bbreg.closed_form import ClosedFormHead
+from ltr.models.bbreg.device_ascent import Recorded
 from ltr.models.bbreg.windowed_energy import Windowed
 from ltr.models.export import (
     EXTRACTION,
@@ -38,7 +39,7 @@ from ltr.models.tracking.tracking_net import TrackingNet
 if TYPE_CHECKING:
     from pytracking.tracker.shared.settings import TrackerParameters
 
-BACKENDS = ("auto", "torch", "onnx", "openvino", "compile")
+BACKENDS = ("auto", "torch", "onnx", "openvino", "compile", "cuda_graphs")
 GRAPHS_SUFFIX = ".graphs.zip"
 # What the engines of graphs need.
 _PACKAGES = {"openvino": ("openvino", "onnx"), "onnx": ("onnxruntime",)}
@@ -76,18 +77,21 @@ class TorchBackend:
         network: in eval mode, on its device, for this alone: it is changed.
         size: side S of the samples.
         dtype: type of the backbone's arithmetic.
-        compiled: by torch.compile, in the first frames.
+        way: 'torch', 'compile' (by torch.compile, in the first frames) or 'cuda_graphs' (`Recorded`).
     """
 
-    def __init__(
-        self, network: TrackingNet, size: int, dtype: torch.dtype = torch.float32, compiled: bool = False
-    ) -> None:
+    def __init__(self, network: TrackingNet, size: int, dtype: torch.dtype = torch.float32, way: str = "torch") -> None:
         fold_batch_norm(Extraction(network), torch.zeros(1, 3, size, size, device=network.get_buffer("_mean").device))
         network.feature_extractor.to(dtype)
         extraction = Extraction(network, dtype)
         self._names = extraction.names
-        # Weights that cannot change are laid out for the processor once.
-        self._extract = torch.compile(extraction, options={"freezing": True}) if compiled else extraction
+        self._extract: Callable[[Tensor], tuple[Tensor, ...]] = extraction
+        if way == "compile":
+            # Weights that cannot change are laid out for the processor once.
+            self._extract = torch.compile(extraction, options={"freezing": True})
+        elif way == "cuda_graphs":
+            # Of a function: a module would itself be changed.
+            self._extract = Recorded(extraction.forward)
         self.refiner = ClosedFormHead(network.bb_regressor)
 
     def search(self) -> AbstractContextManager[None]:
@@ -309,7 +313,7 @@ def find_graphs(params: TrackerParameters, network: TrackingNet, checkpoint: Pat
     Where the parameters ask for an engine of graphs and there are none, they are written into the cache, if the package
     `onnx` is installed. Files in the cache go by the weights' checksum and the parameters.
     """
-    if params.backend in ("torch", "compile"):
+    if params.backend in ("torch", "compile", "cuda_graphs"):
         return None
     beside = graphs_beside(checkpoint)
     if beside.is_file() and _fits(read_graphs(beside), params.image_sample_size):
@@ -357,11 +361,18 @@ def choose_backend(
             raise UserError(f"parameter backend is '{name}', but {hindrance}")
     if precision == "int8":
         raise UserError(f"parameter precision is 'int8', but {hindrance}")
+    if name == "cuda_graphs" and not _records(device):
+        raise UserError(f"parameter backend is 'cuda_graphs', but '{device}' is no NVIDIA GPU: set backend='auto'")
     if name == "compile" and device.type == "cpu" and not any(map(shutil.which, ("g++", "clang++", "cl"))):
         raise UserError(
             "parameter backend is 'compile', but torch.compile finds no C++ compiler: install g++ or clang++"
         )
-    return TorchBackend(network, size, PRECISIONS[precision], compiled=name == "compile")
+    return TorchBackend(network, size, PRECISIONS[precision], "torch" if name == "auto" else name)
+
+
+def _records(device: torch.device) -> bool:
+    """Whether there are CUDA graphs on a device."""
+    return device.type == "cuda"
 
 
 def _check_precision(precision: str, device: torch.device) -> None:

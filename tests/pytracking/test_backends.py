@@ -95,7 +95,7 @@ def graph_backend(sessions, ascents):
         pytest.param(graph_backend(onnx_session, onnx_session), id="onnx"),
         pytest.param(graph_backend(partial(openvino_session, size=SIZE), onnx_session), id="openvino"),
         pytest.param(graph_backend(openvino_session, None), id="openvino of any size, and torch"),
-        pytest.param(lambda net, *_: TorchBackend(net, SIZE, compiled=True), id="compile", marks=needs_patience),
+        pytest.param(lambda net, *_: TorchBackend(net, SIZE, way="compile"), id="compile", marks=needs_patience),
     ],
 )
 @pytest.mark.parametrize(("name", "space"), [("dimp", "relative"), ("prdimp", "absolute"), ("atom", "absolute")])

@@ -8,9 +8,9 @@ to 1: matrices that are made once take the place of most of a step's small opera
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from functools import cached_property, partial
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -47,11 +47,40 @@ class _Tables(NamedTuple):
     within: Tensor
 
 
-class DeviceAscent:
-    """The ascent of a `ClosedFormHead`, with its weights, on its device."""
+class Recorded:
+    """A function of tensors on an NVIDIA GPU as CUDA graphs, whose kernels are replayed by one launch.
 
-    def __init__(self, closed: ClosedFormHead) -> None:
-        self.closed = closed
+    It is recorded for every set of shapes when that comes first, which takes a few runs.
+
+    Args:
+        function: does the same whatever the values are, and nothing that the host waits for.
+    """
+
+    def __init__(self, function: Callable[..., tuple[Tensor, ...]]) -> None:
+        self._function = function
+        self._graphs: dict[tuple[torch.Size, ...], Callable[..., tuple[Tensor, ...]]] = {}
+
+    def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """What the function gives."""
+        shapes = tuple(each.shape for each in inputs)
+        if shapes not in self._graphs:
+            # A graph reads its inputs where these copies are, and writes what it gives to the same place every time.
+            held = tuple(each.clone() for each in inputs)
+            self._graphs[shapes] = cast(Any, torch.cuda.make_graphed_callables)(self._function, held)
+        return tuple(each.clone() for each in self._graphs[shapes](*inputs))
+
+
+class DeviceAscent:
+    """The ascent of a `ClosedFormHead`, with its weights, on its device.
+
+    Args:
+        closed: prepared for the box head.
+        recorded: as CUDA graphs.
+    """
+
+    def __init__(self, closed: ClosedFormHead, recorded: bool = False) -> None:
+        self.closed, self._recorded = closed, recorded
+        self._refine: dict[tuple[Any, ...], Callable[..., tuple[Tensor, ...]]] = {}
         self._levels = [level.settings for level in closed.levels]
         self._bins = max(level.bins for level in self._levels)
         outputs = [weights.shape[2] for weights in closed.weights]
@@ -148,6 +177,29 @@ class DeviceAscent:
             return _lifted(points, tables.lift[:, :5], relative)[0] @ self._to_corner, scores, kept
         return points[..., :4], scores, kept
 
+    def refine(
+        self,
+        modulation: Sequence[Tensor],
+        layers: Sequence[Tensor],
+        starts: Tensor,
+        cells: int,
+        *,
+        normalise_size: Tensor | None = None,
+        **options: Any,
+    ) -> tuple[Tensor, ...]:
+        """`ascend` from the backbone's layers; arguments as for `features` and there."""
+        levels = len(self._levels)
+
+        def whole(*inputs: Tensor) -> tuple[Tensor, ...]:
+            made = self.features(inputs[:levels], inputs[levels : 2 * levels])
+            points, *unit = inputs[2 * levels :]
+            return self.ascend(made, points, cells, normalise_size=unit[0] if unit else None, **options)
+
+        key = cells, *sorted(options.items())
+        if key not in self._refine:
+            self._refine[key] = Recorded(whole) if self._recorded else whole
+        return self._refine[key](*modulation, *layers, starts, *([] if normalise_size is None else [normalise_size]))
+
     def features(self, modulation: Sequence[Tensor], layers: Sequence[Tensor]) -> list[Tensor]:
         """What boxes are pooled from, [N, C, H, W] a level; arguments as for `ClosedFormHead.refine`."""
         made = (convolutions(layer) for convolutions, layer in zip(self.closed.convolutions, layers))
@@ -239,19 +291,16 @@ class FrameAscent:
         self._ascent, self.waiting, self._cells = ascent, waiting, ascent.cells(starts)
         self.kept: Tensor | None = None
 
-    @cached_property
-    def _features(self) -> list[Tensor]:
-        return self._ascent.features(*self.waiting.args)
-
     def __call__(
         self, boxes: Tensor, *, steps: int, per_box_step_control: bool = False, **options: Any
     ) -> tuple[Tensor, Tensor]:
         """Boxes and scores; arguments as for `gradient_ascent`. With step control it waits."""
         if steps == 0:
-            return boxes, self._ascent.closed.head.score(self._features, boxes)
+            return boxes, self._ascent.closed.head.score(self._ascent.features(*self.waiting.args), boxes)
         if per_box_step_control:
             return self.waiting(boxes, steps=steps, per_box_step_control=True, **options)
-        boxes, scores, self.kept = self._ascent.ascend(self._features, boxes, self._cells, steps=steps, **options)
+        modulation, layers = self.waiting.args
+        boxes, scores, self.kept = self._ascent.refine(modulation, layers, boxes, self._cells, steps=steps, **options)
         return boxes, scores
 
 

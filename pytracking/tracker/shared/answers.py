@@ -84,10 +84,11 @@ class Refinement:
 
     Args:
         refiner: prepared for it.
+        recorded: as CUDA graphs.
     """
 
-    def __init__(self, refiner: ClosedFormHead) -> None:
-        self._closed, self._unwaiting = refiner, DeviceAscent(refiner)
+    def __init__(self, refiner: ClosedFormHead, recorded: bool = False) -> None:
+        self._closed, self._unwaiting = refiner, DeviceAscent(refiner, recorded)
 
     def answers(
         self,

@@ -92,7 +92,7 @@ class OnlineTargets(ABC, Generic[Network, Parameters]):
             precision=params.precision,
             graphs=graphs,
         )
-        self._refinement = Refinement(self._backend.refiner)
+        self._refinement = Refinement(self._backend.refiner, recorded=params.backend == "cuda_graphs")
         self._filter_size = filter_size
         self._targets: dict[int, Target] = {}
         self._modulation = (Rows(), Rows())

@@ -51,9 +51,9 @@ class TrackerParameters(LocalisationThresholds, RefinementParameters):
         device: 'cpu', 'cuda', ... or 'auto' for CUDA where there is one.
         precision: what the backbone computes in: 'fp32', 'bf16' or 'fp16', refused where the device is slower with it,
             or 'int8', for networks that have a graph in it.
-        backend: what computes the networks: 'torch', 'compile' (torch.compile), 'onnx' (ONNX Runtime on the CPU),
-            'openvino', or 'auto' for ONNX Runtime where it is installed, the device is a CPU and the network has graphs
-            for it (docs/speed.md).
+        backend: what computes the networks: 'torch', 'compile' (torch.compile), 'cuda_graphs' (on an NVIDIA GPU),
+            'onnx' (ONNX Runtime on the CPU), 'openvino', or 'auto' for ONNX Runtime where it is installed, the device
+            is a CPU and the network has graphs for it (docs/speed.md).
         seed: seed for the tracker's own generator, set at `initialize`; None draws from torch's default generator.
         image_sample_size: side S of a sample in pixels.
         search_area_scale: side of the search area over the square root of the target's area.

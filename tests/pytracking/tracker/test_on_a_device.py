@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
-from pretended_device import Counts, DeviceMix, pretended
+from pretended_device import COUNTS, Counts, DeviceMix, pretended
 from tiny_tracking import square_video, tiny_atomnet, tiny_dimpnet
 
 from ltr.ebm.methods import METHODS, create_method
+from ltr.errors import UserError
 from ltr.models.bbreg.box_head import BoxHead
 from ltr.models.tracking.dimpnet import dimpnet50, dimpnet_lite0
+from pytracking import backends
 from pytracking.backends import TorchBackend
 from pytracking.registry import load_parameters
 from pytracking.tracker.atom import ATOMParameters, ATOMTargets
@@ -76,10 +79,10 @@ def costs(targets: OnlineTargets, counts: Counts, count: int, frames: int) -> li
     return found[1:]
 
 
-def cost_of_a_frame(kind: str, count: int) -> Cost:
+def cost_of_a_frame(kind: str, count: int, **changes) -> Cost:
     """That of a frame in which no target model learns."""
     with pretended() as counts:
-        return costs(make(kind, "pretend"), counts, count, 3)[-1]
+        return costs(make(kind, "pretend", **changes), counts, count, 3)[-1]
 
 
 @pytest.mark.parametrize("kind", ["dimp", "atom"])
@@ -93,12 +96,62 @@ def test_a_whole_run_on_the_device_gives_the_same(kind):
 
 
 @pytest.mark.cuda
+@pytest.mark.parametrize("backend", ["auto", "cuda_graphs"])
 @pytest.mark.parametrize("count", [1, 16])
 @pytest.mark.parametrize("kind", ["dimp", "atom"])
-def test_a_gpu_gives_the_boxes_of_the_cpu(kind, count, gpu):
-    expected, results = run(make(kind, "cpu"), count, 5), run(make(kind, gpu), count, 5)
+def test_a_gpu_gives_the_boxes_of_the_cpu(kind, count, backend, gpu):
+    if gpu == "cpu" and backend == "cuda_graphs":
+        pytest.skip("there are no CUDA graphs on a CPU")
+    expected, results = run(make(kind, "cpu"), count, 5), run(make(kind, gpu, backend=backend), count, 5)
     assert [result.flag for result in results] == [result.flag for result in expected]
     np.testing.assert_allclose([result.box for result in results], [result.box for result in expected], atol=0.5)
+
+
+@pytest.fixture
+def recording(monkeypatch):
+    """CUDA graphs of the pretended device: inputs and outputs stay where they were recorded, a replay is one launch."""
+
+    def record(function, held):
+        outputs = function(*held)
+
+        def replay(*inputs):
+            for place, values in zip(held, inputs, strict=True):
+                place.copy_(values)
+            before = Counter(COUNTS.kernels), len(COUNTS.waits), len(COUNTS.copies)
+            for place, values in zip(outputs, function(*held), strict=True):
+                place.copy_(values)
+            # No graph holds what the host waits for or sends.
+            assert before[1:] == (len(COUNTS.waits), len(COUNTS.copies))
+            COUNTS.kernels = before[0] + Counter(["replay"])
+            return outputs
+
+        return replay
+
+    monkeypatch.setattr(torch.cuda, "make_graphed_callables", record)
+    monkeypatch.setattr(backends, "_records", lambda device: device.type != "cpu")
+
+
+@pytest.mark.parametrize("kind", ["dimp", "atom"])
+def test_graphs_give_the_same_boxes(kind, recording):
+    with pretended():
+        expected = run(make(kind, "pretend"), 2, 5)
+        results = run(make(kind, "pretend", backend="cuda_graphs"), 2, 5)
+    assert [result.box for result in results] == [result.box for result in expected]
+
+
+@pytest.mark.parametrize("kind", ["dimp", "atom"])
+def test_graphs_replace_most_launches_of_a_frame(kind, recording):
+    for count in (1, 16):
+        launches, *others = cost_of_a_frame(kind, count, backend="cuda_graphs")
+        plain, *same = cost_of_a_frame(kind, count)
+        print(f"{kind}, {count}: {launches} launches, {plain} without graphs")
+        assert launches < plain / 2
+        assert list(map(len, others)) == list(map(len, same))
+
+
+def test_graphs_need_a_gpu():
+    with pytest.raises(UserError, match=r"'cuda_graphs', but 'cpu' is no NVIDIA GPU: set backend='auto'"):
+        make("dimp", "cpu", backend="cuda_graphs")
 
 
 @pytest.mark.parametrize("kind", ["dimp", "atom"])
