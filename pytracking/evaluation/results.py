@@ -149,17 +149,18 @@ def load_result(folder: Path, sequence: Sequence) -> RawResult:
         UserError: no result, one that cannot be parsed, one that its own manifest does not describe, or times, scores
             or flags that are not one for every box.
     """
-    return _read_raw(folder / f"{sequence.name}.txt", checked=True)
+    return _read_raw(folder / f"{sequence.name}.txt", sealed=True)
 
 
-def _read_raw(file: Path, checked: bool) -> RawResult:
-    """A file of boxes with the times, scores and flags beside it; `checked` by the checksum in the manifest."""
+def _read_raw(file: Path, sealed: bool) -> RawResult:
+    """A file of boxes with the times, scores and flags beside it; `sealed`: its manifest must have their checksum."""
     boxes = read_boxes(file)
     manifest_file, time_file = file.with_suffix(".json"), file.with_name(f"{file.stem}_time.txt")
     scores, flags = None, None
     if manifest_file.exists():
         manifest = read_manifest(manifest_file)
-        if checked and manifest.get("boxes_sha256") != hashlib.sha256(file.read_bytes()).hexdigest():
+        seal = manifest.get("boxes_sha256")
+        if (sealed or seal is not None) and seal != hashlib.sha256(file.read_bytes()).hexdigest():
             raise UserError(f"{file}: changed or half written since {manifest_file.name}; run the tracker again")
         scores, flags = _recorded(manifest_file, manifest, len(boxes))
     times = read_times(time_file, len(boxes))[:, 0] if time_file.exists() else None
@@ -178,7 +179,7 @@ def read_result(path: str | os.PathLike[str]) -> pd.DataFrame:
         it was not recorded); of a video also seconds (of the frame) and id (of the target).
 
     Raises:
-        UserError: the file is missing or is no result.
+        UserError: the file is missing, is no result, or is not what its manifest describes.
     """
     import pandas as pd
 
@@ -196,7 +197,7 @@ def read_result(path: str | os.PathLike[str]) -> pd.DataFrame:
         if not all(pd.api.types.is_numeric_dtype(frame[name]) for name in numbers):
             raise UserError(f"{table}: something that is not a number in columns {', '.join(numbers)}")
         return frame
-    raw = _read_raw(file, checked=False)
+    raw = _read_raw(file, sealed=False)
     values = [np.arange(1, len(raw.boxes) + 1), *raw.boxes.T, np.nan if raw.scores is None else raw.scores]
     values += ["" if raw.flags is None else raw.flags, np.nan if raw.times is None else raw.times]
     return pd.DataFrame(dict(zip(_COLUMNS, values)))

@@ -205,6 +205,16 @@ def test_recorded_scores_of_another_type_are_refused(
             read()
 
 
+def test_boxes_that_their_manifest_does_not_describe_are_refused(folder: Path, sequence: Sequence) -> None:
+    count = len(sequence.ground_truth_rect)
+    result = RawResult(sequence.ground_truth_rect, np.zeros(count), np.zeros(count), ["normal"] * count)
+    save_result(folder, result, describe(sequence))
+    (folder / "near.txt").write_text("1,2,3,4\n" * count)
+    for read in (lambda: load_result(folder, sequence), lambda: read_result(folder / "near.txt")):
+        with pytest.raises(UserError, match=r"near.txt: changed .* since near.json"):
+            read()
+
+
 def test_a_table_of_a_video(tmp_path: Path) -> None:
     table = tmp_path / "clip.csv"
     head = "frame,seconds,id,x,y,w,h,score,flag,time\n"
