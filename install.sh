@@ -250,7 +250,7 @@ export PIP_USER=0
 
 case $command in
   demo)
-    setup train
+    setup onnx,train
     [ "$PWD" = "$caller" ] || printf 'Running in %s\n' "$PWD"
     exec "$py" -m pytracking.run_demo "$@"
     ;;
@@ -258,5 +258,5 @@ case $command in
     setup dev
     run_tests
     ;;
-  setup) setup "${1:-train}" ;;
+  setup) setup "${1:-onnx,train}" ;;
 esac

@@ -150,7 +150,7 @@ def test_without_a_gpu_the_cpu_build_is_installed_and_constrains_the_rest(sandbo
     result = sandbox.run("setup")
     assert result.returncode == 0, result.stderr
     constraint = sandbox.venv / "torch-constraint.txt"
-    assert sandbox.installs() == ["--retries 0 torch==2.13.0+cpu", f"-c {constraint} -e .[train]"]
+    assert sandbox.installs() == ["--retries 0 torch==2.13.0+cpu", f"-c {constraint} -e .[onnx,train]"]
     assert constraint.read_text() == "torch==2.13.0\n"
 
 
@@ -197,7 +197,7 @@ def test_an_importable_torch_is_kept(sandbox: Sandbox) -> None:
     result = sandbox.run("setup")
     assert result.returncode == 0, result.stderr
     assert "Keeping torch 2.13.0" in result.stdout
-    assert len(sandbox.installs()) == 1 and "-e .[train]" in sandbox.installs()[0]
+    assert len(sandbox.installs()) == 1 and "-e .[onnx,train]" in sandbox.installs()[0]
 
 
 def test_torch_spec_is_installed_as_given(sandbox: Sandbox) -> None:
