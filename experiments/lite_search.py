@@ -1,6 +1,7 @@
 """Choose a compact tracker's parameters by tracking scenes that its network was not trained on.
 
     python -m experiments.lite_search --data /data/lite --network workspace/dimp_nceplus_lite/network.safetensors
+    python -m experiments.lite_search --composited 120 ...    # more scenes, for a closer comparison
     python -m experiments.lite_search --table                 # what is in the results already
 
 Real scenes are the held-out videos of the data folder (`ltr.dataset.lite.video_in_split`), composited ones are made of
@@ -23,7 +24,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from experiments.common import command_line
+from experiments.common import command_line, positive
 from ltr.admin.files import write_json
 from ltr.data.image import read_image
 from ltr.dataset.boxfile import read_boxes
@@ -38,7 +39,7 @@ from pytracking.registry import load_tracker
 
 RESULTS = Path("experiments/cards/lite_search.json")
 PARAMETER = "dimp_nceplus_lite"
-_COMPOSITED = 40
+COMPOSITED = 40
 _LENGTH = 40
 _SEED = 1000
 _THRESHOLDS = np.linspace(0, 1, 21)
@@ -99,6 +100,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "160 px, 5 steps, int8": {**_samples(160), **_HALF_THE_STEPS, "precision": "int8"},
     "refinement 7 x (0.0007, 0.0028)": {"box_refinement_iter": 7, "box_refinement_step_length": (7e-4, 2.8e-3)},
     "refinement 5 x (0.0014, 0.0056), decay 0.8": _SHRINKING_STEPS,
+    "refinement 4 x (0.0022, 0.0088), decay 0.6": {
+        "box_refinement_iter": 4,
+        "box_refinement_step_length": (2.2e-3, 8.8e-3),
+        "box_refinement_step_decay": 0.6,
+    },
     "5 shrinking steps, int8": _SHRINKING_STEPS | {"precision": "int8"},
     **{f"5 shrinking steps, {p} px": _SHRINKING_STEPS | _samples(p) for p in (160, 208, 224, 240)},
     "5 shrinking steps, 224 px of a region as large": _SHRINKING_STEPS | {"image_sample_size": 224},
@@ -135,8 +141,8 @@ def real_scenes(root: Path) -> list[Scene]:
     return found
 
 
-def composited_scenes(root: Path) -> list[Scene]:
-    """Composited videos of held-out pictures, which begin with a visible target."""
+def composited_scenes(root: Path, count: int = COMPOSITED) -> list[Scene]:
+    """So many composited videos of held-out pictures, which begin with a visible target."""
     made = next(data for data, _ in build_lite_datasets(root, "val", 0) if isinstance(data, CompositedVideo))
     videos = CompositedVideo(
         made.cutouts, made.backgrounds, 1000, replace(made.settings, length=_LENGTH), _SEED, "composited"
@@ -146,7 +152,7 @@ def composited_scenes(root: Path) -> list[Scene]:
         info = videos.sequence_info(index)
         if info.visible[0] and info.visible.mean() > 0.7:
             found.append(Scene(f"composited_{index}", info.boxes, info.visible, partial(_render, videos, index)))
-        if len(found) == _COMPOSITED:
+        if len(found) == count:
             break
     return found
 
@@ -204,14 +210,16 @@ def table(rows: Sequence[dict[str, Any]], against: str = "") -> str:
 
     Args:
         rows: from `search`.
-        against: start of a checksum of weights; rows are then compared with their variant's row of these weights.
+        against: start of a checksum of weights; rows are then compared with their variant's row of these weights. Of
+            several, one that shares the most scenes is taken.
     """
     lines = ["| weights | variant | AUC | real | composited | difference | 95 % | ms |", "|---" * 8 + "|"]
     for row in rows:
-        of_base = (other for other in rows if other["weights"].startswith(against or row["weights"]))
-        base = next((other for other in of_base if not against or other["name"] == row["name"]), None)
-        if base is None:
+        of_base = [other for other in rows if other["weights"].startswith(against or row["weights"])]
+        of_base = [other for other in of_base if not against or other["name"] == row["name"]]
+        if not of_base:
             continue
+        base = max(of_base, key=lambda other: len(other["auc"].keys() & row["auc"].keys()))
         names = [name for name in row["auc"] if name in base["auc"]]
         values = np.array([row["auc"][name] for name in names])
         made = np.array([name.startswith("composited") for name in names])
@@ -235,6 +243,7 @@ def main(arguments: Iterable[str] | None = None) -> int:
     parser.add_argument("--network", type=Path, action="append", default=[], help="a network; several are compared")
     parser.add_argument("--parameter", default=PARAMETER, help="parameter file (%(default)s)")
     parser.add_argument("--variant", action="append", help=f"of {', '.join(VARIANTS)}; all by default")
+    parser.add_argument("--composited", type=positive, default=COMPOSITED, help="composited scenes (%(default)s)")
     parser.add_argument("--threads", type=int, default=1, help="threads of torch (%(default)s)")
     parser.add_argument("--output", type=Path, default=RESULTS, help="%(default)s")
     parser.add_argument("--table", action="store_true", help="print the results that are there and stop")
@@ -252,7 +261,7 @@ def run(options: argparse.Namespace) -> int:
         chosen = {name: VARIANTS[name] for name in options.variant or VARIANTS if name in VARIANTS}
         if unknown := set(options.variant or ()) - set(chosen):
             raise UserError(f"no variant '{min(unknown)}'; there are {', '.join(VARIANTS)}")
-        scenes = [*real_scenes(options.data), *composited_scenes(options.data)]
+        scenes = [*real_scenes(options.data), *composited_scenes(options.data, options.composited)]
         for network in options.network:
             search(scenes, network, chosen, options.parameter, options.output)
     print(table(json.loads(options.output.read_text(encoding="utf-8")), options.against))

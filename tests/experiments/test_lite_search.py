@@ -44,12 +44,11 @@ def data(tmp_path):
     return root
 
 
-def test_scenes_are_held_out_ones_only(data, monkeypatch):
+def test_scenes_are_held_out_ones_only(data):
     found = real_scenes(data)
     assert [scene.name for scene in found] == ["davis_schoolgirls", "scbt_BookStand_0"]
     assert found[0].counted.tolist() == [True, False, True] and found[0].frame(1).shape == (48, 64, 3)
-    monkeypatch.setattr(lite_search, "_COMPOSITED", 3)
-    made = composited_scenes(data)
+    made = composited_scenes(data, 3)
     assert len(made) == 3 and all(scene.counted[0] and scene.counted.mean() > 0.7 for scene in made)
     assert made[0].frame(2).shape[2] == 3 and not np.array_equal(made[0].frame(2), made[1].frame(2))
 
@@ -74,6 +73,11 @@ def test_the_table_compares_with_the_first_row_of_the_same_weights(tmp_path, cap
     assert lines[4] == "| one | other | 48.0 | 52.0 | 44.0 | +3.0 | +2.0 to +4.0 | 20 |"
     part = {"weights": "one", "name": "in part", "auc": {"a": 53.0}, "milliseconds": None}
     assert table([*rows, part]).splitlines()[5] == "| one | in part | 53.0 | 53.0 | - | +3.0 | +3.0 to +3.0 | - |"
+    more = row("one", "more scenes", 60.0, 40.0)
+    more["auc"]["composited_2"] = 50.0
+    again = {**more, "name": "the same scenes"}
+    last = table([*rows, more, again]).splitlines()[-1]
+    assert last == "| one | the same scenes | 50.0 | 60.0 | 45.0 | +0.0 | +0.0 to +0.0 | 20 |"
     first, second = table(rows, against="on").splitlines()[2:4]
     assert first == lines[2] and second == "| two | as it is | 10.0 | 10.0 | 10.0 | -35.0 | -40.0 to -30.0 | 20 |"
     output = tmp_path / "rows.json"
