@@ -65,6 +65,8 @@ def find_tracker(parameter: str, tracker: str | None = None) -> tuple[str, str]:
         check_names(f"parameter of tracker '{tracker}'", [parameter], trackers[tracker])
         return tracker, parameter
     owners = [name for name, parameters in trackers.items() if parameter in parameters]
+    if not owners and parameter in trackers:
+        raise UserError(f"'{parameter}' is a tracker: name parameters of it, {', '.join(trackers[parameter])}")
     if not owners:
         raise unknown_name("parameter", parameter, [name for names in trackers.values() for name in names])
     if len(owners) > 1:

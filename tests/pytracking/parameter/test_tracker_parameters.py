@@ -316,6 +316,11 @@ def test_an_unknown_parameter_names_the_nearest():
         load_parameters("default", "atom", hard_negative_CG_iters=1)
 
 
+def test_a_tracker_alone_is_asked_for_its_parameters():
+    with pytest.raises(UserError, match="'opencv' is a tracker: name parameters of it, csrt, dasiamrpn, "):
+        load_parameters("opencv")
+
+
 def test_default_is_a_parameter_of_several_trackers():
     with pytest.raises(UserError, match="'default' exists for the trackers atom, static; name one"):
         load_parameters("default")
