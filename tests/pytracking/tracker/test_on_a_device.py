@@ -80,9 +80,9 @@ def costs(targets: OnlineTargets, counts: Counts, count: int, frames: int) -> li
 
 
 def cost_of_a_frame(kind: str, count: int, **changes) -> Cost:
-    """That of a frame in which no target model learns."""
+    """That of the fifth frame, in which no target model learns."""
     with pretended() as counts:
-        return costs(make(kind, "pretend", **changes), counts, count, 3)[-1]
+        return costs(make(kind, "pretend", **changes), counts, count, 5)[-1]
 
 
 @pytest.mark.parametrize("kind", ["dimp", "atom"])
