@@ -57,6 +57,11 @@ _SHRINKING_STEPS: dict[str, Any] = {
     "box_refinement_step_length": (1.4e-3, 5.6e-3),
     "box_refinement_step_decay": 0.8,
 }
+_STEEP_STEPS: dict[str, Any] = {
+    "box_refinement_iter": 4,
+    "box_refinement_step_length": (2.2e-3, 8.8e-3),
+    "box_refinement_step_decay": 0.6,
+}
 
 
 def _samples(side: int) -> dict[str, Any]:
@@ -100,10 +105,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "160 px, 5 steps, int8": {**_samples(160), **_HALF_THE_STEPS, "precision": "int8"},
     "refinement 7 x (0.0007, 0.0028)": {"box_refinement_iter": 7, "box_refinement_step_length": (7e-4, 2.8e-3)},
     "refinement 5 x (0.0014, 0.0056), decay 0.8": _SHRINKING_STEPS,
-    "refinement 4 x (0.0022, 0.0088), decay 0.6": {
-        "box_refinement_iter": 4,
-        "box_refinement_step_length": (2.2e-3, 8.8e-3),
-        "box_refinement_step_decay": 0.6,
+    "refinement 4 x (0.0022, 0.0088), decay 0.6": _STEEP_STEPS,
+    **{
+        f"{n} steps of (0.0022, 0.0088), 160 px": _STEEP_STEPS | _samples(160) | {"box_refinement_iter": n}
+        for n in (3, 4)
     },
     "5 shrinking steps, int8": _SHRINKING_STEPS | {"precision": "int8"},
     **{f"5 shrinking steps, {p} px": _SHRINKING_STEPS | _samples(p) for p in (160, 208, 224, 240)},

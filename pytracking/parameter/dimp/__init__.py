@@ -101,8 +101,9 @@ def dimp_nceplus_nano() -> DiMPParameters:
         net_name="dimp_nceplus_lite",
         image_sample_size=160,
         search_area_scale=3.125,
-        box_refinement_iter=5,
-        box_refinement_step_length=(1e-3, 4e-3),
+        box_refinement_iter=3,
+        box_refinement_step_length=(2.2e-3, 8.8e-3),
+        box_refinement_step_decay=0.6,
     )
 
 
