@@ -127,7 +127,7 @@ def load_parameters(parameter: str, tracker: str | None = None, **overrides: Any
 
 
 def parse_overrides(assignments: Iterable[str]) -> dict[str, Any]:
-    """Overrides of `load_parameters` from a command line's `--set FIELD=VALUE`; values are Python literals, else text.
+    """Overrides of `load_parameters` from a command line's `--set FIELD=VALUE` (see `parse_assignment`).
 
     Raises:
         UserError: a text without '='.

@@ -79,14 +79,18 @@ def as_path(kind: str, path: Any) -> Path:
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:
-    """Key and value of a `--set KEY=VALUE`: a Python literal, else text. Raises UserError where there is no `=`."""
+    """Key and value of a `--set KEY=VALUE`: a Python literal, true or false, else text.
+
+    Raises:
+        UserError: there is no `=`.
+    """
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise UserError(f"--set {text}: give KEY=VALUE, such as seed=1")
     try:
         return key.strip(), ast.literal_eval(value)
     except (ValueError, SyntaxError):
-        return key.strip(), value
+        return key.strip(), {"true": True, "false": False}.get(value.strip(), value)
 
 
 def check_numbers(settings: Any) -> None:

@@ -277,7 +277,7 @@ def with_changes(settings: Any, assignments: list[str]) -> Any:
 
     Args:
         settings: a `Recipe`, or any dataclass.
-        assignments: such as `box.weight=0.1`, `epochs=2`; values are Python literals, else strings.
+        assignments: such as `box.weight=0.1`, `epochs=2`; values as `parse_assignment` takes them.
 
     Raises:
         ValueError: for a malformed assignment or an unknown key (the nearest is named).

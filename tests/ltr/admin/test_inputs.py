@@ -9,10 +9,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ltr.admin.inputs import check_name, number_array, read_bytes, read_json, read_text, read_toml
+from ltr.admin.inputs import check_name, number_array, parse_assignment, read_bytes, read_json, read_text, read_toml
 from ltr.errors import AnnotationError, UserError, exit_status, list_some, printable, unknown_name
 
 GOOD = ["ball", "Jogging_1", "0-6LB4FqxoE_0", "GOT-10k_Val_000001", "a b", "..a", "größe", "球", "x" * 200, "é" * 100]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("k=True", True), ("k=true", True), ("k=false", False), ("k=none", "none"), ("k=3", 3), ("k=a=b", "a=b")],
+)
+def test_an_assignment_has_a_literal_or_text(text: str, value: object) -> None:
+    assert parse_assignment(text) == ("k", value)
 
 
 @pytest.mark.parametrize("name", GOOD)
