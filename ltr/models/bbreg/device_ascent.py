@@ -86,7 +86,7 @@ class DeviceAscent:
 
     def __init__(self, closed: ClosedFormHead, recorded: bool = False) -> None:
         self.closed, self._recorded = closed, recorded
-        self._refine: dict[tuple[Any, ...], Callable[..., tuple[Tensor, ...]]] = {}
+        self._records: dict[tuple[Any, ...], Recorded] = {}
         self._levels = [level.settings for level in closed.levels]
         self._bins = max(level.bins for level in self._levels)
         outputs = [weights.shape[2] for weights in closed.weights]
@@ -194,17 +194,16 @@ class DeviceAscent:
         **options: Any,
     ) -> tuple[Tensor, ...]:
         """`ascend` from the backbone's layers; arguments as for `features` and there."""
-        levels = len(self._levels)
 
         def whole(*inputs: Tensor) -> tuple[Tensor, ...]:
-            made = self.features(inputs[:levels], inputs[levels : 2 * levels])
-            points, *unit = inputs[2 * levels :]
-            return self.ascend(made, points, cells, normalise_size=unit[0] if unit else None, **options)
+            *maps, points, unit = inputs
+            made = self.features(maps[: len(self._levels)], maps[len(self._levels) :])
+            return self.ascend(made, points, cells, normalise_size=unit, **options)
 
-        key = cells, *sorted(options.items())
-        if key not in self._refine:
-            self._refine[key] = Recorded(whole) if self._recorded else whole
-        return self._refine[key](*modulation, *layers, starts, *([] if normalise_size is None else [normalise_size]))
+        refine: Callable[..., tuple[Tensor, ...]] = whole
+        if self._recorded:
+            refine = self._records.setdefault((cells, *sorted(options.items())), Recorded(whole))
+        return refine(*modulation, *layers, starts, starts[:, :1, 2:] if normalise_size is None else normalise_size)
 
     def features(self, modulation: Sequence[Tensor], layers: Sequence[Tensor]) -> list[Tensor]:
         """What boxes are pooled from, [N, C, H, W] a level; arguments as for `ClosedFormHead.refine`."""
